@@ -1,0 +1,36 @@
+# fv_room(NAME DIR dir DEPS a b c): one static library per room, built from dir/*.c.
+# The DEPS list is the whole of what the room may link; tools/check_tree.py holds the
+# same table for the #include lines.
+
+set(FOVEA_WARNINGS -Wall -Wextra -Wshadow -Wpointer-arith -Wvla
+    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>)
+if(FOVEA_WERROR)
+  list(APPEND FOVEA_WARNINGS -Werror)
+endif()
+
+if(FOVEA_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer
+                      -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+if(FOVEA_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
+                      -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+# -ffp-contract=off: results must not depend on whether a compiler fuses a*b+c.
+function(fv_compile_flags target)
+  target_compile_options(${target} PRIVATE ${FOVEA_WARNINGS} -ffp-contract=off)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE FOVEA_VERSION="${PROJECT_VERSION}")
+endfunction()
+
+function(fv_room name)
+  cmake_parse_arguments(R "" "DIR" "DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${R_DIR}/*.c)
+  add_library(${name} STATIC ${sources})
+  fv_compile_flags(${name})
+  target_link_libraries(${name} PUBLIC ${R_DEPS})
+  set_property(GLOBAL APPEND PROPERTY FOVEA_ROOMS ${name})
+endfunction()

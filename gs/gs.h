@@ -1,0 +1,287 @@
+/* gs: Gaussian-splat scenes, cameras and the compute renderer.
+ *
+ * Conventions: world->camera matrices in OpenCV axes (x right, y down, z forward), row-major;
+ * pixel (0,0) covers [0,1)x[0,1), its centre at (0.5,0.5); quaternions w,x,y,z; spherical
+ * harmonics with the signs of the original 3DGS code; colours are display-referred RGB.
+ * Sources: Kerbl et al. 2023 (3DGS); Yu et al. 2024 (Mip-Splatting, the antialiased mode).
+ *
+ *     struct gs_scene scene;
+ *     FV_TRY(gs_scene_load(&scene, "garden.spz", NULL));
+ *     FV_TRY(gs_gpu_scene_create(&gpu, dev, &scene, NULL));
+ *     FV_TRY(gs_renderer_create(&r, dev));
+ *     FV_TRY(gs_frame_create(&frame, r));
+ *     FV_TRY(gs_frame_submit(frame, gpu, &camera, &(struct gs_render_opts){0}));
+ *     FV_TRY(gs_frame_wait(frame));            // frame->pixels: RGBA8 rows, width*4 bytes
+ */
+#ifndef GS_H
+#define GS_H
+
+#include "vk/base/err.h"
+#include "vk/base/file.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vk_device;
+struct vk_buf;
+
+/* ---- scenes ---------------------------------------------------------------------------- */
+
+/* How the 0.3 px low-pass filter is compensated; must match how the scene was trained. */
+enum gs_mode {
+    GS_MODE_AUTO,        /* as the file says; classic if it says nothing */
+    GS_MODE_CLASSIC,     /* INRIA 2023 */
+    GS_MODE_ANTIALIASED, /* opacity scaled by sqrt(det/det_filtered) */
+};
+
+enum gs_format {
+    GS_FORMAT_AUTO, /* from the name and the first bytes */
+    GS_FORMAT_PLY,
+    GS_FORMAT_COMPRESSED_PLY, /* PlayCanvas */
+    GS_FORMAT_SPLAT,          /* antimatter15, 32 bytes each */
+    GS_FORMAT_KSPLAT,         /* mkkellogg; read only */
+    GS_FORMAT_SPZ,            /* Niantic, versions 1-4 */
+    GS_FORMAT_SOG,            /* PlayCanvas: .sog bundle, meta.json folder, lod-meta.json */
+    GS_FORMAT_GLTF,           /* .glb/.gltf with KHR_gaussian_splatting; writes .glb */
+};
+
+/* Gaussians on the host, as arrays ("structure of arrays"). sh_coefs = (sh_degree+1)^2. */
+struct gs_scene {
+    size_t count;
+    int sh_degree;   /* 0..3 */
+    float *position; /* [count][3] world units */
+    float *scale;    /* [count][3] natural log of the standard deviation */
+    float *rotation; /* [count][4] w,x,y,z; any length but not zero */
+    float *opacity;  /* [count] logit; may be +-inf (1 or 0) */
+    float *sh;       /* [count][sh_coefs][3] coefficient-major, band 0 first; colour = 0.5 + SH */
+    enum gs_mode mode;     /* what the file says; GS_MODE_AUTO if it says nothing */
+    float up[3];           /* world up from the file's metadata; zeros if unknown */
+    size_t dropped;        /* rows left out at load (NaN, infinite, zero quaternion) */
+    enum gs_format format; /* what it was read from */
+    char detail[64];       /* "spz v4", "ply ascii", ... for info */
+};
+
+struct gs_load_opts {
+    enum gs_format format; /* AUTO */
+    int lod;               /* level of a lod-meta.json: 0 = finest (default) */
+    fv_progress_fn on_progress;
+    void *ud;
+};
+
+/* Reads any supported file or folder. Rows with NaN, infinities (other than opacity) or a
+ * zero quaternion are dropped and counted. opts may be NULL.
+ * Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED, FV_ENOMEM; on failure *out is zeroed. */
+int gs_scene_load(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
+/* The same from memory, for single-file formats; name is for messages and for AUTO. */
+int gs_scene_parse(struct gs_scene *out, const void *data, size_t size, const char *name,
+                   const struct gs_load_opts *opts);
+void gs_scene_finish(struct gs_scene *s);
+/* Allocates arrays for count Gaussians; contents undefined. */
+int gs_scene_alloc(struct gs_scene *out, size_t count, int sh_degree);
+static inline int gs_sh_coefs(int degree)
+{
+    return (degree + 1) * (degree + 1);
+}
+
+struct gs_save_opts {
+    enum gs_format format; /* AUTO: from the name */
+    int spz_version;       /* 2..4; default 3 */
+    fv_progress_fn on_progress;
+    void *ud;
+};
+/* Writes atomically (the old file stays until the new one is complete). */
+int gs_scene_save(const struct gs_scene *s, const char *path, const struct gs_save_opts *opts);
+/* "ply", "spz" ... for messages. */
+const char *gs_format_name(enum gs_format f);
+
+/* Scene edits, in place. */
+int gs_scene_append(struct gs_scene *s, const struct gs_scene *more); /* SH to the higher degree */
+int gs_scene_crop(struct gs_scene *s, const float min[3], const float max[3]);
+int gs_scene_cut_sh(struct gs_scene *s, int degree);
+int gs_scene_prune_opacity(struct gs_scene *s, float least); /* least alpha in 0..1 kept */
+/* Similarity: x' = scale * R x + translate, R from a quaternion w,x,y,z; covariances and SH
+ * (Wigner rotation of bands 1..3) follow. */
+int gs_scene_transform(struct gs_scene *s, const float rotate[4], float scale,
+                       const float translate[3]);
+
+struct gs_bounds {
+    float min[3], max[3];       /* of the centres */
+    float centre[3], radius;    /* robust: median, and 90th percentile of the distance to it */
+};
+void gs_scene_bounds(const struct gs_scene *s, struct gs_bounds *out);
+
+/* ---- cameras --------------------------------------------------------------------------- */
+
+struct gs_camera {
+    char name[128];
+    uint32_t width, height; /* pixels */
+    double fx, fy, cx, cy;  /* pixels; cx = width/2 is centred */
+    double view[16];        /* world->camera, row-major */
+    double near, far;       /* 0 = from the scene's bounds */
+    bool has_bg;
+    float bg[3];
+    double time;   /* seconds along a path; 0 in plain lists */
+};
+
+enum gs_camera_format {
+    GS_CAMERAS_AUTO,
+    GS_CAMERAS_LIST,       /* [{name,width,height,fx,fy,cx,cy,viewmat,bg}] */
+    GS_CAMERAS_INRIA,      /* cameras.json of a training folder */
+    GS_CAMERAS_TRANSFORMS, /* NeRF / nerfstudio transforms.json */
+    GS_CAMERAS_COLMAP,     /* a sparse model folder, text or binary */
+    GS_CAMERAS_LLFF,       /* poses_bounds.npy */
+    GS_CAMERAS_PATH,       /* fovea's keyframes (docs/CAMERA_PATH.md) */
+};
+
+struct gs_cameras {
+    struct gs_camera *items;
+    size_t count;
+    enum gs_camera_format format;
+    bool is_path; /* items are keyframes to interpolate by time */
+    bool loop;    /* the path closes */
+    double fps;   /* of a path; 0 = caller's choice */
+};
+
+/* Reads any camera file or folder. Lists are in file order, COLMAP sorted by image name. */
+int gs_cameras_load(struct gs_cameras *out, const char *path);
+void gs_cameras_finish(struct gs_cameras *c);
+/* Writes fovea's camera-path JSON (keyframes with time). */
+int gs_cameras_save_path(const struct gs_cameras *c, const char *path);
+/* Writes the plain list. */
+int gs_cameras_save_list(const struct gs_cameras *c, const char *path);
+/* Index of a camera by name or decimal index; negative code when there is none. */
+int gs_cameras_find(const struct gs_cameras *c, const char *name_or_index);
+/* Camera at `time` seconds of a path: centripetal Catmull-Rom positions, quaternion spline
+ * rotations, interpolated focal length; clamps (or wraps when loop) outside. */
+int gs_cameras_eval(const struct gs_cameras *c, double time, struct gs_camera *out);
+double gs_cameras_duration(const struct gs_cameras *c);
+/* Changes the picture size keeping the field of view (of the shorter fit: what was visible
+ * stays visible). */
+void gs_camera_resize(struct gs_camera *c, uint32_t width, uint32_t height);
+/* Frame i of n of a full turn around the scene: up from the scene's metadata or -y. */
+void gs_camera_orbit(struct gs_camera *out, const struct gs_scene *s, const struct gs_bounds *b,
+                     uint32_t width, uint32_t height, double turn /* 0..1 */);
+/* World-space centre of a camera. */
+void gs_camera_centre(const struct gs_camera *c, double out[3]);
+/* view = look from eye at target; up need not be orthogonal. */
+void gs_camera_look_at(struct gs_camera *c, const double eye[3], const double target[3],
+                       const double up[3]);
+
+/* ---- rendering ------------------------------------------------------------------------- */
+
+/* Gaussians on the device. Owned by the caller; must outlive frames that use it. */
+struct gs_gpu_scene;
+
+struct gs_upload_opts {
+    bool exact;  /* float32 attributes in file order (240 B each) instead of the packed, Morton-
+                    ordered ones (128 B at SH 3, 80 at 2, 56 at 1, 40 at 0) */
+    fv_progress_fn on_progress;
+    void *ud;
+};
+int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
+                        const struct gs_upload_opts *opts);
+void gs_gpu_scene_destroy(struct gs_gpu_scene **s);
+/* Bytes of device memory a scene takes (uploaded or not). */
+uint64_t gs_gpu_scene_bytes(size_t count, int sh_degree, bool exact);
+
+enum gs_output {
+    GS_OUT_RGBA8,    /* blended over bg; A = 255 * alpha */
+    GS_OUT_RGB_F32,  /* [H][W][3] as blended, unclamped */
+    GS_OUT_ALPHA_F32, /* [H][W] 1 - final transmittance */
+    GS_OUT_DEPTH_F32, /* [H][W] sum(w z) / max(alpha,1e-10) */
+    GS_OUT_DEPTH_ACC_F32, /* [H][W] sum(w z) */
+    GS_OUT_YUV420P,  /* planes Y, U, V; width and height even */
+    GS_OUT_YUV444P,
+    GS_OUT_YUV420P10, /* 10 bits in little-endian 16 */
+};
+
+struct gs_render_opts {
+    enum gs_mode mode;    /* AUTO: the scene's */
+    enum gs_output output;
+    int sh_bands;         /* use this many bands, 1..4; 0 = all the scene has */
+    bool exact;           /* reference arithmetic (the scene must be uploaded exact for it to
+                             reach golden accuracy) */
+    bool has_bg;
+    float bg[3];          /* over the camera's; default black */
+    float splat_scale;    /* multiplies every standard deviation; 0 = 1 */
+    bool has_crop;
+    float crop_min[3], crop_max[3]; /* world box; centres outside are left out */
+    uint32_t supersample; /* 1..4, box-filtered; 0 = 1 */
+    bool stereo;          /* side by side: left half eye, right half eye; width is per eye */
+    float eye_distance;   /* world units; 0 = from the scene's radius */
+    int yuv_matrix;       /* 0 = BT.709, 1 = BT.601; limited range */
+    enum gs_raster { GS_RASTER_AUTO, GS_RASTER_LANES, GS_RASTER_WIDE } raster; /* for tests:
+                             lanes = few private lanes (CPU drivers), wide = GPUs */
+};
+
+struct gs_renderer;
+int gs_renderer_create(struct gs_renderer **out, struct vk_device *dev);
+void gs_renderer_destroy(struct gs_renderer **r);
+
+struct gs_pass_time {
+    const char *name;
+    double wall_ms, cpu_ms, gpu_ms; /* wall and cpu only when profiled; gpu by timestamps */
+};
+
+struct gs_frame_stats {
+    uint32_t visible;   /* Gaussians projected */
+    uint64_t pairs;     /* (Gaussian, tile) pairs blended */
+    uint64_t spans;     /* (Gaussian, tile row) pairs */
+    uint32_t retries;   /* times a buffer had to grow and the frame was drawn again */
+    uint32_t slices, bands;
+    uint64_t device_bytes; /* working memory of the renderer */
+    size_t pass_count;
+    struct gs_pass_time pass[24];
+};
+
+/* One picture in flight. Two or three frames used in turn overlap rendering with what the
+ * caller does with the pixels. */
+struct gs_frame {
+    uint32_t width, height; /* of the picture (both eyes when stereo) */
+    enum gs_output output;
+    const void *pixels;     /* after gs_frame_wait: host memory, valid until the next submit */
+    size_t size;            /* bytes */
+    const struct vk_buf *device_pixels; /* the same on the device, for a viewer to copy from */
+    struct gs_frame_stats stats;
+    struct gs_frame_private *p;
+};
+int gs_frame_create(struct gs_frame **out, struct gs_renderer *r);
+void gs_frame_destroy(struct gs_frame **f);
+/* Keep the pixels on the device only (no readback); for viewers. */
+void gs_frame_keep_on_device(struct gs_frame *f, bool keep);
+/* Measure every pass alone (wall and CPU time); slower. */
+void gs_frame_profile(struct gs_frame *f, bool on);
+/* Starts drawing; returns at once. The picture has the camera's size. */
+int gs_frame_submit(struct gs_frame *f, const struct gs_gpu_scene *s, const struct gs_camera *c,
+                    const struct gs_render_opts *opts);
+/* Waits until pixels are there; grows buffers and draws again when one was too small. */
+int gs_frame_wait(struct gs_frame *f);
+
+/* Projected quantities of every Gaussian, in the scene's order, for `fovea check`: computed by
+ * the same kernel as rendering (exact scenes only). Arrays are the caller's, may be NULL. */
+struct gs_projection {
+    float *means2d; /* [count][2] pixel (0,0) centre at (0.5,0.5) */
+    float *depths;  /* [count] view z */
+    float *conics;  /* [count][3] */
+    float *colors;  /* [count][3] */
+    float *opacity; /* [count] after the antialiasing factor */
+    uint8_t *visible; /* [count] */
+};
+int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct gs_camera *c,
+               const struct gs_render_opts *opts, struct gs_projection *out);
+
+/* Slow double-precision reference of the whole picture on the CPU: out [H][W][5] = rgb over
+ * bg, alpha, accumulated depth. The obvious twin every fast path is judged against. */
+int gs_render_reference(const struct gs_scene *s, const struct gs_camera *c,
+                        const struct gs_render_opts *opts, double *out);
+
+/* ---- picture comparison ---------------------------------------------------------------- */
+
+/* PSNR in dB over all samples in 0..1 (infinite when equal); SSIM with the 11x11 Gaussian
+ * window (sigma 1.5) of Wang et al. 2004 per channel, mean. Images are [h][w][channels]. */
+double gs_psnr(const float *a, const float *b, size_t samples);
+int gs_ssim(double *out, const float *a, const float *b, uint32_t w, uint32_t h, uint32_t channels,
+            float *map /* [h][w] or NULL */);
+
+#endif

@@ -1,0 +1,46 @@
+/* Private to gs/: readers and writers of each format, one pair a file.
+ *
+ * A reader gets the whole file in memory and a name for messages, fills a scene it allocates
+ * with gs_scene_alloc (never from a header's count alone: the count is checked against the
+ * file's size first) and returns 0 or a code; on failure it frees what it allocated. It stores
+ * raw rows; gs_scene_load drops bad rows afterwards for all formats (gs_scene_drop_bad). */
+#ifndef GS_SCENE_H
+#define GS_SCENE_H
+
+#include "gs/gs.h"
+
+#define GS_SH_C0 0.28209479177387814f
+
+typedef int gs_read_fn(struct gs_scene *out, const uint8_t *data, size_t size, const char *name,
+                       const struct gs_load_opts *opts);
+gs_read_fn gs_read_ply;            /* ply.c */
+gs_read_fn gs_read_compressed_ply; /* compressed_ply.c */
+gs_read_fn gs_read_splat;          /* splat.c */
+gs_read_fn gs_read_ksplat;         /* ksplat.c */
+gs_read_fn gs_read_spz;            /* spz.c */
+gs_read_fn gs_read_sog;            /* sog.c: the .sog bundle */
+gs_read_fn gs_read_glb;            /* gltf.c: .glb in memory */
+/* Formats of several files. */
+int gs_read_sog_path(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
+int gs_read_gltf_path(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
+
+typedef int gs_write_fn(const struct gs_scene *s, struct fv_writer *w,
+                        const struct gs_save_opts *opts);
+gs_write_fn gs_write_ply;
+gs_write_fn gs_write_compressed_ply;
+gs_write_fn gs_write_splat;
+gs_write_fn gs_write_spz;
+gs_write_fn gs_write_sog;
+gs_write_fn gs_write_glb;
+
+/* Removes rows a renderer cannot use, counting them in s->dropped: NaN anywhere, infinite
+ * position, scale (except -inf), rotation or colour, zero quaternion. */
+void gs_scene_drop_bad(struct gs_scene *s);
+/* Order of the Gaussians along a Morton curve of their positions: out[count] indices. */
+int gs_scene_morton(const struct gs_scene *s, uint32_t *out);
+/* Permutes all arrays: new row i = old row order[i]. */
+int gs_scene_reorder(struct gs_scene *s, const uint32_t *order);
+/* Sign of SH coefficient k (0..15) under flips of the axes (each +1 or -1). */
+float gs_sh_flip_sign(int k, float sx, float sy, float sz);
+
+#endif

@@ -1,0 +1,3 @@
+# Every shader and its variants: fv_shader(FILE [VARIANT name "glslc flags"]...).
+
+fv_shader(vk/probe)

@@ -1,0 +1,144 @@
+/* Helpers of tests/support/test.h. */
+#include "support/test.h"
+#include "vk/base/file.h"
+#include "vk/device.h"
+
+#include <ftw.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct vk_device *device;
+static char tmp_dir[64];
+
+struct vk_device *test_device(void)
+{
+    if (device)
+        return device;
+    struct vk_device_opts opts = {.select = getenv("FOVEA_DEVICE"),
+                                  .validation = getenv("FOVEA_TEST_VALIDATION") != NULL};
+    size_t count = 0;
+    if (vk_device_list(NULL, 0, &count) < 0 || !count) {
+        fprintf(stderr, "no Vulkan device: skipped\n");
+        exit(77);
+    }
+    if (vk_device_create(&device, &opts) < 0) {
+        fprintf(stderr, "%s\n", fv_error());
+        exit(1);
+    }
+    return device;
+}
+
+void test_device_done(void)
+{
+    if (!device)
+        return;
+    unsigned errors = atomic_load(&device->validation_errors);
+    vk_device_destroy(&device);
+    assert_int_equal(errors, 0);
+}
+
+static char *slot(void)
+{
+    static char text[8][512];
+    static int at;
+    return text[at++ % 8];
+}
+
+const char *test_source(const char *name)
+{
+    char *s = slot();
+    snprintf(s, 512, "%s/%s", FOVEA_SOURCE_DIR, name);
+    return s;
+}
+
+const char *test_golden(const char *name)
+{
+    char *s = slot();
+    const char *env = getenv("FOVEA_GOLDEN");
+    const char *dirs[] = {env, FOVEA_SOURCE_DIR "/tests/golden",
+                          FOVEA_SOURCE_DIR "/../shared/golden/gs"};
+    for (int i = 0; i < 3; i++) {
+        if (!dirs[i])
+            continue;
+        snprintf(s, 512, "%s/%s", dirs[i], name);
+        if (fv_exists(s))
+            return s;
+    }
+    return NULL;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    return remove(path);
+}
+
+static void remove_tmp(void)
+{
+    nftw(tmp_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *test_tmp(void)
+{
+    if (!*tmp_dir) {
+        strcpy(tmp_dir, "/tmp/fovea_test_XXXXXX");
+        if (!mkdtemp(tmp_dir))
+            abort();
+        atexit(remove_tmp);
+    }
+    return tmp_dir;
+}
+
+const char *test_tmp_path(const char *name)
+{
+    char *s = slot();
+    snprintf(s, 512, "%s/%s", test_tmp(), name);
+    return s;
+}
+
+void test_write_file(const char *path, const void *data, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, size, f) != size || fclose(f))
+        fail_msg("cannot write %s", path);
+}
+
+void *test_read_file(const char *path, size_t *size)
+{
+    struct fv_map map;
+    assert_ok(fv_map_open(&map, path));
+    unsigned char *copy = calloc(1, map.size + 1);
+    assert_non_null(copy);
+    if (map.size)
+        memcpy(copy, map.data, map.size);
+    if (size)
+        *size = map.size;
+    fv_map_close(&map);
+    return copy;
+}
+
+int test_fovea(char **out, const char *fmt, ...)
+{
+    char args[8192], command[9000];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(args, sizeof args, fmt, ap);
+    va_end(ap);
+    snprintf(command, sizeof command, "'%s' %s 2>&1", FOVEA_BINARY, args);
+    FILE *p = popen(command, "r");
+    char *text = NULL, chunk[4096];
+    size_t size = 0, n;
+    FILE *mem = open_memstream(&text, &size);
+    if (!p || !mem)
+        abort();
+    while ((n = fread(chunk, 1, sizeof chunk, p)) > 0)
+        fwrite(chunk, 1, n, mem);
+    fclose(mem);
+    int status = pclose(p);
+    if (out)
+        *out = text;
+    else
+        free(text);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

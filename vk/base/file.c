@@ -1,0 +1,234 @@
+/* Maps, cursor, atomic writer and paths (file.h). */
+#include "vk/base/file.h"
+#include "vk/base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int fv_map_open(struct fv_map *out, const char *path)
+{
+    struct stat st;
+    *out = (struct fv_map){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fv_fail(FV_EIO, "%s: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0) {
+        int e = errno;
+        close(fd);
+        return fv_fail(FV_EIO, "%s: %s", path, strerror(e));
+    }
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return fv_fail(FV_EIO, "%s: %s", path,
+                       S_ISDIR(st.st_mode) ? "is a directory, not a file" : "is not a regular file");
+    }
+    if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            int e = errno;
+            close(fd);
+            return fv_fail(FV_EIO, "%s: cannot be mapped: %s", path, strerror(e));
+        }
+        out->data = p;
+        out->size = (size_t)st.st_size;
+    }
+    close(fd);
+    return 0;
+}
+
+void fv_map_close(struct fv_map *map)
+{
+    if (map->data)
+        munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (struct fv_map){0};
+}
+
+struct fv_cursor fv_cursor_over(const void *data, size_t size)
+{
+    return (struct fv_cursor){.data = data, .size = size};
+}
+
+size_t fv_cursor_left(const struct fv_cursor *c)
+{
+    return c->size - c->at;
+}
+
+const uint8_t *fv_get_bytes(struct fv_cursor *c, size_t n)
+{
+    if (c->failed || n > c->size - c->at) {
+        c->failed = true;
+        return NULL;
+    }
+    const uint8_t *p = c->data + c->at;
+    c->at += n;
+    return p;
+}
+
+static uint64_t get_le(struct fv_cursor *c, size_t n)
+{
+    const uint8_t *p = fv_get_bytes(c, n);
+    uint64_t v = 0;
+    for (size_t i = 0; p && i < n; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
+uint8_t fv_get_u8(struct fv_cursor *c)
+{
+    return (uint8_t)get_le(c, 1);
+}
+
+uint16_t fv_get_u16(struct fv_cursor *c)
+{
+    return (uint16_t)get_le(c, 2);
+}
+
+uint32_t fv_get_u32(struct fv_cursor *c)
+{
+    return (uint32_t)get_le(c, 4);
+}
+
+uint64_t fv_get_u64(struct fv_cursor *c)
+{
+    return get_le(c, 8);
+}
+
+float fv_get_f32(struct fv_cursor *c)
+{
+    uint32_t u = fv_get_u32(c);
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+double fv_get_f64(struct fv_cursor *c)
+{
+    uint64_t u = fv_get_u64(c);
+    double f;
+    memcpy(&f, &u, 8);
+    return f;
+}
+
+int fv_writer_open(struct fv_writer *w, const char *path)
+{
+    *w = (struct fv_writer){0};
+    if (!strcmp(path, "-")) {
+        w->file = stdout;
+        return 0;
+    }
+    if (fv_is_dir(path))
+        return fv_fail(FV_EIO, "%s: is a directory; give a file name", path);
+    w->path = strdup(path);
+    if (!w->path || asprintf(&w->temporary, "%s.%ld.tmp", path, (long)getpid()) < 0) {
+        w->temporary = NULL;
+        fv_writer_abort(w);
+        return fv_fail(FV_ENOMEM, "out of memory");
+    }
+    w->file = fopen(w->temporary, "wb");
+    if (!w->file) {
+        int e = errno;
+        free(w->temporary);
+        w->temporary = NULL;
+        fv_writer_abort(w);
+        return fv_fail(FV_EIO, "%s: cannot be written: %s", path, strerror(e));
+    }
+    return 0;
+}
+
+void fv_write(struct fv_writer *w, const void *data, size_t size)
+{
+    if (w->failed || !size)
+        return;
+    if (fwrite(data, 1, size, w->file) != size) {
+        w->failed = true;
+        fv_fail(FV_EIO, "%s: write failed: %s", w->path ? w->path : "standard output",
+                strerror(errno));
+    }
+}
+
+int fv_writer_commit(struct fv_writer *w)
+{
+    const char *name = w->path ? w->path : "standard output";
+    if (w->failed) {
+        fv_writer_abort(w);
+        return FV_EIO; /* the text is fv_write's */
+    }
+    if (fflush(w->file) || ferror(w->file) || (w->path && fsync(fileno(w->file)))) {
+        fv_fail(FV_EIO, "%s: write failed: %s", name, strerror(errno));
+        fv_writer_abort(w);
+        return FV_EIO;
+    }
+    if (w->path) {
+        int bad = fclose(w->file);
+        w->file = NULL;
+        if (bad || rename(w->temporary, w->path)) {
+            fv_fail(FV_EIO, "%s: cannot be replaced: %s", name, strerror(errno));
+            fv_writer_abort(w);
+            return FV_EIO;
+        }
+        free(w->temporary);
+        w->temporary = NULL;
+    }
+    w->file = NULL;
+    fv_writer_abort(w);
+    return 0;
+}
+
+void fv_writer_abort(struct fv_writer *w)
+{
+    if (w->file && w->file != stdout)
+        fclose(w->file);
+    if (w->temporary)
+        unlink(w->temporary);
+    free(w->temporary);
+    free(w->path);
+    *w = (struct fv_writer){0};
+}
+
+bool fv_is_dir(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+bool fv_exists(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st);
+}
+
+char *fv_path_join(const char *dir, const char *name)
+{
+    char *out = NULL;
+    if (!dir || !*dir || name[0] == '/')
+        return strdup(name);
+    if (asprintf(&out, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", name) < 0)
+        return NULL;
+    return out;
+}
+
+char *fv_path_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+const char *fv_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool fv_ends_with(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+    return n >= m && !strcasecmp(text + n - m, suffix);
+}

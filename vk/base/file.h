@@ -1,0 +1,74 @@
+/* Files: read-only maps, a bounded little-endian cursor, atomic writing, paths.
+ *
+ *     struct fv_map map;
+ *     FV_TRY(fv_map_open(&map, "a.spz"));
+ *     struct fv_cursor c = fv_cursor_over(map.data, map.size);
+ *     uint32_t magic = fv_get_u32(&c);
+ *     if (c.failed) ...                         // once, after the last read
+ *     fv_map_close(&map);
+ */
+#ifndef FV_FILE_H
+#define FV_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct fv_map {
+    const uint8_t *data; /* NULL when size is 0 */
+    size_t size;
+};
+
+/* Maps a regular file. Errors (FV_EIO) say which: missing, a directory, no permission.
+ * An empty file is not an error here: size 0. */
+int fv_map_open(struct fv_map *out, const char *path);
+void fv_map_close(struct fv_map *map);
+
+/* A reader that never leaves its bytes: past the end it returns zeros and sets failed. */
+struct fv_cursor {
+    const uint8_t *data;
+    size_t size, at;
+    bool failed;
+};
+
+struct fv_cursor fv_cursor_over(const void *data, size_t size);
+/* The next n bytes, or NULL (failed set). Valid as long as the underlying bytes. */
+const uint8_t *fv_get_bytes(struct fv_cursor *c, size_t n);
+uint8_t fv_get_u8(struct fv_cursor *c);
+uint16_t fv_get_u16(struct fv_cursor *c);
+uint32_t fv_get_u32(struct fv_cursor *c);
+uint64_t fv_get_u64(struct fv_cursor *c);
+float fv_get_f32(struct fv_cursor *c);
+double fv_get_f64(struct fv_cursor *c);
+size_t fv_cursor_left(const struct fv_cursor *c);
+
+/* Writing that never leaves a half file in place of a good one: bytes go to a temporary
+ * beside the target, which takes the target's name only in fv_writer_commit(). */
+struct fv_writer {
+    FILE *file; /* write with fwrite or fv_write */
+    char *path, *temporary;
+    bool failed;
+};
+
+/* path "-" writes to standard output (nothing to rename). */
+int fv_writer_open(struct fv_writer *w, const char *path);
+/* Sticky: after a failure later calls do nothing; commit reports it. */
+void fv_write(struct fv_writer *w, const void *data, size_t size);
+/* Flushes, syncs and renames. Returns 0 or FV_EIO (disk full ...); frees w either way. */
+int fv_writer_commit(struct fv_writer *w);
+/* Removes the temporary; frees w. Safe on a zeroed or finished writer. */
+void fv_writer_abort(struct fv_writer *w);
+
+bool fv_is_dir(const char *path);
+bool fv_exists(const char *path);
+/* Joined path "dir/name" (name alone if absolute or dir is empty); caller frees. */
+char *fv_path_join(const char *dir, const char *name);
+/* Directory part of a path ("." if none); caller frees. */
+char *fv_path_dir(const char *path);
+/* The part after the last '/'; borrowed from path. */
+const char *fv_path_base(const char *path);
+/* Case-insensitive suffix test: fv_ends_with("A.PLY", ".ply"). */
+bool fv_ends_with(const char *text, const char *suffix);
+
+#endif

@@ -1,0 +1,27 @@
+/* Compute pipelines by shader name and specialisation constants, made once, kept by the
+ * device, cached on disk. Layouts come from reflecting the SPIR-V (vk/spirv.h): set 0 only,
+ * bindings 0..n-1 that are storage buffers or uniform texel buffers. */
+#ifndef VK_PIPE_H
+#define VK_PIPE_H
+
+#include "vk/device.h"
+#include "vk/spirv.h"
+
+enum { VK_MAX_SPEC = 16 };
+
+struct vk_pipe {
+    VkPipeline handle;
+    VkPipelineLayout layout;
+    VkDescriptorSetLayout set_layout;
+    struct vk_reflection info;
+    const char *name;
+};
+
+/* spec[i] is the value of constant_id i (nspec may be 0). subgroup: size to require, 0 = the
+ * device's default; full subgroups are required whenever the shader uses them.
+ * *out is borrowed; valid until the device is destroyed (hot reload swaps its insides).
+ * Returns 0, FV_EINVALID (no such shader), FV_EDEVICE. Thread-safe. */
+int vk_pipe_get(const struct vk_pipe **out, struct vk_device *dev, const char *name,
+                const uint32_t *spec, uint32_t nspec, uint32_t subgroup);
+
+#endif

@@ -1,0 +1,30 @@
+/* What a compute shader's SPIR-V says of its interface. */
+#ifndef VK_SPIRV_H
+#define VK_SPIRV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vulkan/vulkan.h>
+
+enum { VK_MAX_BINDINGS = 16 };
+
+struct vk_binding_info {
+    VkDescriptorType type; /* STORAGE_BUFFER, UNIFORM_TEXEL_BUFFER or UNIFORM_BUFFER */
+    bool used;             /* declared in the shader */
+    bool writes;           /* not decorated NonWritable */
+};
+
+struct vk_reflection {
+    uint32_t binding_count; /* highest binding + 1 */
+    struct vk_binding_info binding[VK_MAX_BINDINGS];
+    uint32_t push_bytes;
+    uint32_t local_size[3];  /* literal, or the specialised value if by constant */
+    bool uses_subgroups;
+};
+
+/* spec overrides local sizes given by specialisation constants. 0 or FV_EFORMAT. */
+int vk_spirv_reflect(struct vk_reflection *out, const uint32_t *code, size_t words,
+                     const uint32_t *spec, uint32_t nspec);
+
+#endif
