@@ -20,7 +20,7 @@ gs_read_fn gs_read_ksplat;         /* ksplat.c */
 gs_read_fn gs_read_spz;            /* spz.c */
 gs_read_fn gs_read_sog;            /* sog.c: the .sog bundle */
 gs_read_fn gs_read_glb;            /* gltf.c: .glb in memory */
-/* Formats of several files. */
+/* Formats of several files: path is that of the meta.json, lod-meta.json or .gltf. */
 int gs_read_sog_path(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
 int gs_read_gltf_path(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
 
@@ -36,11 +36,18 @@ gs_write_fn gs_write_glb;
 /* Removes rows a renderer cannot use, counting them in s->dropped: NaN anywhere, infinite
  * position, scale (except -inf), rotation or colour, zero quaternion. */
 void gs_scene_drop_bad(struct gs_scene *s);
+/* Whether there are any. */
+bool gs_scene_has_bad(const struct gs_scene *s);
+/* Overwrites row `to` by row `from`. */
+void gs_scene_move_row(struct gs_scene *s, size_t to, size_t from);
 /* Order of the Gaussians along a Morton curve of their positions: out[count] indices. */
 int gs_scene_morton(const struct gs_scene *s, uint32_t *out);
 /* Permutes all arrays: new row i = old row order[i]. */
 int gs_scene_reorder(struct gs_scene *s, const uint32_t *order);
 /* Sign of SH coefficient k (0..15) under flips of the axes (each +1 or -1). */
 float gs_sh_flip_sign(int k, float sx, float sy, float sz);
+
+/* The comment lines of a .ply header that carry the scene's mode and up axis. */
+void gs_ply_write_comments(struct fv_writer *w, const struct gs_scene *s);
 
 #endif
