@@ -7,8 +7,8 @@
  *     vk_cmd_begin(cmd);
  *     vk_cmd_fill(cmd, &counters, 0, 64, 0);
  *     vk_cmd_scope(cmd, "project");
- *     vk_cmd_dispatch(cmd, pipe, (struct vk_bind[]){{&geo, .format = VK_FORMAT_R32G32B32A32_UINT},
- *                     {&out}}, 2, &push, sizeof push, groups, 1, 1);
+ *     vk_cmd_dispatch(cmd, pipe, (struct vk_bind[]){{.buf = &geo, .format = VK_FORMAT_R32G32B32A32_UINT},
+ *                     {.buf = &out}}, 2, &push, sizeof push, groups, 1, 1);
  *     vk_cmd_copy(cmd, &host, 0, &out, 0, out.size);      // readback: host-visible after wait
  *     uint64_t ticket;
  *     FV_TRY(vk_cmd_submit(cmd, &ticket));

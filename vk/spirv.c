@@ -1,5 +1,7 @@
-/* SPIR-V reflection (spirv.h): one pass over the words collects decorations and types, a
- * second derives the interface. Word layouts: SPIR-V specification 1.6, section 2.3 and 3. */
+/* SPIR-V reflection (spirv.h): one pass over the words notes decorations, types, constants and
+ * variables by result id; the interface is then read off the variables. Nothing is trusted: ids
+ * are below the bound, operands are within their instruction, nesting is limited. Word layouts:
+ * SPIR-V specification 1.6, sections 2.3 and 3. */
 #include "vk/spirv.h"
 #include "vk/base/err.h"
 
@@ -7,203 +9,327 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_DEPTH = 16, MAX_BOUND = 1 << 20 };
+
 struct id {
-    uint16_t op;
-    uint32_t type, storage, constant; /* meaning by op: see fill() */
-    uint32_t binding, set, spec_id;
-    bool has_binding, has_spec_id, non_writable, buffer_block;
-    const uint32_t *words; /* of the defining instruction */
-    uint32_t word_count;
-    uint32_t last_member_offset, last_member_type;
-    bool all_members_non_writable;
+    const uint32_t *words; /* of the defining instruction; NULL = none */
+    uint16_t op, word_count;
+    uint32_t binding, set, spec_id, array_stride;
+    bool has_binding, has_spec_id, non_writable, buffer_block, workgroup_size;
+    /* of a struct's members */
     uint32_t non_writable_members;
+    uint32_t last_member, last_offset, matrix_stride; /* the member of the largest offset */
 };
+
+struct module {
+    struct id *ids;
+    uint32_t bound;
+    const uint32_t *spec;
+    uint32_t nspec;
+    uint32_t size_ids[3]; /* of LocalSizeId */
+};
+
+/* Operand i of an id's instruction, 0 when it has fewer. */
+static uint32_t operand(const struct id *t, uint32_t i)
+{
+    return i < t->word_count ? t->words[i] : 0;
+}
+
+/* A defined id, or NULL. */
+static const struct id *get(const struct module *m, uint32_t id)
+{
+    return id < m->bound && m->ids[id].words ? &m->ids[id] : NULL;
+}
+
+/* --- first pass --- */
 
 static void decorate(struct id *t, const uint32_t *w, uint32_t n)
 {
+    uint32_t value = n > 1 ? w[1] : 0;
     switch (w[0]) {
     case SpvDecorationBinding:
-        t->binding = n > 1 ? w[1] : 0;
+        t->binding = value;
         t->has_binding = true;
         break;
     case SpvDecorationDescriptorSet:
-        t->set = n > 1 ? w[1] : 0;
+        t->set = value;
         break;
     case SpvDecorationNonWritable:
         t->non_writable = true;
         break;
+    case SpvDecorationBufferBlock:
+        t->buffer_block = true;
+        break;
+    case SpvDecorationArrayStride:
+        t->array_stride = value;
+        break;
     case SpvDecorationSpecId:
-        t->spec_id = n > 1 ? w[1] : 0;
+        t->spec_id = value;
         t->has_spec_id = true;
         break;
+    case SpvDecorationBuiltIn:
+        t->workgroup_size = value == SpvBuiltInWorkgroupSize;
+        break;
     default:
         break;
     }
 }
 
-static uint32_t constant_value(const struct id *ids, uint32_t bound, uint32_t id,
-                               const uint32_t *spec, uint32_t nspec)
+static void decorate_member(struct id *t, const uint32_t *w, uint32_t n)
 {
-    if (id >= bound || !ids[id].words)
-        return 0;
-    if (ids[id].has_spec_id && ids[id].spec_id < nspec)
-        return spec[ids[id].spec_id];
-    return ids[id].word_count > 3 ? ids[id].words[3] : 0;
+    uint32_t member = w[0], value = n > 2 ? w[2] : 0;
+    if (w[1] == SpvDecorationNonWritable)
+        t->non_writable_members++;
+    if (w[1] == SpvDecorationOffset && value >= t->last_offset) {
+        t->last_offset = value;
+        t->last_member = member;
+    }
+    if (w[1] == SpvDecorationMatrixStride)
+        t->matrix_stride = value;
 }
 
-/* Bytes of a push-constant member's type: scalars, vectors, matrices, arrays of them. */
-static uint32_t type_bytes(const struct id *ids, uint32_t bound, uint32_t id, int depth)
+static bool is_subgroup_capability(uint32_t c)
 {
-    if (id >= bound || !ids[id].words || depth > 8)
+    return (c >= SpvCapabilityGroupNonUniform && c <= SpvCapabilityGroupNonUniformQuad) ||
+           c == SpvCapabilitySubgroupBallotKHR || c == SpvCapabilitySubgroupVoteKHR;
+}
+
+static bool defines_type(uint32_t op)
+{
+    return op == SpvOpTypeInt || op == SpvOpTypeFloat || op == SpvOpTypeVector ||
+           op == SpvOpTypeMatrix || op == SpvOpTypeImage || op == SpvOpTypeSampledImage ||
+           op == SpvOpTypeArray || op == SpvOpTypeRuntimeArray || op == SpvOpTypeStruct ||
+           op == SpvOpTypePointer;
+}
+
+static bool defines_value(uint32_t op)
+{
+    return op == SpvOpConstant || op == SpvOpSpecConstant || op == SpvOpConstantComposite ||
+           op == SpvOpSpecConstantComposite || op == SpvOpSpecConstantOp || op == SpvOpVariable;
+}
+
+static int define(struct module *m, uint32_t result, const uint32_t *w, uint32_t n)
+{
+    if (!result || result >= m->bound)
+        return fv_fail(FV_EFORMAT, "SPIR-V id %u is outside the bound %u", result, m->bound);
+    m->ids[result].words = w;
+    m->ids[result].op = (uint16_t)(w[0] & 0xffff);
+    m->ids[result].word_count = (uint16_t)n;
+    return 0;
+}
+
+/* One instruction of n words, the first at w. */
+static int read_instruction(struct module *m, struct vk_reflection *out, const uint32_t *w,
+                            uint32_t n)
+{
+    uint32_t op = w[0] & 0xffff;
+    bool decorates = n > 2 && w[1] < m->bound;
+    if (op == SpvOpCapability && n > 1)
+        out->uses_subgroups |= is_subgroup_capability(w[1]);
+    else if (op == SpvOpDecorate && decorates)
+        decorate(&m->ids[w[1]], w + 2, n - 2);
+    else if (op == SpvOpMemberDecorate && decorates && n > 3)
+        decorate_member(&m->ids[w[1]], w + 2, n - 2);
+    else if (op == SpvOpExecutionMode && n > 5 && w[2] == SpvExecutionModeLocalSize)
+        memcpy(out->local_size, w + 3, 12);
+    else if (op == SpvOpExecutionModeId && n > 5 && w[2] == SpvExecutionModeLocalSizeId)
+        memcpy(m->size_ids, w + 3, 12);
+    else if (defines_type(op) && n > 1)
+        return define(m, w[1], w, n);
+    else if (defines_value(op) && n > 2)
+        return define(m, w[2], w, n);
+    return 0;
+}
+
+/* --- constants and sizes --- */
+
+/* A 32-bit constant with specialisation applied; 0 for what cannot be known. Arithmetic is what
+ * array sizes are made of: `shared uint x[LANES * 4]`. */
+static uint32_t constant(const struct module *m, uint32_t id, int depth)
+{
+    const struct id *t = get(m, id);
+    if (!t || depth > MAX_DEPTH)
         return 0;
-    const uint32_t *w = ids[id].words;
-    switch (ids[id].op) {
-    case SpvOpTypeInt:
-    case SpvOpTypeFloat:
-        return w[2] / 8;
-    case SpvOpTypeVector:
-    case SpvOpTypeMatrix:
-        return w[3] * type_bytes(ids, bound, w[2], depth + 1);
-    case SpvOpTypeArray:
-        return constant_value(ids, bound, w[3], NULL, 0) * type_bytes(ids, bound, w[2], depth + 1);
-    case SpvOpTypeStruct:
-        return ids[id].word_count > 2
-                   ? ids[id].last_member_offset +
-                         type_bytes(ids, bound, w[ids[id].word_count - 1], depth + 1)
-                   : 0;
+    if (t->op == SpvOpConstant)
+        return operand(t, 3);
+    if (t->op == SpvOpSpecConstant)
+        return t->has_spec_id && t->spec_id < m->nspec ? m->spec[t->spec_id] : operand(t, 3);
+    if (t->op != SpvOpSpecConstantOp)
+        return 0;
+    uint32_t a = constant(m, operand(t, 4), depth + 1), b = constant(m, operand(t, 5), depth + 1);
+    switch (operand(t, 3)) {
+    case SpvOpIAdd:
+        return a + b;
+    case SpvOpISub:
+        return a - b;
+    case SpvOpIMul:
+        return a * b;
+    case SpvOpUDiv:
+    case SpvOpSDiv:
+        return b ? a / b : 0;
+    case SpvOpShiftLeftLogical:
+        return b < 32 ? a << b : 0;
+    case SpvOpShiftRightLogical:
+        return b < 32 ? a >> b : 0;
     default:
         return 0;
     }
 }
 
-static int add_variable(struct vk_reflection *out, const struct id *ids, uint32_t bound,
-                        const struct id *v)
+/* Bytes a type takes in memory: with its layout decorations where it has them (blocks), packed
+ * where not (shared memory). Saturates. */
+static uint64_t type_bytes(const struct module *m, uint32_t id, uint32_t matrix_stride, int depth)
 {
-    uint32_t storage = v->words[3], pointer = v->words[1];
-    if (pointer >= bound || ids[pointer].op != SpvOpTypePointer)
-        return fv_fail(FV_EFORMAT, "shader variable without a pointer type");
-    uint32_t type = ids[pointer].words[3];
-    if (type >= bound || !ids[type].words)
-        return fv_fail(FV_EFORMAT, "shader variable of unknown type");
-    if (storage == SpvStorageClassPushConstant) {
-        out->push_bytes = type_bytes(ids, bound, type, 0);
+    const struct id *t = get(m, id);
+    uint64_t count, each, sum = 0;
+    if (!t || depth > MAX_DEPTH)
+        return 0;
+    switch (t->op) {
+    case SpvOpTypeInt:
+    case SpvOpTypeFloat:
+        return operand(t, 2) / 8;
+    case SpvOpTypeVector:
+    case SpvOpTypeMatrix:
+        each = type_bytes(m, operand(t, 2), 0, depth + 1);
+        if (t->op == SpvOpTypeMatrix && matrix_stride)
+            each = matrix_stride;
+        return operand(t, 3) * each;
+    case SpvOpTypeArray:
+        count = constant(m, operand(t, 3), 0);
+        each = t->array_stride ? t->array_stride
+                               : type_bytes(m, operand(t, 2), matrix_stride, depth + 1);
+        return each > UINT32_MAX ? UINT32_MAX : count * each;
+    case SpvOpTypeStruct:
+        if (t->word_count < 3)
+            return 0;
+        if (t->last_offset || t->word_count == 3)
+            return t->last_offset + type_bytes(m, operand(t, 2 + t->last_member), t->matrix_stride,
+                                               depth + 1);
+        for (uint32_t i = 2; i < t->word_count && sum <= UINT32_MAX; i++)
+            sum += type_bytes(m, operand(t, i), 0, depth + 1);
+        return sum;
+    default:
         return 0;
     }
-    if (!v->has_binding || v->set != 0)
-        return 0;
+}
+
+static uint32_t clamp_bytes(uint64_t v)
+{
+    return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+/* --- the interface --- */
+
+static int buffer_binding(struct vk_binding_info *b, const struct id *v, const struct id *type,
+                          bool storage)
+{
+    uint32_t members = type->word_count > 2 ? type->word_count - 2u : 0;
+    if (type->op != SpvOpTypeStruct)
+        return fv_fail(FV_EFORMAT, "shader binding %u is an array of buffers", v->binding);
+    b->type = storage ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER : VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER;
+    b->writes = storage && !v->non_writable && (!members || type->non_writable_members < members);
+    return 0;
+}
+
+/* samplerBuffer: OpTypeImage of Dim Buffer, sampled 1; inside an OpTypeSampledImage before
+ * SPIR-V 1.6. */
+static int texel_binding(const struct module *m, struct vk_binding_info *b, const struct id *v,
+                         const struct id *type)
+{
+    if (type->op == SpvOpTypeSampledImage)
+        type = get(m, operand(type, 2));
+    if (!type || type->op != SpvOpTypeImage || operand(type, 3) != SpvDimBuffer ||
+        operand(type, 7) != 1)
+        return fv_fail(FV_EFORMAT, "shader binding %u is an image; only storage buffers, uniform "
+                                   "buffers and samplerBuffers are bound", v->binding);
+    b->type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+    return 0;
+}
+
+static int add_binding(const struct module *m, struct vk_reflection *out, const struct id *v,
+                       const struct id *type)
+{
+    uint32_t storage = operand(v, 3);
+    if (v->set)
+        return fv_fail(FV_EFORMAT, "shader binding %u is in descriptor set %u; only set 0 is bound",
+                       v->binding, v->set);
     if (v->binding >= VK_MAX_BINDINGS)
-        return fv_fail(FV_EFORMAT, "shader binding %u is beyond %d", v->binding, VK_MAX_BINDINGS);
+        return fv_fail(FV_EFORMAT, "shader binding %u; bindings are 0 to %d", v->binding,
+                       VK_MAX_BINDINGS - 1);
     struct vk_binding_info *b = &out->binding[v->binding];
+    if (b->used)
+        return fv_fail(FV_EFORMAT, "shader binding %u is declared twice", v->binding);
     b->used = true;
-    if (storage == SpvStorageClassStorageBuffer) {
-        uint32_t members = ids[type].word_count - 2;
-        b->type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
-        b->writes = !(v->non_writable || (members && ids[type].non_writable_members == members));
-    } else if (storage == SpvStorageClassUniformConstant && ids[type].op == SpvOpTypeImage) {
-        b->type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
-    } else if (storage == SpvStorageClassUniform) {
-        b->type = VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER;
-    } else {
-        return fv_fail(FV_EFORMAT, "shader binding %u has an unsupported kind", v->binding);
-    }
-    if (v->binding + 1 > out->binding_count)
+    if (v->binding >= out->binding_count)
         out->binding_count = v->binding + 1;
+    if (storage == SpvStorageClassStorageBuffer)
+        return buffer_binding(b, v, type, true);
+    if (storage == SpvStorageClassUniform)
+        return buffer_binding(b, v, type, type->buffer_block);
+    if (storage == SpvStorageClassUniformConstant)
+        return texel_binding(m, b, v, type);
+    return fv_fail(FV_EFORMAT, "shader binding %u has storage class %u", v->binding, storage);
+}
+
+static int add_variable(const struct module *m, struct vk_reflection *out, const struct id *v)
+{
+    const struct id *pointer = get(m, operand(v, 1));
+    if (v->word_count < 4 || !pointer || pointer->op != SpvOpTypePointer || pointer->word_count < 4)
+        return fv_fail(FV_EFORMAT, "shader variable without a pointer type");
+    if (operand(v, 3) == SpvStorageClassPushConstant)
+        out->push_bytes = clamp_bytes(type_bytes(m, operand(pointer, 3), 0, 0));
+    if (operand(v, 3) == SpvStorageClassWorkgroup)
+        out->shared_bytes =
+            clamp_bytes(out->shared_bytes + type_bytes(m, operand(pointer, 3), 0, 0));
+    if (!v->has_binding)
+        return 0;
+    const struct id *type = get(m, operand(pointer, 3));
+    return type ? add_binding(m, out, v, type)
+                : fv_fail(FV_EFORMAT, "shader binding %u has an unknown type", v->binding);
+}
+
+static int read_interface(struct module *m, struct vk_reflection *out)
+{
+    for (uint32_t i = 1; i < m->bound; i++) {
+        const struct id *t = &m->ids[i];
+        if (!t->words)
+            continue;
+        if (t->op == SpvOpVariable)
+            FV_TRY(add_variable(m, out, t));
+        /* gl_WorkGroupSize overrides the execution mode (before SPIR-V 1.6) */
+        if (t->workgroup_size && t->word_count == 6 && !m->size_ids[0])
+            memcpy(m->size_ids, t->words + 3, 12);
+    }
+    for (int i = 0; m->size_ids[0] && i < 3; i++)
+        out->local_size[i] = constant(m, m->size_ids[i], 0);
     return 0;
 }
 
 int vk_spirv_reflect(struct vk_reflection *out, const uint32_t *code, size_t words,
                      const uint32_t *spec, uint32_t nspec)
 {
-    *out = (struct vk_reflection){.local_size = {1, 1, 1}};
-    if (words < 5 || code[0] != SpvMagicNumber || code[3] > 1u << 20)
-        return fv_fail(FV_EFORMAT, "not SPIR-V");
-    uint32_t bound = code[3];
-    uint32_t size_ids[3] = {0};
-    bool by_id = false;
+    struct module m = {.spec = spec, .nspec = nspec};
     int rc = 0;
-    struct id *ids = calloc(bound, sizeof *ids);
-    if (!ids)
+    *out = (struct vk_reflection){.local_size = {1, 1, 1}};
+    if (words < 5 || code[0] != SpvMagicNumber)
+        return fv_fail(FV_EFORMAT, "not SPIR-V");
+    m.bound = code[3];
+    if (!m.bound || m.bound > MAX_BOUND)
+        return fv_fail(FV_EFORMAT, "SPIR-V id bound %u; at most %d are read", m.bound, MAX_BOUND);
+    m.ids = calloc(m.bound, sizeof *m.ids);
+    if (!m.ids)
         return fv_fail(FV_ENOMEM, "out of memory");
-
-    for (size_t at = 5; at < words;) {
-        const uint32_t *w = code + at;
-        uint32_t op = w[0] & 0xffff, n = w[0] >> 16;
+    for (size_t at = 5; at < words && !rc;) {
+        uint32_t n = code[at] >> 16;
         if (!n || n > words - at) {
-            rc = fv_fail(FV_EFORMAT, "SPIR-V instruction runs past the end");
-            goto done;
-        }
-        uint32_t result = 0;
-        switch (op) {
-        case SpvOpCapability:
-            if (n > 1 && w[1] >= SpvCapabilityGroupNonUniform &&
-                w[1] <= SpvCapabilityGroupNonUniformQuad)
-                out->uses_subgroups = true;
-            break;
-        case SpvOpDecorate:
-            if (n > 2 && w[1] < bound)
-                decorate(&ids[w[1]], w + 2, n - 2);
-            break;
-        case SpvOpMemberDecorate:
-            if (n > 3 && w[1] < bound) {
-                if (w[3] == SpvDecorationNonWritable)
-                    ids[w[1]].non_writable_members++;
-                if (w[3] == SpvDecorationOffset && n > 4)
-                    ids[w[1]].last_member_offset = w[4];
-            }
-            break;
-        case SpvOpExecutionMode:
-            if (n > 5 && w[2] == SpvExecutionModeLocalSize)
-                memcpy(out->local_size, w + 3, 12);
-            break;
-        case SpvOpExecutionModeId:
-            if (n > 5 && w[2] == SpvExecutionModeLocalSizeId) {
-                memcpy(size_ids, w + 3, 12);
-                by_id = true;
-            }
-            break;
-        case SpvOpTypeInt:
-        case SpvOpTypeFloat:
-        case SpvOpTypeVector:
-        case SpvOpTypeMatrix:
-        case SpvOpTypeImage:
-        case SpvOpTypeSampledImage:
-        case SpvOpTypeArray:
-        case SpvOpTypeRuntimeArray:
-        case SpvOpTypeStruct:
-        case SpvOpTypePointer:
-            result = n > 1 ? w[1] : 0;
-            break;
-        case SpvOpConstant:
-        case SpvOpSpecConstant:
-        case SpvOpConstantComposite:
-        case SpvOpSpecConstantComposite:
-        case SpvOpVariable:
-            result = n > 2 ? w[2] : 0;
-            break;
-        default:
+            rc = fv_fail(FV_EFORMAT, "SPIR-V instruction at word %zu runs past the end", at);
             break;
         }
-        if (result && result < bound && n >= 3) {
-            ids[result].op = (uint16_t)op;
-            ids[result].words = w;
-            ids[result].word_count = n;
-            if ((op == SpvOpConstantComposite || op == SpvOpSpecConstantComposite) && n == 6) {
-                /* gl_WorkGroupSize, when the size is by specialisation constants */
-                struct id *t = w[1] < bound ? &ids[w[1]] : NULL;
-                if (!by_id && op == SpvOpSpecConstantComposite && t && t->op == SpvOpTypeVector) {
-                    memcpy(size_ids, w + 3, 12);
-                }
-            }
-        }
+        rc = read_instruction(&m, out, code + at, n);
         at += n;
     }
-    if (by_id || size_ids[0])
-        for (int i = 0; i < 3; i++)
-            out->local_size[i] = constant_value(ids, bound, size_ids[i], spec, nspec);
-    for (uint32_t i = 0; i < bound; i++)
-        if (ids[i].op == SpvOpVariable && ids[i].word_count >= 4)
-            FV_GOTO(add_variable(out, ids, bound, &ids[i]));
-done:
-    free(ids);
+    if (!rc)
+        rc = read_interface(&m, out);
+    free(m.ids);
     return rc;
 }

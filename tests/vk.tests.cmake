@@ -1,0 +1,2 @@
+# Tests of vk/ and vk/base/.
+fv_test(vk/test_cmd LABELS gpu)

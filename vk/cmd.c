@@ -1,0 +1,480 @@
+/* Recording (cmd.h). Barriers are in hazard.c, named passes in prof.c, the queue in queue.c.
+ *
+ * Every command buffer begins with a full barrier: the first scope of a barrier reaches back over
+ * all earlier submissions of the queue, so buffers written by one vk_cmd may be used by the next
+ * without semaphores, and accesses only have to be followed within one recording. */
+#include "vk/cmd_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- life --- */
+
+int vk_cmd_create(struct vk_cmd **out, struct vk_device *dev)
+{
+    VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                    .flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT,
+                                    .queueFamilyIndex = dev->queue_family};
+    int rc = 0;
+    *out = NULL;
+    FV_TRY(vk_alive(dev));
+    struct vk_cmd *cmd = calloc(1, sizeof *cmd);
+    if (!cmd)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    cmd->dev = dev;
+    FV_GOTO(vk_check(dev, vkCreateCommandPool(dev->handle, &pool, NULL, &cmd->pool),
+                     "vkCreateCommandPool"));
+    VkCommandBufferAllocateInfo buffer = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                          .commandPool = cmd->pool,
+                                          .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                          .commandBufferCount = 1};
+    FV_GOTO(vk_check(dev, vkAllocateCommandBuffers(dev->handle, &buffer, &cmd->cb),
+                     "vkAllocateCommandBuffers"));
+done:
+    if (rc < 0)
+        vk_cmd_destroy(&cmd);
+    *out = cmd;
+    return rc;
+}
+
+void vk_cmd_destroy(struct vk_cmd **out)
+{
+    struct vk_cmd *cmd = *out;
+    if (!cmd)
+        return;
+    *out = NULL;
+    if (cmd->ticket && !vk_done(cmd->dev, cmd->ticket))
+        vk_wait(cmd->dev, cmd->ticket);
+    vk_scopes_finish(cmd);
+    for (uint32_t i = 0; i < cmd->set_pools; i++)
+        vkDestroyDescriptorPool(cmd->dev->handle, cmd->sets[i], NULL);
+    vkDestroyCommandPool(cmd->dev->handle, cmd->pool, NULL);
+    free(cmd->touched);
+    free(cmd);
+}
+
+/* --- sticky failure --- */
+
+void vk_cmd_fail(struct vk_cmd *cmd, int code)
+{
+    if (cmd->code < 0 || code >= 0)
+        return;
+    cmd->code = code;
+    snprintf(cmd->error, sizeof cmd->error, "%s", fv_error());
+}
+
+bool vk_cmd_ready(struct vk_cmd *cmd)
+{
+    if (cmd->code < 0)
+        return false;
+    if (!cmd->recording)
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "command recorded before vk_cmd_begin"));
+    else if (cmd->raw)
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "command recorded before vk_cmd_raw_end"));
+    return cmd->code == 0;
+}
+
+/* --- begin and end of the command buffer --- */
+
+int vk_cmd_open(struct vk_cmd *cmd)
+{
+    VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                     .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    VK_TRY(cmd->dev, vkResetCommandPool(cmd->dev->handle, cmd->pool, 0));
+    VK_TRY(cmd->dev, vkBeginCommandBuffer(cmd->cb, &info));
+    cmd->bound = NULL;
+    cmd->touched_count = 0;
+    cmd->hazards.count = 0;
+    cmd->hazards.wrote = false;
+    cmd->recording = true;
+    vk_cmd_full_barrier(cmd);
+    return 0;
+}
+
+int vk_cmd_close(struct vk_cmd *cmd, const struct vk_submit_sync *sync)
+{
+    vk_cmd_host_barrier(cmd);
+    cmd->recording = false;
+    VK_TRY(cmd->dev, vkEndCommandBuffer(cmd->cb));
+    FV_TRY(vk_queue_submit(cmd->dev, cmd->cb, sync, &cmd->ticket));
+    for (size_t i = 0; i < cmd->touched_count; i++)
+        atomic_store(&cmd->touched[i]->last_ticket, cmd->ticket);
+    return 0;
+}
+
+void vk_cmd_begin(struct vk_cmd *cmd)
+{
+    struct vk_device *dev = cmd->dev;
+    cmd->code = 0;
+    cmd->recording = false;
+    cmd->raw = false;
+    cmd->set_at = 0;
+    vk_scopes_reset(cmd);
+    int rc = vk_wait(dev, cmd->ticket);
+    for (uint32_t i = 0; !rc && i < cmd->set_pools; i++)
+        rc = vk_check(dev, vkResetDescriptorPool(dev->handle, cmd->sets[i], 0),
+                      "vkResetDescriptorPool");
+    vk_cmd_fail(cmd, rc ? rc : vk_cmd_open(cmd));
+}
+
+int vk_cmd_submit_sync(struct vk_cmd *cmd, const struct vk_submit_sync *sync, uint64_t *ticket)
+{
+    if (vk_cmd_ready(cmd)) {
+        int rc = 0;
+        if (cmd->scopes.split) {
+            rc = vk_scopes_run(cmd, sync);
+        } else {
+            vk_scopes_end(cmd);
+            if (!cmd->code)
+                rc = vk_cmd_close(cmd, sync);
+        }
+        vk_cmd_fail(cmd, rc);
+    }
+    cmd->recording = false;
+    if (ticket)
+        *ticket = cmd->code < 0 ? 0 : cmd->ticket;
+    return cmd->code < 0 ? fv_fail(cmd->code, "%s", cmd->error) : 0;
+}
+
+int vk_cmd_submit(struct vk_cmd *cmd, uint64_t *ticket)
+{
+    return vk_cmd_submit_sync(cmd, NULL, ticket);
+}
+
+/* --- buffers in use --- */
+
+static void touch(struct vk_cmd *cmd, const struct vk_buf *b)
+{
+    for (size_t i = 0; i < cmd->touched_count; i++)
+        if (cmd->touched[i] == b->p)
+            return;
+    if (cmd->touched_count == cmd->touched_room) {
+        size_t room = cmd->touched_room ? cmd->touched_room * 2 : 64;
+        struct vk_buf_private **list = realloc(cmd->touched, room * sizeof *list);
+        if (!list) {
+            vk_cmd_fail(cmd, fv_fail(FV_ENOMEM, "out of memory"));
+            return;
+        }
+        cmd->touched = list;
+        cmd->touched_room = room;
+    }
+    cmd->touched[cmd->touched_count++] = b->p;
+}
+
+/* Stores a failure unless [offset, offset+size) is inside the buffer and both are multiples. */
+static bool check_buf(struct vk_cmd *cmd, const char *what, const struct vk_buf *b, uint64_t offset,
+                      uint64_t size, uint64_t multiple)
+{
+    if (!b || !b->p)
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "%s: no buffer", what));
+    else if (b->dev != cmd->dev)
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "%s: buffer \"%s\" is of another device", what,
+                                 b->p->label));
+    else if (offset > b->size || size > b->size - offset)
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
+                                 "%s: range %llu+%llu is outside buffer \"%s\" of %llu bytes", what,
+                                 (unsigned long long)offset, (unsigned long long)size, b->p->label,
+                                 (unsigned long long)b->size));
+    else if (offset % multiple || size % multiple)
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
+                                 "%s: range %llu+%llu of buffer \"%s\" is not in multiples of %llu",
+                                 what, (unsigned long long)offset, (unsigned long long)size,
+                                 b->p->label, (unsigned long long)multiple));
+    return cmd->code == 0;
+}
+
+static struct vk_access access_of(const struct vk_buf *b, uint64_t offset, uint64_t size,
+                                  VkPipelineStageFlags2 stage, VkAccessFlags2 flags, bool write)
+{
+    return (struct vk_access){b->p, offset, offset + size, stage, flags, write};
+}
+
+static struct vk_access transfer(const struct vk_buf *b, uint64_t offset, uint64_t size, bool write)
+{
+    return access_of(b, offset, size, VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT,
+                     write ? VK_ACCESS_2_TRANSFER_WRITE_BIT : VK_ACCESS_2_TRANSFER_READ_BIT, write);
+}
+
+/* --- descriptors --- */
+
+static int add_set_pool(struct vk_cmd *cmd)
+{
+    if (cmd->set_pools == VK_DESCRIPTOR_POOLS)
+        return fv_fail(FV_EINVALID, "too many dispatches in one recording");
+    uint32_t sets = 64u << cmd->set_pools;
+    VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 8 * sets},
+                                    {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, 4 * sets},
+                                    {VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER, sets}};
+    VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                       .maxSets = sets,
+                                       .poolSizeCount = 3,
+                                       .pPoolSizes = sizes};
+    VK_TRY(cmd->dev, vkCreateDescriptorPool(cmd->dev->handle, &info, NULL,
+                                            &cmd->sets[cmd->set_pools]));
+    cmd->set_pools++;
+    return 0;
+}
+
+static int new_set(VkDescriptorSet *out, struct vk_cmd *cmd, const struct vk_pipe *pipe)
+{
+    for (;; cmd->set_at++) {
+        if (cmd->set_at == cmd->set_pools)
+            FV_TRY(add_set_pool(cmd));
+        VkDescriptorSetAllocateInfo info = {
+            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+            .descriptorPool = cmd->sets[cmd->set_at],
+            .descriptorSetCount = 1,
+            .pSetLayouts = &pipe->set_layout};
+        VkResult r = vkAllocateDescriptorSets(cmd->dev->handle, &info, out);
+        if (r != VK_ERROR_OUT_OF_POOL_MEMORY && r != VK_ERROR_FRAGMENTED_POOL)
+            return vk_check(cmd->dev, r, "vkAllocateDescriptorSets");
+    }
+}
+
+/* What one dispatch binds. */
+struct bindings {
+    VkWriteDescriptorSet writes[VK_MAX_BINDINGS];
+    VkDescriptorBufferInfo buffers[VK_MAX_BINDINGS];
+    VkBufferView views[VK_MAX_BINDINGS];
+    struct vk_access accesses[VK_MAX_BINDINGS + 1]; /* and the indirect arguments */
+    uint32_t count, access_count;
+};
+
+static int bind_texels(struct bindings *out, struct vk_cmd *cmd, const struct vk_bind *bind,
+                       uint64_t range, const char *what)
+{
+    const struct vk_buf *b = bind->buf;
+    uint32_t texel = vk_format_bytes(bind->format);
+    uint64_t elements;
+    if (!texel)
+        return fv_fail(FV_EINVALID, "%s: VkFormat %d of buffer \"%s\" is not a texel format", what,
+                       (int)bind->format, b->p->label);
+    if (!bind->range) /* whole buffers are padded to whole texels */
+        range = (range + texel - 1) / texel * texel;
+    elements = range / texel;
+    if (range % texel || bind->offset % cmd->dev->caps.texel_align)
+        return fv_fail(FV_EINVALID,
+                       "%s: texel range %llu+%llu of buffer \"%s\"; offsets must be multiples of "
+                       "%llu, sizes of %u",
+                       what, (unsigned long long)bind->offset, (unsigned long long)range,
+                       b->p->label, (unsigned long long)cmd->dev->caps.texel_align, texel);
+    if (elements > cmd->dev->caps.max_texel_elements)
+        return fv_fail(FV_EINVALID,
+                       "%s: %llu texels of buffer \"%s\"; %s allows %u (maxTexelBufferElements)",
+                       what, (unsigned long long)elements, b->p->label, cmd->dev->caps.name,
+                       cmd->dev->caps.max_texel_elements);
+    VkBufferView *view = &out->views[out->count];
+    FV_TRY(vk_buf_view(view, b, bind->format, bind->offset, range));
+    out->writes[out->count].pTexelBufferView = view;
+    return 0;
+}
+
+static int bind_buffer(struct bindings *out, struct vk_cmd *cmd, const struct vk_bind *bind,
+                       uint64_t range, const char *what)
+{
+    const struct vk_caps *caps = &cmd->dev->caps;
+    if (bind->offset % caps->storage_align)
+        return fv_fail(FV_EINVALID, "%s: offset %llu of buffer \"%s\" is not a multiple of %llu",
+                       what, (unsigned long long)bind->offset, bind->buf->p->label,
+                       (unsigned long long)caps->storage_align);
+    if (range > caps->max_storage_range)
+        return fv_fail(FV_EINVALID, "%s: %llu bytes of buffer \"%s\"; %s allows %llu at a time",
+                       what, (unsigned long long)range, bind->buf->p->label, caps->name,
+                       (unsigned long long)caps->max_storage_range);
+    out->buffers[out->count] = (VkDescriptorBufferInfo){bind->buf->handle, bind->offset, range};
+    out->writes[out->count].pBufferInfo = &out->buffers[out->count];
+    return 0;
+}
+
+/* One binding into out; a failure is stored. */
+static bool bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_pipe *pipe, uint32_t i,
+                     const struct vk_bind *bind)
+{
+    const struct vk_binding_info *info = &pipe->info.binding[i];
+    VkPipelineStageFlags2 stage = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT;
+    VkAccessFlags2 flags = VK_ACCESS_2_SHADER_READ_BIT;
+    char what[160];
+    snprintf(what, sizeof what, "shader \"%.80s\", binding %u", pipe->name, i);
+    if (!check_buf(cmd, what, bind->buf, bind->offset, bind->range, 1))
+        return false;
+    uint64_t range = bind->range ? bind->range : bind->buf->p->whole - bind->offset;
+    if (!range || bind->offset >= bind->buf->size) {
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "%s: buffer \"%s\" bound at its end", what,
+                                 bind->buf->p->label));
+        return false;
+    }
+    out->writes[out->count] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                                     .dstBinding = i,
+                                                     .descriptorCount = 1,
+                                                     .descriptorType = info->type};
+    vk_cmd_fail(cmd, info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                          ? bind_texels(out, cmd, bind, range, what)
+                          : bind_buffer(out, cmd, bind, range, what));
+    if (info->writes)
+        flags |= VK_ACCESS_2_SHADER_WRITE_BIT;
+    out->accesses[out->access_count++] =
+        access_of(bind->buf, bind->offset, range, stage, flags, info->writes);
+    out->count++;
+    touch(cmd, bind->buf);
+    return cmd->code == 0;
+}
+
+/* glslc's optimiser drops bindings and push constants that a variant does not use, so callers
+ * may give more than the shader has left; never less. */
+static bool check_interface(struct vk_cmd *cmd, const struct vk_pipe *pipe, uint32_t nbinds,
+                            uint32_t push_bytes)
+{
+    uint32_t push = pipe->info.push_bytes;
+    if (nbinds < pipe->info.binding_count || nbinds > VK_MAX_BINDINGS)
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "shader \"%s\": %u bindings given, it has %u",
+                                 pipe->name, nbinds, pipe->info.binding_count));
+    /* a C struct may be padded at its end */
+    else if (push && (push_bytes < push || push_bytes >= push + 16))
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
+                                 "shader \"%s\": %u bytes of push constants given, it has %u",
+                                 pipe->name, push_bytes, push));
+    return cmd->code == 0;
+}
+
+/* Everything of a dispatch but the dispatch. false: failed, nothing recorded. */
+static bool prepare(struct vk_cmd *cmd, const struct vk_pipe *pipe, const struct vk_bind *binds,
+                    uint32_t nbinds, const void *push, uint32_t push_bytes,
+                    const struct vk_access *indirect)
+{
+    struct bindings b;
+    VkDescriptorSet set;
+    b.count = b.access_count = 0;
+    if (!check_interface(cmd, pipe, nbinds, push_bytes))
+        return false;
+    for (uint32_t i = 0; i < pipe->info.binding_count; i++)
+        if (pipe->info.binding[i].used && !bind_one(&b, cmd, pipe, i, &binds[i]))
+            return false;
+    if (indirect)
+        b.accesses[b.access_count++] = *indirect;
+    vk_cmd_fail(cmd, new_set(&set, cmd, pipe));
+    if (cmd->code < 0)
+        return false;
+    for (uint32_t i = 0; i < b.count; i++)
+        b.writes[i].dstSet = set;
+    vkUpdateDescriptorSets(cmd->dev->handle, b.count, b.writes, 0, NULL);
+    vk_cmd_access(cmd, b.accesses, b.access_count);
+    if (cmd->bound != pipe)
+        vkCmdBindPipeline(cmd->cb, VK_PIPELINE_BIND_POINT_COMPUTE, pipe->handle);
+    cmd->bound = pipe;
+    vkCmdBindDescriptorSets(cmd->cb, VK_PIPELINE_BIND_POINT_COMPUTE, pipe->layout, 0, 1, &set, 0,
+                            NULL);
+    if (pipe->info.push_bytes)
+        vkCmdPushConstants(cmd->cb, pipe->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                           pipe->info.push_bytes, push);
+    return true;
+}
+
+/* --- commands --- */
+
+void vk_cmd_dispatch(struct vk_cmd *cmd, const struct vk_pipe *pipe, const struct vk_bind *binds,
+                     uint32_t nbinds, const void *push, uint32_t push_bytes, uint32_t gx,
+                     uint32_t gy, uint32_t gz)
+{
+    if (!vk_cmd_ready(cmd))
+        return;
+    const uint32_t *max = cmd->dev->caps.max_group_count;
+    if (!pipe) {
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "dispatch without a pipeline"));
+        return;
+    }
+    if (gx > max[0] || gy > max[1] || gz > max[2]) {
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
+                                 "shader \"%s\": %u x %u x %u workgroups; %s allows %u x %u x %u",
+                                 pipe->name, gx, gy, gz, cmd->dev->caps.name, max[0], max[1],
+                                 max[2]));
+        return;
+    }
+    if (gx && gy && gz && prepare(cmd, pipe, binds, nbinds, push, push_bytes, NULL))
+        vkCmdDispatch(cmd->cb, gx, gy, gz);
+}
+
+void vk_cmd_dispatch_indirect(struct vk_cmd *cmd, const struct vk_pipe *pipe,
+                              const struct vk_bind *binds, uint32_t nbinds, const void *push,
+                              uint32_t push_bytes, const struct vk_buf *args, uint64_t offset)
+{
+    if (!vk_cmd_ready(cmd))
+        return;
+    if (!pipe) {
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "dispatch without a pipeline"));
+        return;
+    }
+    if (!check_buf(cmd, "indirect dispatch", args, offset, 12, 4))
+        return;
+    struct vk_access a = access_of(args, offset, 12, VK_PIPELINE_STAGE_2_DRAW_INDIRECT_BIT,
+                                   VK_ACCESS_2_INDIRECT_COMMAND_READ_BIT, false);
+    touch(cmd, args);
+    if (cmd->code == 0 && prepare(cmd, pipe, binds, nbinds, push, push_bytes, &a))
+        vkCmdDispatchIndirect(cmd->cb, args->handle, offset);
+}
+
+void vk_cmd_fill(struct vk_cmd *cmd, const struct vk_buf *b, uint64_t offset, uint64_t size,
+                 uint32_t value)
+{
+    if (!vk_cmd_ready(cmd) || !check_buf(cmd, "fill", b, offset, size, 4) || !size)
+        return;
+    struct vk_access a = transfer(b, offset, size, true);
+    touch(cmd, b);
+    vk_cmd_access(cmd, &a, 1);
+    vkCmdFillBuffer(cmd->cb, b->handle, offset, size, value);
+}
+
+void vk_cmd_update(struct vk_cmd *cmd, const struct vk_buf *b, uint64_t offset, const void *data,
+                   uint32_t size)
+{
+    if (!vk_cmd_ready(cmd) || !check_buf(cmd, "update", b, offset, size, 4) || !size)
+        return;
+    if (size > 65536) {
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "update of %u bytes; at most 65536 (use vk_upload)",
+                                 size));
+        return;
+    }
+    struct vk_access a = transfer(b, offset, size, true);
+    touch(cmd, b);
+    vk_cmd_access(cmd, &a, 1);
+    vkCmdUpdateBuffer(cmd->cb, b->handle, offset, size, data);
+}
+
+void vk_cmd_copy(struct vk_cmd *cmd, const struct vk_buf *dst, uint64_t dst_offset,
+                 const struct vk_buf *src, uint64_t src_offset, uint64_t size)
+{
+    if (!vk_cmd_ready(cmd) || !check_buf(cmd, "copy to", dst, dst_offset, size, 1) ||
+        !check_buf(cmd, "copy from", src, src_offset, size, 1) || !size)
+        return;
+    if (dst->p == src->p && dst_offset < src_offset + size && src_offset < dst_offset + size) {
+        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "copy within buffer \"%s\" overlaps itself",
+                                 dst->p->label));
+        return;
+    }
+    struct vk_access a[2] = {transfer(dst, dst_offset, size, true),
+                             transfer(src, src_offset, size, false)};
+    VkBufferCopy region = {src_offset, dst_offset, size};
+    touch(cmd, dst);
+    touch(cmd, src);
+    vk_cmd_access(cmd, a, 2);
+    vkCmdCopyBuffer(cmd->cb, src->handle, dst->handle, 1, &region);
+}
+
+VkCommandBuffer vk_cmd_raw_begin(struct vk_cmd *cmd)
+{
+    if (!vk_cmd_ready(cmd))
+        return VK_NULL_HANDLE;
+    vk_cmd_full_barrier(cmd);
+    cmd->raw = true;
+    return cmd->cb;
+}
+
+void vk_cmd_raw_end(struct vk_cmd *cmd)
+{
+    if (!cmd->raw)
+        return;
+    cmd->raw = false;
+    cmd->bound = NULL;
+    vk_cmd_full_barrier(cmd);
+    cmd->hazards.wrote = true;
+}

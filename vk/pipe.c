@@ -1,0 +1,397 @@
+/* The table of pipelines and the cache on disk (pipe.h).
+ *
+ * Cache file: 8 bytes "fvpcache", u64 size, u64 FNV-1a of the data, then what
+ * vkGetPipelineCacheData gave. Drivers are only asked to check their own header, so the hash
+ * keeps a torn or edited file away from them; such a file is ignored and replaced. */
+#include "vk/pipe.h"
+#include "vk/base/file.h"
+#include "vk/base/log.h"
+#include "vk/pipe_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char cache_magic[8] = {'f', 'v', 'p', 'c', 'a', 'c', 'h', 'e'};
+enum { CACHE_HEADER = 24 };
+
+/* --- cache file --- */
+
+static uint64_t fnv1a(const uint8_t *data, size_t size)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ data[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+/* cache_dir/vendor-device-driver-uuid.bin; caller frees. */
+static char *cache_path(const struct vk_device *dev)
+{
+    char name[128];
+    const struct vk_caps *c = &dev->caps;
+    int n = snprintf(name, sizeof name, "pipelines-%08x-%08x-%08x-", c->vendor_id, c->device_id,
+                     c->driver_version);
+    for (unsigned i = 0; i < VK_UUID_SIZE; i++)
+        n += snprintf(name + n, sizeof name - (size_t)n, "%02x", c->cache_uuid[i]);
+    snprintf(name + n, sizeof name - (size_t)n, ".bin");
+    return fv_path_join(dev->p->cache_dir, name);
+}
+
+/* The driver's part of a valid file of this device, or NULL. Borrowed from map. */
+static const uint8_t *cache_payload(const struct vk_device *dev, const struct fv_map *map,
+                                    size_t *size)
+{
+    struct fv_cursor c = fv_cursor_over(map->data, map->size);
+    const uint8_t *magic = fv_get_bytes(&c, sizeof cache_magic);
+    uint64_t bytes = fv_get_u64(&c), hash = fv_get_u64(&c);
+    if (c.failed || memcmp(magic, cache_magic, sizeof cache_magic) || bytes != fv_cursor_left(&c))
+        return NULL;
+    const uint8_t *data = map->data + c.at;
+    if (fnv1a(data, bytes) != hash)
+        return NULL;
+    uint32_t length = fv_get_u32(&c), version = fv_get_u32(&c);
+    uint32_t vendor = fv_get_u32(&c), device = fv_get_u32(&c);
+    const uint8_t *uuid = fv_get_bytes(&c, VK_UUID_SIZE);
+    if (c.failed || length < 32 || version != VK_PIPELINE_CACHE_HEADER_VERSION_ONE ||
+        vendor != dev->caps.vendor_id || device != dev->caps.device_id ||
+        memcmp(uuid, dev->caps.cache_uuid, VK_UUID_SIZE))
+        return NULL;
+    *size = bytes;
+    return data;
+}
+
+static int create_cache(struct vk_device *dev, struct vk_pipes *t)
+{
+    VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+    struct fv_map map = {0};
+    char *path = dev->p->cache_dir ? cache_path(dev) : NULL;
+    size_t size = 0;
+    if (path && fv_exists(path) && !fv_map_open(&map, path)) {
+        info.pInitialData = cache_payload(dev, &map, &size);
+        info.initialDataSize = info.pInitialData ? size : 0;
+        if (!info.pInitialData)
+            fv_log(FV_INFO, "%s: not a valid pipeline cache of this device; it will be replaced",
+                   path);
+        else
+            t->cache_hash = fnv1a(info.pInitialData, size);
+    }
+    VkResult r = vkCreatePipelineCache(dev->handle, &info, NULL, &t->cache);
+    if (r < 0 && info.pInitialData) { /* the driver did not like it: start empty */
+        info.pInitialData = NULL;
+        info.initialDataSize = 0;
+        r = vkCreatePipelineCache(dev->handle, &info, NULL, &t->cache);
+    }
+    fv_map_close(&map);
+    free(path);
+    return vk_check(dev, r, "vkCreatePipelineCache");
+}
+
+/* mkdir -p; a failure shows when the file is written. */
+static void make_dirs(const char *dir)
+{
+    char path[4096];
+    if (strlen(dir) >= sizeof path)
+        return;
+    strcpy(path, dir);
+    for (char *p = path + 1; *p; p++)
+        if (*p == '/') {
+            *p = 0;
+            mkdir(path, 0777);
+            *p = '/';
+        }
+    mkdir(path, 0777);
+}
+
+static int write_cache(const char *path, const uint8_t *data, uint64_t size)
+{
+    struct fv_writer w;
+    uint64_t hash = fnv1a(data, size);
+    uint8_t head[CACHE_HEADER];
+    memcpy(head, cache_magic, 8);
+    for (int i = 0; i < 8; i++) {
+        head[8 + i] = (uint8_t)(size >> 8 * i);
+        head[16 + i] = (uint8_t)(hash >> 8 * i);
+    }
+    FV_TRY(fv_writer_open(&w, path));
+    fv_write(&w, head, sizeof head);
+    fv_write(&w, data, size);
+    return fv_writer_commit(&w);
+}
+
+static void save_cache(struct vk_device *dev, struct vk_pipes *t)
+{
+    size_t size = 0;
+    if (!dev->p->cache_dir || !t->cache || atomic_load(&dev->failed) ||
+        vkGetPipelineCacheData(dev->handle, t->cache, &size, NULL) < 0 || !size)
+        return;
+    uint8_t *data = calloc(1, size);
+    char *path = cache_path(dev);
+    if (data && path && vkGetPipelineCacheData(dev->handle, t->cache, &size, data) == VK_SUCCESS &&
+        fnv1a(data, size) != t->cache_hash) {
+        make_dirs(dev->p->cache_dir);
+        if (write_cache(path, data, size) < 0)
+            fv_log(FV_WARN, "pipeline cache not saved: %s", fv_error());
+    }
+    free(path);
+    free(data);
+}
+
+/* --- making one --- */
+
+static int check_limits(const struct vk_device *dev, const struct vk_pipe *p)
+{
+    const struct vk_caps *c = &dev->caps;
+    uint64_t total = 1;
+    for (int i = 0; i < 3; i++) {
+        uint32_t n = p->info.local_size[i];
+        if (!n || n > c->max_group_size[i])
+            return fv_fail(FV_EDEVICE,
+                           "shader \"%s\": local size %u in dimension %d; %s allows 1 to %u "
+                           "(maxComputeWorkGroupSize)",
+                           p->name, n, i, c->name, c->max_group_size[i]);
+        total *= n;
+    }
+    if (total > c->max_invocations)
+        return fv_fail(FV_EDEVICE,
+                       "shader \"%s\": %llu invocations a workgroup; %s allows %u "
+                       "(maxComputeWorkGroupInvocations)",
+                       p->name, (unsigned long long)total, c->name, c->max_invocations);
+    if (p->info.push_bytes > c->max_push_bytes)
+        return fv_fail(FV_EDEVICE,
+                       "shader \"%s\": %u bytes of push constants; %s allows %u "
+                       "(maxPushConstantsSize)",
+                       p->name, p->info.push_bytes, c->name, c->max_push_bytes);
+    if (p->info.shared_bytes > c->shared_bytes)
+        return fv_fail(FV_EDEVICE,
+                       "shader \"%s\": %u bytes of shared memory; %s allows %u "
+                       "(maxComputeSharedMemorySize)",
+                       p->name, p->info.shared_bytes, c->name, c->shared_bytes);
+    return 0;
+}
+
+/* The size to require explicitly; 0 = none, the only size there is comes by itself.
+ * SPIR-V 1.6 lets the driver vary the size by shader (Intel: 8, 16 or 32), so where there is a
+ * choice shaders that use subgroups always get an explicit one. */
+static int subgroup_to_require(uint32_t *out, const struct vk_device *dev, const struct vk_pipe *p,
+                               uint32_t asked)
+{
+    const struct vk_caps *c = &dev->caps;
+    uint64_t total = (uint64_t)p->info.local_size[0] * p->info.local_size[1] * p->info.local_size[2];
+    bool choice = c->subgroup_control && c->subgroup_min != c->subgroup_max;
+    *out = 0;
+    if (asked && asked != c->subgroup_size &&
+        (!choice || asked & (asked - 1) || asked < c->subgroup_min || asked > c->subgroup_max))
+        return fv_fail(FV_EDEVICE, "shader \"%s\" wants subgroups of %u; %s has %u to %u", p->name,
+                       asked, c->name, c->subgroup_min, c->subgroup_max);
+    if (!choice || (!asked && !p->info.uses_subgroups))
+        return 0;
+    *out = asked ? asked : c->subgroup_size;
+    if (total > (uint64_t)*out * dev->p->max_subgroups)
+        return fv_fail(FV_EDEVICE,
+                       "shader \"%s\": %llu invocations are more than %u subgroups of %u "
+                       "(maxComputeWorkgroupSubgroups of %s)",
+                       p->name, (unsigned long long)total, dev->p->max_subgroups, *out, c->name);
+    return 0;
+}
+
+static int create_layouts(struct vk_device *dev, struct vk_pipe *p)
+{
+    VkDescriptorSetLayoutBinding bindings[VK_MAX_BINDINGS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->info.binding_count; i++)
+        if (p->info.binding[i].used)
+            bindings[n++] = (VkDescriptorSetLayoutBinding){
+                .binding = i,
+                .descriptorType = p->info.binding[i].type,
+                .descriptorCount = 1,
+                .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = n,
+        .pBindings = bindings};
+    VK_TRY(dev, vkCreateDescriptorSetLayout(dev->handle, &set, NULL, &p->set_layout));
+    VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+                                .size = (p->info.push_bytes + 3) & ~3u};
+    VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                         .setLayoutCount = 1,
+                                         .pSetLayouts = &p->set_layout,
+                                         .pushConstantRangeCount = push.size ? 1 : 0,
+                                         .pPushConstantRanges = &push};
+    VK_TRY(dev, vkCreatePipelineLayout(dev->handle, &layout, NULL, &p->layout));
+    return 0;
+}
+
+static int create_pipeline(struct vk_device *dev, struct vk_pipe_entry *e, VkShaderModule module)
+{
+    struct vk_pipe *p = &e->pipe;
+    VkSpecializationMapEntry map[VK_MAX_SPEC];
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO};
+    FV_TRY(subgroup_to_require(&size.requiredSubgroupSize, dev, p, e->subgroup));
+    for (uint32_t i = 0; i < e->nspec; i++)
+        map[i] = (VkSpecializationMapEntry){i, 4 * i, 4};
+    VkSpecializationInfo spec = {e->nspec, map, 4 * e->nspec, e->spec};
+    VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = size.requiredSubgroupSize ? &size : NULL,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &spec},
+        .layout = p->layout};
+    /* With full subgroups the x size must be a multiple of the (largest) subgroup size. */
+    uint32_t multiple =
+        size.requiredSubgroupSize ? size.requiredSubgroupSize : dev->caps.subgroup_max;
+    if (p->info.uses_subgroups && dev->p->full_subgroups && p->info.local_size[0] % multiple == 0)
+        info.stage.flags |= VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
+    VkResult r = vkCreateComputePipelines(dev->handle, dev->p->pipes->cache, 1, &info, NULL,
+                                          &p->handle);
+    FV_TRY(vk_check(dev, r, "vkCreateComputePipelines"));
+    vk_set_name(dev, VK_OBJECT_TYPE_PIPELINE, (uint64_t)p->handle, p->name);
+    return 0;
+}
+
+int vk_pipe_build(struct vk_device *dev, struct vk_pipe_entry *e, const uint32_t *code,
+                  size_t words)
+{
+    VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                     .codeSize = words * 4,
+                                     .pCode = code};
+    VkShaderModule module = VK_NULL_HANDLE;
+    struct vk_pipe *p = &e->pipe;
+    int rc = vk_spirv_reflect(&p->info, code, words, e->spec, e->nspec);
+    if (rc < 0)
+        return fv_wrap(rc, "shader \"%s\": ", p->name);
+    FV_TRY(check_limits(dev, p));
+    FV_GOTO(create_layouts(dev, p));
+    FV_GOTO(vk_check(dev, vkCreateShaderModule(dev->handle, &info, NULL, &module),
+                     "vkCreateShaderModule"));
+    rc = create_pipeline(dev, e, module);
+done:
+    vkDestroyShaderModule(dev->handle, module, NULL);
+    if (rc < 0) {
+        vk_pipe_clear(dev, p);
+        if (!strstr(fv_error(), p->name))
+            fv_wrap(rc, "shader \"%s\": ", p->name);
+    }
+    return rc;
+}
+
+void vk_pipe_clear(struct vk_device *dev, struct vk_pipe *p)
+{
+    vkDestroyPipeline(dev->handle, p->handle, NULL);
+    vkDestroyPipelineLayout(dev->handle, p->layout, NULL);
+    vkDestroyDescriptorSetLayout(dev->handle, p->set_layout, NULL);
+    p->handle = VK_NULL_HANDLE;
+    p->layout = VK_NULL_HANDLE;
+    p->set_layout = VK_NULL_HANDLE;
+}
+
+/* --- the table --- */
+
+int vk_pipes_create(struct vk_device *dev)
+{
+    struct vk_pipes *t = calloc(1, sizeof *t);
+    if (!t)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    pthread_mutex_init(&t->lock, NULL);
+    dev->p->pipes = t;
+    return create_cache(dev, t);
+}
+
+void vk_pipes_destroy(struct vk_device *dev)
+{
+    struct vk_pipes *t = dev->p->pipes;
+    if (!t)
+        return;
+    save_cache(dev, t);
+    for (struct vk_pipe_entry *e = t->entries, *next; e; e = next) {
+        next = e->next;
+        vk_pipe_clear(dev, &e->pipe);
+#ifdef FOVEA_HOT_RELOAD
+        vk_reload_forget(e);
+#endif
+        free(e);
+    }
+    vkDestroyPipelineCache(dev->handle, t->cache, NULL);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+    dev->p->pipes = NULL;
+}
+
+static const struct vk_shader *find_shader(const char *name)
+{
+    for (unsigned i = 0; i < vk_shader_count; i++)
+        if (!strcmp(vk_shader_table[i].name, name))
+            return &vk_shader_table[i];
+    return NULL;
+}
+
+static struct vk_pipe_entry *find_entry(struct vk_pipes *t, const struct vk_pipe_entry *key,
+                                        const char *name)
+{
+    struct vk_pipe_entry *e = t->entries;
+    while (e && (e->nspec != key->nspec || e->subgroup != key->subgroup ||
+                 memcmp(e->spec, key->spec, sizeof e->spec) || strcmp(e->pipe.name, name)))
+        e = e->next;
+    return e;
+}
+
+static int build(struct vk_device *dev, struct vk_pipe_entry *e)
+{
+#ifdef FOVEA_HOT_RELOAD
+    if (dev->p->shader_dir)
+        return vk_reload_build(dev, e);
+#endif
+    return vk_pipe_build(dev, e, e->shader->code, e->shader->words);
+}
+
+/* The lock is held. */
+static int add_entry(struct vk_pipe_entry **out, struct vk_device *dev,
+                     const struct vk_pipe_entry *key, const char *name)
+{
+    const struct vk_shader *shader = find_shader(name);
+    if (!shader)
+        return fv_fail(FV_EINVALID, "no shader named \"%.80s\"", name);
+    struct vk_pipe_entry *e = malloc(sizeof *e);
+    if (!e)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    *e = *key;
+    e->shader = shader;
+    e->pipe.name = shader->name;
+    int rc = build(dev, e);
+    if (rc < 0) {
+        free(e);
+        return rc;
+    }
+    e->next = dev->p->pipes->entries;
+    dev->p->pipes->entries = e;
+    *out = e;
+    return 0;
+}
+
+int vk_pipe_get(const struct vk_pipe **out, struct vk_device *dev, const char *name,
+                const uint32_t *spec, uint32_t nspec, uint32_t subgroup)
+{
+    struct vk_pipe_entry key = {.nspec = nspec, .subgroup = subgroup};
+    int rc = 0;
+    *out = NULL;
+    FV_TRY(vk_alive(dev));
+    if (nspec > VK_MAX_SPEC)
+        return fv_fail(FV_EINVALID, "shader \"%.80s\": %u specialisation constants; at most %d", name,
+                       nspec, VK_MAX_SPEC);
+    if (nspec)
+        memcpy(key.spec, spec, 4 * nspec);
+    pthread_mutex_lock(&dev->p->pipes->lock);
+    struct vk_pipe_entry *e = find_entry(dev->p->pipes, &key, name);
+    if (!e)
+        rc = add_entry(&e, dev, &key, name);
+    if (!rc)
+        *out = &e->pipe;
+    pthread_mutex_unlock(&dev->p->pipes->lock);
+    return rc;
+}

@@ -1,0 +1,33 @@
+/* Private to vk/pipe.c and vk/reload.c: the table of pipelines. */
+#ifndef VK_PIPE_PRIVATE_H
+#define VK_PIPE_PRIVATE_H
+
+#include "vk/private.h"
+
+struct vk_pipe_entry {
+    struct vk_pipe pipe;
+    const struct vk_shader *shader;
+    uint32_t spec[VK_MAX_SPEC], nspec, subgroup;
+    struct vk_reload_files *files; /* hot reload: what it was compiled from */
+    struct vk_pipe_entry *next;
+};
+
+struct vk_pipes {
+    pthread_mutex_t lock;
+    struct vk_pipe_entry *entries;
+    VkPipelineCache cache;
+    uint64_t cache_hash; /* of what was loaded: unchanged data is not written again */
+    double polled;       /* hot reload: when files were last looked at */
+};
+
+/* Fills e->pipe from code; its name, spec and subgroup are set. Leaves no handles on failure. */
+int vk_pipe_build(struct vk_device *dev, struct vk_pipe_entry *e, const uint32_t *code,
+                  size_t words);
+void vk_pipe_clear(struct vk_device *dev, struct vk_pipe *p);
+
+/* reload.c: the same from the shader directory; falls back to the embedded code with a log
+ * line when the source does not compile. Only with a shader directory. */
+int vk_reload_build(struct vk_device *dev, struct vk_pipe_entry *e);
+void vk_reload_forget(struct vk_pipe_entry *e);
+
+#endif
