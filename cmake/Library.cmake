@@ -16,8 +16,8 @@ set_target_properties(fovea_shared PROPERTIES VERSION ${PROJECT_VERSION}
 target_link_libraries(fovea_static PUBLIC ${libfovea_deps})
 target_link_libraries(fovea_shared PRIVATE ${libfovea_deps})
 if(FOVEA_HOT_RELOAD)
-  target_link_libraries(fovea_static PUBLIC PkgConfig::SHADERC)
-  target_link_libraries(fovea_shared PRIVATE PkgConfig::SHADERC)
+  target_link_libraries(fovea_static PUBLIC Shaderc::Shaderc)
+  target_link_libraries(fovea_shared PRIVATE Shaderc::Shaderc)
 endif()
 
 configure_file(cmake/fovea.pc.in fovea.pc @ONLY)

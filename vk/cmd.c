@@ -169,8 +169,8 @@ static bool check_buf(struct vk_cmd *cmd, const char *what, const struct vk_buf 
     if (!b || !b->p)
         vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "%s: no buffer", what));
     else if (b->dev != cmd->dev)
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "%s: buffer \"%s\" is of another device", what,
-                                 b->p->label));
+        vk_cmd_fail(
+            cmd, fv_fail(FV_EINVALID, "%s: buffer \"%s\" is of another device", what, b->p->label));
     else if (offset > b->size || size > b->size - offset)
         vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
                                  "%s: range %llu+%llu is outside buffer \"%s\" of %llu bytes", what,
@@ -210,8 +210,8 @@ static int add_set_pool(struct vk_cmd *cmd)
                                        .maxSets = sets,
                                        .poolSizeCount = 3,
                                        .pPoolSizes = sizes};
-    VK_TRY(cmd->dev, vkCreateDescriptorPool(cmd->dev->handle, &info, NULL,
-                                            &cmd->sets[cmd->set_pools]));
+    VK_TRY(cmd->dev,
+           vkCreateDescriptorPool(cmd->dev->handle, &info, NULL, &cmd->sets[cmd->set_pools]));
     cmd->set_pools++;
     return 0;
 }
@@ -221,11 +221,10 @@ static int new_set(VkDescriptorSet *out, struct vk_cmd *cmd, const struct vk_pip
     for (;; cmd->set_at++) {
         if (cmd->set_at == cmd->set_pools)
             FV_TRY(add_set_pool(cmd));
-        VkDescriptorSetAllocateInfo info = {
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-            .descriptorPool = cmd->sets[cmd->set_at],
-            .descriptorSetCount = 1,
-            .pSetLayouts = &pipe->set_layout};
+        VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                            .descriptorPool = cmd->sets[cmd->set_at],
+                                            .descriptorSetCount = 1,
+                                            .pSetLayouts = &pipe->set_layout};
         VkResult r = vkAllocateDescriptorSets(cmd->dev->handle, &info, out);
         if (r != VK_ERROR_OUT_OF_POOL_MEMORY && r != VK_ERROR_FRAGMENTED_POOL)
             return vk_check(cmd->dev, r, "vkAllocateDescriptorSets");
@@ -288,8 +287,8 @@ static int bind_buffer(struct bindings *out, struct vk_cmd *cmd, const struct vk
 }
 
 /* One binding into out; a failure is stored. */
-static bool bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_pipe *pipe, uint32_t i,
-                     const struct vk_bind *bind)
+static bool bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_pipe *pipe,
+                     uint32_t i, const struct vk_bind *bind)
 {
     const struct vk_binding_info *info = &pipe->info.binding[i];
     VkPipelineStageFlags2 stage = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT;
@@ -304,13 +303,14 @@ static bool bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_p
                                  bind->buf->p->label));
         return false;
     }
-    out->writes[out->count] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                                     .dstBinding = i,
-                                                     .descriptorCount = 1,
-                                                     .descriptorType = info->type};
+    out->writes[out->count] =
+        (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                               .dstBinding = i,
+                               .descriptorCount = 1,
+                               .descriptorType = info->type};
     vk_cmd_fail(cmd, info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
-                          ? bind_texels(out, cmd, bind, range, what)
-                          : bind_buffer(out, cmd, bind, range, what));
+                         ? bind_texels(out, cmd, bind, range, what)
+                         : bind_buffer(out, cmd, bind, range, what));
     if (info->writes)
         flags |= VK_ACCESS_2_SHADER_WRITE_BIT;
     out->accesses[out->access_count++] =
@@ -384,10 +384,10 @@ void vk_cmd_dispatch(struct vk_cmd *cmd, const struct vk_pipe *pipe, const struc
         return;
     }
     if (gx > max[0] || gy > max[1] || gz > max[2]) {
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
-                                 "shader \"%s\": %u x %u x %u workgroups; %s allows %u x %u x %u",
-                                 pipe->name, gx, gy, gz, cmd->dev->caps.name, max[0], max[1],
-                                 max[2]));
+        vk_cmd_fail(cmd,
+                    fv_fail(FV_EINVALID,
+                            "shader \"%s\": %u x %u x %u workgroups; %s allows %u x %u x %u",
+                            pipe->name, gx, gy, gz, cmd->dev->caps.name, max[0], max[1], max[2]));
         return;
     }
     if (gx && gy && gz && prepare(cmd, pipe, binds, nbinds, push, push_bytes, NULL))
@@ -430,8 +430,8 @@ void vk_cmd_update(struct vk_cmd *cmd, const struct vk_buf *b, uint64_t offset, 
     if (!vk_cmd_ready(cmd) || !check_buf(cmd, "update", b, offset, size, 4) || !size)
         return;
     if (size > 65536) {
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "update of %u bytes; at most 65536 (use vk_upload)",
-                                 size));
+        vk_cmd_fail(
+            cmd, fv_fail(FV_EINVALID, "update of %u bytes; at most 65536 (use vk_upload)", size));
         return;
     }
     struct vk_access a = transfer(b, offset, size, true);
@@ -447,8 +447,8 @@ void vk_cmd_copy(struct vk_cmd *cmd, const struct vk_buf *dst, uint64_t dst_offs
         !check_buf(cmd, "copy from", src, src_offset, size, 1) || !size)
         return;
     if (dst->p == src->p && dst_offset < src_offset + size && src_offset < dst_offset + size) {
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "copy within buffer \"%s\" overlaps itself",
-                                 dst->p->label));
+        vk_cmd_fail(
+            cmd, fv_fail(FV_EINVALID, "copy within buffer \"%s\" overlaps itself", dst->p->label));
         return;
     }
     struct vk_access a[2] = {transfer(dst, dst_offset, size, true),

@@ -60,8 +60,8 @@ struct vk_cmd {
 };
 
 /* cmd.c */
-bool vk_cmd_ready(struct vk_cmd *cmd);          /* recording and not failed */
-int vk_cmd_open(struct vk_cmd *cmd);            /* begins the command buffer */
+bool vk_cmd_ready(struct vk_cmd *cmd); /* recording and not failed */
+int vk_cmd_open(struct vk_cmd *cmd);   /* begins the command buffer */
 /* Ends and submits what is recorded so far; marks the buffers. */
 int vk_cmd_close(struct vk_cmd *cmd, const struct vk_submit_sync *sync);
 

@@ -98,11 +98,12 @@ static VkDebugUtilsMessengerCreateInfoEXT messenger_info(struct vk_device *dev)
 void vk_set_name(struct vk_device *dev, VkObjectType type, uint64_t handle, const char *name)
 {
     if (dev->p->set_name)
-        dev->p->set_name(dev->handle, &(VkDebugUtilsObjectNameInfoEXT){
-                                          .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_OBJECT_NAME_INFO_EXT,
-                                          .objectType = type,
-                                          .objectHandle = handle,
-                                          .pObjectName = name});
+        dev->p->set_name(dev->handle,
+                         &(VkDebugUtilsObjectNameInfoEXT){
+                             .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_OBJECT_NAME_INFO_EXT,
+                             .objectType = type,
+                             .objectHandle = handle,
+                             .pObjectName = name});
 }
 
 /* --- instance --- */
@@ -145,7 +146,8 @@ static int create_instance(VkInstance *out, const struct vk_device_opts *opts,
     const char *extensions[32];
     uint32_t count = 0, version = 0;
     if (vkEnumerateInstanceVersion(&version) != VK_SUCCESS || version < VK_API_VERSION_1_3)
-        return fv_fail(FV_EDEVICE, "the Vulkan loader is %u.%u and 1.3 is needed; upgrade libvulkan1",
+        return fv_fail(FV_EDEVICE,
+                       "the Vulkan loader is %u.%u and 1.3 is needed; upgrade libvulkan1",
                        VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
     if (opts->instance_extension_count > 30)
         return fv_fail(FV_EINVALID, "more than 30 instance extensions asked for");
@@ -166,8 +168,9 @@ static int create_instance(VkInstance *out, const struct vk_device_opts *opts,
     const char *layer = VALIDATION_LAYER;
     if (opts->validation) {
         if (!has_layer(layer))
-            return fv_fail(FV_EDEVICE, "validation was asked for but " VALIDATION_LAYER " is not "
-                                       "installed (on Debian: apt install vulkan-validationlayers)");
+            return fv_fail(FV_EDEVICE,
+                           "validation was asked for but " VALIDATION_LAYER " is not "
+                           "installed (on Debian: apt install vulkan-validationlayers)");
         extensions[count++] = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
         messages = messenger_info(dev);
         features.pNext = &messages;
@@ -363,10 +366,10 @@ static int suitable(const struct candidate *d)
                        "another device (\"cpu\" for a software one)",
                        d->caps.name, VK_API_VERSION_MAJOR(d->caps.api_version),
                        VK_API_VERSION_MINOR(d->caps.api_version));
-    const char *lacks = !d->have.v12.timelineSemaphore           ? "timelineSemaphore"
-                        : !d->have.v13.synchronization2          ? "synchronization2"
-                        : !pick_family(d->phys, &family, &bits)  ? "a compute queue"
-                                                                 : NULL;
+    const char *lacks = !d->have.v12.timelineSemaphore          ? "timelineSemaphore"
+                        : !d->have.v13.synchronization2         ? "synchronization2"
+                        : !pick_family(d->phys, &family, &bits) ? "a compute queue"
+                                                                : NULL;
     if (lacks)
         return fv_fail(FV_EDEVICE, "%s lacks %s; update its driver or choose another device",
                        d->caps.name, lacks);
@@ -483,8 +486,10 @@ static int create_handle(struct vk_device *dev, const struct candidate *c,
         extensions[count++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
     if (opts->swapchain) {
         if (!has_extension(c->phys, VK_KHR_SWAPCHAIN_EXTENSION_NAME))
-            return fv_fail(FV_EDEVICE, "%s cannot show windows (no VK_KHR_swapchain); choose another "
-                                       "device", c->caps.name);
+            return fv_fail(FV_EDEVICE,
+                           "%s cannot show windows (no VK_KHR_swapchain); choose another "
+                           "device",
+                           c->caps.name);
         extensions[count++] = VK_KHR_SWAPCHAIN_EXTENSION_NAME;
     }
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -618,8 +623,10 @@ int vk_alive(const struct vk_device *dev)
 {
     if (!atomic_load(&dev->failed))
         return 0;
-    return fv_fail(FV_EDEVICE, "device lost: %s stopped working; start the program again, and if it "
-                               "recurs use a smaller size or another device", dev->caps.name);
+    return fv_fail(FV_EDEVICE,
+                   "device lost: %s stopped working; start the program again, and if it "
+                   "recurs use a smaller size or another device",
+                   dev->caps.name);
 }
 
 uint64_t vk_heap_budget(const struct vk_device *dev, uint32_t heap)

@@ -22,29 +22,29 @@ struct vk_caps {
     VkPhysicalDeviceType type;
     uint32_t vendor_id, device_id, api_version, driver_version;
     uint8_t cache_uuid[VK_UUID_SIZE];
-    uint32_t subgroup_size;                    /* what kernels get unless another is required */
-    uint32_t subgroup_min, subgroup_max;       /* equal when it cannot be required */
-    bool subgroup_control;                     /* a size can be required for compute */
-    VkSubgroupFeatureFlags subgroup_ops;       /* in compute */
+    uint32_t subgroup_size;              /* what kernels get unless another is required */
+    uint32_t subgroup_min, subgroup_max; /* equal when it cannot be required */
+    bool subgroup_control;               /* a size can be required for compute */
+    VkSubgroupFeatureFlags subgroup_ops; /* in compute */
     uint32_t max_invocations, max_group_size[3], max_group_count[3], shared_bytes;
     uint64_t max_storage_range, max_allocation, max_buffer, heap_bytes, budget_bytes;
     uint32_t max_texel_elements, max_push_bytes;
     uint64_t storage_align, texel_align, atom_size;
     bool f16, i8, i16, i64, storage8, storage16; /* usable (and enabled) */
-    bool unified;                              /* device memory that the host can map, coherent */
+    bool unified;                                /* device memory that the host can map, coherent */
     bool timestamps;
     double timestamp_ns; /* per tick */
-    bool is_cpu;         /* a software driver: few wide lanes, no dispatch parallelism to speak of */
+    bool is_cpu; /* a software driver: few wide lanes, no dispatch parallelism to speak of */
 };
 
 struct vk_device_opts {
-    const char *select; /* NULL/"" = best; index, part of the name, or "cpu" */
-    bool validation;    /* Khronos layer with synchronisation validation; error if absent */
+    const char *select;     /* NULL/"" = best; index, part of the name, or "cpu" */
+    bool validation;        /* Khronos layer with synchronisation validation; error if absent */
     const char *cache_dir;  /* pipeline cache; NULL = none */
     const char *shader_dir; /* hot reload from here (builds with it); NULL = embedded only */
     const char *const *instance_extensions; /* a window's */
     uint32_t instance_extension_count;
-    bool swapchain;                         /* enable VK_KHR_swapchain */
+    bool swapchain; /* enable VK_KHR_swapchain */
 };
 
 struct vk_device {
@@ -54,8 +54,8 @@ struct vk_device {
     VkQueue queue; /* graphics+compute where there is one, else compute */
     uint32_t queue_family;
     struct vk_caps caps;
-    atomic_int failed;              /* device lost: later calls return FV_EDEVICE at once */
-    atomic_uint validation_errors;  /* messages of the layer; tests want 0 */
+    atomic_int failed;             /* device lost: later calls return FV_EDEVICE at once */
+    atomic_uint validation_errors; /* messages of the layer; tests want 0 */
     struct vk_device_private *p;
 };
 

@@ -15,9 +15,8 @@ static const VkAccessFlags2 all_accesses =
 
 static void barrier(struct vk_cmd *cmd, const VkMemoryBarrier2 *b)
 {
-    VkDependencyInfo info = {.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO,
-                             .memoryBarrierCount = 1,
-                             .pMemoryBarriers = b};
+    VkDependencyInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = b};
     vkCmdPipelineBarrier2(cmd->cb, &info);
 }
 
@@ -74,12 +73,12 @@ void vk_cmd_access(struct vk_cmd *cmd, const struct vk_access *list, uint32_t n)
 
 void vk_cmd_full_barrier(struct vk_cmd *cmd)
 {
-    barrier(cmd, &(VkMemoryBarrier2){
-                     .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
-                     .srcStageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
-                     .srcAccessMask = VK_ACCESS_2_MEMORY_WRITE_BIT,
-                     .dstStageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
-                     .dstAccessMask = VK_ACCESS_2_MEMORY_READ_BIT | VK_ACCESS_2_MEMORY_WRITE_BIT});
+    barrier(cmd, &(VkMemoryBarrier2){.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
+                                     .srcStageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
+                                     .srcAccessMask = VK_ACCESS_2_MEMORY_WRITE_BIT,
+                                     .dstStageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT,
+                                     .dstAccessMask = VK_ACCESS_2_MEMORY_READ_BIT |
+                                                      VK_ACCESS_2_MEMORY_WRITE_BIT});
     cmd->hazards.count = 0;
 }
 

@@ -253,8 +253,8 @@ static int new_slab(struct vk_slab **out, struct vk_device *dev, uint32_t type, 
         free(s);
         return fv_fail(FV_ENOMEM, "out of memory");
     }
-    FV_GOTO(vk_check(dev, vkAllocateMemory(dev->handle, &info, NULL, &s->memory),
-                     "vkAllocateMemory"));
+    FV_GOTO(
+        vk_check(dev, vkAllocateMemory(dev->handle, &info, NULL, &s->memory), "vkAllocateMemory"));
     if (dev->p->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT)
         FV_GOTO(vk_check(dev, vkMapMemory(dev->handle, s->memory, 0, VK_WHOLE_SIZE, 0, &map),
                          "vkMapMemory"));
@@ -355,10 +355,11 @@ static int out_of_memory(const struct vk_device *dev, const struct vk_buf_privat
         megabytes(left, sizeof left, vk_heap_budget(dev, h));
         snprintf(budget, sizeof budget, " and now has %s left", left);
     }
-    return fv_fail(FV_EGPUMEM,
-                   "out of device memory: %s for \"%s\" asked while %s are in use; %s has %s in all%s "
-                   "(close other programs, reduce the size of the work, or choose another device)",
-                   asked, b->label, used, dev->caps.name, heap, budget);
+    return fv_fail(
+        FV_EGPUMEM,
+        "out of device memory: %s for \"%s\" asked while %s are in use; %s has %s in all%s "
+        "(close other programs, reduce the size of the work, or choose another device)",
+        asked, b->label, used, dev->caps.name, heap, budget);
 }
 
 static int allocate_any(struct vk_buf_private *b, struct vk_device *dev,
@@ -429,8 +430,8 @@ int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum
                  VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT | VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT |
                  VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
     *out = (struct vk_buf){.dev = dev, .size = size, .kind = kind, .p = p};
-    FV_GOTO(vk_check(dev, vkCreateBuffer(dev->handle, &info, NULL, &out->handle),
-                     "vkCreateBuffer"));
+    FV_GOTO(
+        vk_check(dev, vkCreateBuffer(dev->handle, &info, NULL, &out->handle), "vkCreateBuffer"));
     vk_set_name(dev, VK_OBJECT_TYPE_BUFFER, (uint64_t)out->handle, p->label);
     FV_GOTO(bind_memory(out, kind));
 done:
@@ -539,7 +540,8 @@ uint32_t vk_format_bytes(VkFormat f)
     return f == VK_FORMAT_B10G11R11_UFLOAT_PACK32 || f == VK_FORMAT_E5B9G9R9_UFLOAT_PACK32 ? 4 : 0;
 }
 
-static int new_view(struct vk_view **out, const struct vk_buf *b, const VkBufferViewCreateInfo *info)
+static int new_view(struct vk_view **out, const struct vk_buf *b,
+                    const VkBufferViewCreateInfo *info)
 {
     struct vk_device *dev = b->dev;
     VkFormatProperties props;

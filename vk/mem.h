@@ -22,10 +22,10 @@ enum vk_buf_kind {
 struct vk_buf {
     struct vk_device *dev;
     VkBuffer handle;
-    uint64_t size;        /* bytes asked for */
+    uint64_t size; /* bytes asked for */
     enum vk_buf_kind kind;
-    void *map;            /* host address or NULL */
-    bool coherent;        /* else vk_buf_flush / vk_buf_invalidate are needed */
+    void *map;     /* host address or NULL */
+    bool coherent; /* else vk_buf_flush / vk_buf_invalidate are needed */
     struct vk_buf_private *p;
 };
 

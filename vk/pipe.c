@@ -179,7 +179,8 @@ static int subgroup_to_require(uint32_t *out, const struct vk_device *dev, const
                                uint32_t asked)
 {
     const struct vk_caps *c = &dev->caps;
-    uint64_t total = (uint64_t)p->info.local_size[0] * p->info.local_size[1] * p->info.local_size[2];
+    uint64_t total =
+        (uint64_t)p->info.local_size[0] * p->info.local_size[1] * p->info.local_size[2];
     bool choice = c->subgroup_control && c->subgroup_min != c->subgroup_max;
     *out = 0;
     if (asked && asked != c->subgroup_size &&
@@ -203,15 +204,15 @@ static int create_layouts(struct vk_device *dev, struct vk_pipe *p)
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->info.binding_count; i++)
         if (p->info.binding[i].used)
-            bindings[n++] = (VkDescriptorSetLayoutBinding){
-                .binding = i,
-                .descriptorType = p->info.binding[i].type,
-                .descriptorCount = 1,
-                .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
-    VkDescriptorSetLayoutCreateInfo set = {
-        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-        .bindingCount = n,
-        .pBindings = bindings};
+            bindings[n++] =
+                (VkDescriptorSetLayoutBinding){.binding = i,
+                                               .descriptorType = p->info.binding[i].type,
+                                               .descriptorCount = 1,
+                                               .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    VkDescriptorSetLayoutCreateInfo set = {.sType =
+                                               VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+                                           .bindingCount = n,
+                                           .pBindings = bindings};
     VK_TRY(dev, vkCreateDescriptorSetLayout(dev->handle, &set, NULL, &p->set_layout));
     VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
                                 .size = (p->info.push_bytes + 3) & ~3u};
@@ -248,8 +249,8 @@ static int create_pipeline(struct vk_device *dev, struct vk_pipe_entry *e, VkSha
         size.requiredSubgroupSize ? size.requiredSubgroupSize : dev->caps.subgroup_max;
     if (p->info.uses_subgroups && dev->p->full_subgroups && p->info.local_size[0] % multiple == 0)
         info.stage.flags |= VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
-    VkResult r = vkCreateComputePipelines(dev->handle, dev->p->pipes->cache, 1, &info, NULL,
-                                          &p->handle);
+    VkResult r =
+        vkCreateComputePipelines(dev->handle, dev->p->pipes->cache, 1, &info, NULL, &p->handle);
     FV_TRY(vk_check(dev, r, "vkCreateComputePipelines"));
     vk_set_name(dev, VK_OBJECT_TYPE_PIPELINE, (uint64_t)p->handle, p->name);
     return 0;
@@ -258,9 +259,8 @@ static int create_pipeline(struct vk_device *dev, struct vk_pipe_entry *e, VkSha
 int vk_pipe_build(struct vk_device *dev, struct vk_pipe_entry *e, const uint32_t *code,
                   size_t words)
 {
-    VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                     .codeSize = words * 4,
-                                     .pCode = code};
+    VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = words * 4, .pCode = code};
     VkShaderModule module = VK_NULL_HANDLE;
     struct vk_pipe *p = &e->pipe;
     int rc = vk_spirv_reflect(&p->info, code, words, e->spec, e->nspec);
@@ -382,8 +382,8 @@ int vk_pipe_get(const struct vk_pipe **out, struct vk_device *dev, const char *n
     *out = NULL;
     FV_TRY(vk_alive(dev));
     if (nspec > VK_MAX_SPEC)
-        return fv_fail(FV_EINVALID, "shader \"%.80s\": %u specialisation constants; at most %d", name,
-                       nspec, VK_MAX_SPEC);
+        return fv_fail(FV_EINVALID, "shader \"%.80s\": %u specialisation constants; at most %d",
+                       name, nspec, VK_MAX_SPEC);
     if (nspec)
         memcpy(key.spec, spec, 4 * nspec);
     pthread_mutex_lock(&dev->p->pipes->lock);

@@ -14,7 +14,7 @@ struct vk_device_private {
     VkDebugUtilsMessengerEXT messenger; /* with validation only */
     PFN_vkSetDebugUtilsObjectNameEXT set_name;
     VkPhysicalDeviceMemoryProperties memory;
-    bool full_subgroups;   /* computeFullSubgroups is enabled */
+    bool full_subgroups;    /* computeFullSubgroups is enabled */
     uint32_t max_subgroups; /* maxComputeWorkgroupSubgroups */
     uint64_t timestamp_mask;
     bool has_budget; /* VK_EXT_memory_budget */
@@ -22,8 +22,8 @@ struct vk_device_private {
 
     pthread_mutex_t queue_lock; /* the queue, and `submitted` */
     VkSemaphore timeline;
-    uint64_t submitted;           /* the last ticket given out */
-    atomic_uint_fast64_t done;    /* the highest ticket seen finished */
+    uint64_t submitted;        /* the last ticket given out */
+    atomic_uint_fast64_t done; /* the highest ticket seen finished */
 
     struct vk_mem *mem;
     struct vk_pipes *pipes;

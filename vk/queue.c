@@ -40,8 +40,9 @@ int vk_queue_submit(struct vk_device *dev, VkCommandBuffer cb, const struct vk_s
                           .pSignalSemaphoreInfos = signal};
     FV_TRY(vk_alive(dev));
     if (sync && sync->wait_binary) {
-        wait = semaphore(sync->wait_binary, 0,
-                         sync->wait_stage ? sync->wait_stage : VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
+        wait =
+            semaphore(sync->wait_binary, 0,
+                      sync->wait_stage ? sync->wait_stage : VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
         info.waitSemaphoreInfoCount = 1;
     }
     if (sync && sync->signal_binary)

@@ -101,8 +101,8 @@ static shaderc_include_result *resolve(void *ud, const char *requested, int type
     inc->name = find_include(r->root, requested, requesting, relative);
     if (!inc->name || depth > 32 || fv_map_open(&inc->map, inc->name) < 0) {
         /* an empty name tells shaderc of the failure; the content is its text */
-        snprintf(inc->error, sizeof inc->error, "%s", depth > 32 ? "includes nested too deeply"
-                                                                 : fv_error());
+        snprintf(inc->error, sizeof inc->error, "%s",
+                 depth > 32 ? "includes nested too deeply" : fv_error());
         inc->result = (shaderc_include_result){"", 0, inc->error, strlen(inc->error), inc};
     } else {
         inc->result = (shaderc_include_result){inc->name, strlen(inc->name),

@@ -203,8 +203,8 @@ static uint64_t type_bytes(const struct module *m, uint32_t id, uint32_t matrix_
         if (t->word_count < 3)
             return 0;
         if (t->last_offset || t->word_count == 3)
-            return t->last_offset + type_bytes(m, operand(t, 2 + t->last_member), t->matrix_stride,
-                                               depth + 1);
+            return t->last_offset +
+                   type_bytes(m, operand(t, 2 + t->last_member), t->matrix_stride, depth + 1);
         for (uint32_t i = 2; i < t->word_count && sum <= UINT32_MAX; i++)
             sum += type_bytes(m, operand(t, i), 0, depth + 1);
         return sum;
@@ -240,8 +240,10 @@ static int texel_binding(const struct module *m, struct vk_binding_info *b, cons
         type = get(m, operand(type, 2));
     if (!type || type->op != SpvOpTypeImage || operand(type, 3) != SpvDimBuffer ||
         operand(type, 7) != 1)
-        return fv_fail(FV_EFORMAT, "shader binding %u is an image; only storage buffers, uniform "
-                                   "buffers and samplerBuffers are bound", v->binding);
+        return fv_fail(FV_EFORMAT,
+                       "shader binding %u is an image; only storage buffers, uniform "
+                       "buffers and samplerBuffers are bound",
+                       v->binding);
     b->type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
     return 0;
 }

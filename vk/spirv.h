@@ -19,8 +19,8 @@ struct vk_reflection {
     uint32_t binding_count; /* highest binding + 1 */
     struct vk_binding_info binding[VK_MAX_BINDINGS];
     uint32_t push_bytes;
-    uint32_t shared_bytes;   /* of shared variables; sizes by constants are followed */
-    uint32_t local_size[3];  /* literal, or the specialised value if by constant */
+    uint32_t shared_bytes;  /* of shared variables; sizes by constants are followed */
+    uint32_t local_size[3]; /* literal, or the specialised value if by constant */
     bool uses_subgroups;
 };
 

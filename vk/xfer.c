@@ -165,8 +165,8 @@ int vk_upload_commit(struct vk_upload_window *w)
     if (!s)
         return 0;
     struct vk_device *dev = s->dst.dev;
-    int rc = size > s->buf.size ? fv_fail(FV_EINVALID, "upload window committed larger than it is")
-                                : 0;
+    int rc =
+        size > s->buf.size ? fv_fail(FV_EINVALID, "upload window committed larger than it is") : 0;
     if (!rc && size) {
         rc = vk_buf_flush(&s->buf, 0, size);
         vk_cmd_begin(s->cmd);

@@ -34,8 +34,8 @@ static void chain_of_dispatches(void **state)
     vk_cmd_begin(cmd);
     vk_cmd_fill(cmd, &b, 0, sizeof data, 0);
     for (int i = 0; i < STEPS; i++)
-        vk_cmd_dispatch(cmd, pipe, (struct vk_bind[]){{.buf = &a}, {.buf = &b}}, 2, &(struct push){N, 1}, 8,
-                        (N + 63) / 64, 1, 1);
+        vk_cmd_dispatch(cmd, pipe, (struct vk_bind[]){{.buf = &a}, {.buf = &b}}, 2,
+                        &(struct push){N, 1}, 8, (N + 63) / 64, 1, 1);
     uint64_t ticket;
     assert_ok(vk_cmd_submit(cmd, &ticket));
     assert_ok(vk_wait(dev, ticket));
