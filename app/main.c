@@ -1,7 +1,172 @@
-#include <stdio.h>
+/* fovea: the command table, global options, signals, and the only place that prints errors
+ * and picks the exit status (0 done, 1 failed, 2 wrong command line, 130 cancelled). */
+#include "app/cmd.h"
+#include "app/context.h"
+#include "app/doc.h"
+#include "vk/base/file.h"
 
-int main(void)
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct cmd *const app_commands[] = {
+    &cmd_render,
+#ifdef FOVEA_VIEWER
+    &cmd_view,
+#endif
+    &cmd_info, &cmd_convert, &cmd_compare, &cmd_check, &cmd_bench, &cmd_devices, NULL};
+
+const struct opt app_global_opts[] = {
+    {"device", 'd', OPT_STRING, offsetof(struct app, device), .value = "N|NAME|cpu",
+     .help = "Vulkan device: number, part of its name, or cpu"},
+    {"validation", 0, OPT_FLAG, offsetof(struct app, validation),
+     .help = "check Vulkan calls (needs the validation layers)"},
+#ifdef FOVEA_HOT_RELOAD
+    {"shader-dir", 0, OPT_STRING, offsetof(struct app, shader_dir), .value = "DIR", .file = true,
+     .help = "reload shaders from here when they change"},
+#endif
+    {"quiet", 'q', OPT_FLAG, offsetof(struct app, quiet), .help = "errors only"},
+    {"verbose", 'v', OPT_FLAG, offsetof(struct app, verbose), .help = "say what is decided and why"},
+    {"help", 'h', OPT_FLAG, offsetof(struct app, help), .help = "show help"},
+    {"version", 'V', OPT_FLAG, offsetof(struct app, version),
+     .help = "show versions and licences"},
+    {0}};
+
+static const struct cmd *find_command(const char *name)
 {
-    printf("fovea %s\n", FOVEA_VERSION);
+    for (const struct cmd *const *c = app_commands; *c; c++)
+        if (!strcmp((*c)->name, name))
+            return *c;
+    return NULL;
+}
+
+static int status_of(int rc)
+{
+    return rc >= 0 ? 0 : rc == CMD_USAGE ? 2 : rc == FV_ECANCELLED ? 130 : 1;
+}
+
+/* Prints the stored error as "fovea: COMMAND: sentence". */
+static int report(const char *command, int rc)
+{
+    if (rc < 0)
+        fprintf(stderr, "fovea: %s%s%s\n", command ? command : "", command ? ": " : "",
+                *fv_error() ? fv_error() : fv_code_name(rc));
+    return status_of(rc);
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[32] = {"help"};
+    size_t n = 1;
+    for (const struct cmd *const *c = app_commands; *c && n < 31; c++)
+        names[n++] = (*c)->name;
+    const char *near = opt_nearest(name, names);
+    if (near)
+        fv_fail(CMD_USAGE, "no command or file \"%s\"; did you mean fovea %s?", name, near);
+    else
+        fv_fail(CMD_USAGE, "no command or file \"%s\"; see fovea --help", name);
+    return CMD_USAGE;
+}
+
+/* `fovea help [COMMAND]`; also what the install rules call to make man page and completions. */
+static int help(int argc, char **argv)
+{
+    if (!argc)
+        return doc_overview(stdout), 0;
+    if (!strcmp(argv[0], "--man"))
+        return doc_man(stdout), 0;
+    if (!strcmp(argv[0], "--completion"))
+        return doc_completion(stdout, argc > 1 ? argv[1] : "") < 0 ? CMD_USAGE : 0;
+    const struct cmd *c = find_command(argv[0]);
+    if (!c)
+        return unknown_command(argv[0]);
+    doc_command(stdout, c);
     return 0;
+}
+
+static int count_args(const struct cmd *c, const struct opt_args *args)
+{
+    if (args->count < c->least_args)
+        return fv_fail(CMD_USAGE, "needs %s: fovea %s %s", c->arg, c->name, c->usage);
+    if (args->count > c->most_args)
+        return fv_fail(CMD_USAGE, "\"%s\" is one argument too many: fovea %s %s",
+                       args->items[c->most_args], c->name, c->usage);
+    return 0;
+}
+
+static int run_command(struct app *app, const struct cmd *c, int argc, char **argv)
+{
+    void *values = fv_arena_alloc(&app->arena, c->size + 1);
+    struct opt_args args;
+    if (!values)
+        return FV_ENOMEM;
+    FV_TRY(opt_defaults(c->opts, values));
+    struct opt_set sets[] = {{c->opts, values}, {app_global_opts, app}};
+    if (opt_parse(sets, 2, &args, argc, argv, &app->arena) < 0)
+        return CMD_USAGE;
+    if (app->help)
+        return doc_command(stdout, c), 0;
+    FV_TRY(count_args(c, &args));
+    context_logging(app);
+    return c->run(app, values, &args);
+}
+
+/* The command word is the first that is not a global option (or its value). */
+static int command_at(struct app *app, int argc, char **argv, int *at)
+{
+    struct opt_set set = {app_global_opts, app};
+    struct opt_args args;
+    for (*at = 1; *at < argc && argv[*at][0] == '-';) {
+        int words = 1;
+        const char *dashless = argv[*at] + strspn(argv[*at], "-");
+        const struct opt *o = opt_find(app_global_opts, dashless);
+        if (argv[*at][1] != '-' && dashless[0] && !dashless[1])
+            for (o = app_global_opts; o->type && o->short_name != dashless[0]; o++)
+                ;
+        if (o && o->type && o->type != OPT_FLAG && *at + 1 < argc)
+            words = 2;
+        FV_TRY(opt_parse(&set, 1, &args, words, argv + *at, &app->arena));
+        *at += words;
+    }
+    return 0;
+}
+
+static int dispatch(struct app *app, int argc, char **argv, const char **command)
+{
+    int at;
+    if (command_at(app, argc, argv, &at) < 0)
+        return CMD_USAGE;
+    if (app->version)
+        return context_version(stdout), 0;
+    if (at == argc)
+        return doc_overview(stdout), 0;
+    if (!strcmp(argv[at], "help"))
+        return help(argc - at - 1, argv + at + 1);
+    const struct cmd *c = find_command(argv[at]);
+    if (c) {
+        at++;
+    } else if (fv_exists(argv[at])) {
+        c = find_command("view");
+        if (!c)
+            return fv_fail(CMD_USAGE, "this build has no viewer; try fovea render %s -o out.mp4",
+                           argv[at]);
+    }
+    if (!c)
+        return unknown_command(argv[at]);
+    *command = c->name;
+    return run_command(app, c, argc - at, argv + at);
+}
+
+int main(int argc, char **argv)
+{
+    struct app app;
+    const char *command = NULL;
+    int rc = context_init(&app);
+    if (rc >= 0)
+        rc = dispatch(&app, argc, argv, &command);
+    if (fflush(stdout) && rc >= 0)
+        rc = fv_fail(FV_EIO, "standard output: write failed");
+    int status = report(command, rc);
+    context_finish(&app);
+    return status;
 }

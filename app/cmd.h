@@ -1,0 +1,61 @@
+/* Commands: one row each in main.c's table, one file cmd_<name>.c each. A command parses
+ * nothing and contains no algorithm: it is given its filled values, calls rooms, reports.
+ *
+ *     struct values { const char *output; };
+ *     static const struct opt opts[] = { ... {0}};
+ *     static int run(struct app *app, const void *values, const struct opt_args *args) { ... }
+ *     const struct cmd cmd_info = {.name = "info", .summary = "...", .usage = "FILE",
+ *                                  .opts = opts, .size = sizeof(struct values),
+ *                                  .least_args = 1, .most_args = 1, .arg = "a file", .run = run};
+ */
+#ifndef CMD_H
+#define CMD_H
+
+#include "app/opt.h"
+#include "vk/base/err.h"
+
+struct vk_device;
+
+/* A run returns 0, an FV_ code (status 1, or 130 for FV_ECANCELLED), or this after fv_fail()
+ * for options that do not go together (status 2). */
+enum { CMD_USAGE = -100 };
+
+/* What all commands share: the global options and the device. */
+struct app {
+    const char *device;     /* --device, else $FOVEA_DEVICE; NULL = best */
+    const char *shader_dir; /* hot reload (developer builds) */
+    bool validation, quiet, verbose, help, version;
+    bool color; /* standard output is a terminal and NO_COLOR is not set */
+    struct vk_device *dev;
+    struct fv_arena arena; /* texts of the options; lives until exit */
+};
+
+struct cmd {
+    const char *name;
+    const char *summary;  /* one line for the list of commands */
+    const char *usage;    /* after the name: "SCENE -o OUT" */
+    const char *examples; /* lines "command\twhat it does", the one most people need first */
+    const char *details;  /* paragraphs for the end of the help and the man page; NULL = none */
+    const struct opt *opts;
+    size_t size; /* of the values */
+    size_t least_args, most_args;
+    const char *arg; /* what the arguments are, for messages: "a scene file" */
+    int (*run)(struct app *app, const void *values, const struct opt_args *args);
+};
+
+/* The device the user chose, opened at the first call; borrowed, closed at exit. Validation
+ * messages and the pipeline cache (XDG cache directory) are set up. */
+int app_device(struct app *app, struct vk_device **out);
+/* Ctrl-C (or SIGTERM) was pressed: finish what is needed and return FV_ECANCELLED. */
+bool app_cancelled(void);
+/* fv_progress_fn that only looks at app_cancelled(). */
+int app_check_cancel(void *ud, const struct fv_progress *p);
+
+/* The commands, NULL last, and the global options, for help and completion. */
+extern const struct cmd *const app_commands[];
+extern const struct opt app_global_opts[];
+
+extern const struct cmd cmd_devices, cmd_render, cmd_info, cmd_convert, cmd_compare, cmd_check,
+    cmd_bench, cmd_view;
+
+#endif

@@ -1,0 +1,455 @@
+/* Help, man page and completion from the tables (doc.h). */
+#include "app/doc.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { COLUMNS = 80, INDENT = 26 };
+
+/* ---- --help ----------------------------------------------------------------------------- */
+
+/* Words of text from column `at` on, wrapped, continued at column `indent`. */
+static void wrap(FILE *out, const char *text, int at, int indent)
+{
+    while (*text) {
+        int n = (int)strcspn(text, " \n");
+        if (at > indent && at + 1 + n > COLUMNS) {
+            fprintf(out, "\n%*s", indent, "");
+            at = indent;
+        } else if (at > indent) {
+            fputc(' ', out);
+            at++;
+        }
+        fwrite(text, 1, (size_t)n, out);
+        at += n;
+        text += n;
+        if (*text == '\n') {
+            fprintf(out, "\n%*s", text[1] ? indent : 0, "");
+            at = indent;
+        }
+        text += *text != 0;
+    }
+}
+
+static void help_text(const struct opt *o, char *text, size_t size)
+{
+    snprintf(text, size, "%s", o->help);
+    size_t n = strlen(text);
+    if (o->type == OPT_ENUM && o->choices) {
+        n += (size_t)snprintf(text + n, size - n, " (");
+        for (int i = 0; o->choices[i] && n < size; i++)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", o->choices[i]);
+        n += (size_t)snprintf(text + n, size - n, "%s%s)", o->def ? "; default " : "",
+                              o->def ? o->def : "");
+    } else if (o->def && *o->def) {
+        snprintf(text + n, size - n, " (default %s)", o->def);
+    }
+}
+
+static void help_options(FILE *out, const struct opt *opts)
+{
+    for (const struct opt *o = opts; o->type; o++) {
+        if (o->type == OPT_GROUP) {
+            fprintf(out, "\n%s:\n", o->help);
+            continue;
+        }
+        char left[96], text[1024];
+        const char *value = opt_placeholder(o);
+        int n = o->short_name ? snprintf(left, sizeof left, "  -%c, ", o->short_name)
+                              : snprintf(left, sizeof left, "      ");
+        n += snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", o->name, value ? " " : "",
+                      value ? value : "");
+        fputs(left, out);
+        if (n + 2 > INDENT)
+            fprintf(out, "\n%*s", INDENT, "");
+        else
+            fprintf(out, "%*s", INDENT - n, "");
+        help_text(o, text, sizeof text);
+        wrap(out, text, INDENT, INDENT);
+        fputc('\n', out);
+    }
+}
+
+/* "command\twhat it does" lines; the second column starts after the widest command. */
+static void help_examples(FILE *out, const char *lines)
+{
+    int widest = 0;
+    for (const char *l = lines; *l; l += strcspn(l, "\n"), l += *l == '\n') {
+        int n = (int)strcspn(l, "\t\n");
+        widest = n > widest ? n : widest;
+    }
+    for (const char *l = lines; *l; l += strcspn(l, "\n"), l += *l == '\n') {
+        int n = (int)strcspn(l, "\t\n"), rest = (int)strcspn(l + n, "\n");
+        if (rest && 4 + widest + rest > COLUMNS)
+            fprintf(out, "  %.*s\n      %.*s\n", n, l, rest - 1, l + n + 1);
+        else
+            fprintf(out, "  %-*.*s%s%.*s\n", rest ? widest : 0, n, l, rest ? "  " : "",
+                    rest ? rest - 1 : 0, l + n + (rest != 0));
+    }
+}
+
+static const struct cmd *command(const char *name)
+{
+    for (const struct cmd *const *c = app_commands; *c; c++)
+        if (!strcmp((*c)->name, name))
+            return *c;
+    return NULL;
+}
+
+void doc_overview(FILE *out)
+{
+    fputs("fovea " FOVEA_VERSION ": free-viewpoint video and Gaussian-splat scenes\n\n", out);
+    help_examples(out, command("view") ? "fovea render scene.ply -o scene.mp4\ta turn around the "
+                                         "scene, as a video\n"
+                                         "fovea scene.ply\tlook around in a window\n"
+                                       : "fovea render scene.ply -o scene.mp4\ta turn around the "
+                                         "scene, as a video\n");
+    fputs("\nCommands:\n", out);
+    for (const struct cmd *const *c = app_commands; *c; c++)
+        fprintf(out, "  %-10s%s\n", (*c)->name, (*c)->summary);
+    fputs("  help      all options of a command: fovea help render\n", out);
+    fputs("\nOptions of every command:\n", out);
+    help_options(out, app_global_opts);
+}
+
+void doc_command(FILE *out, const struct cmd *c)
+{
+    fprintf(out, "fovea %s: %s\n\n", c->name, c->summary);
+    if (c->examples) {
+        help_examples(out, c->examples);
+        fputc('\n', out);
+    }
+    fprintf(out, "Usage: fovea %s %s\n", c->name, c->usage);
+    if (c->opts->type && c->opts->type != OPT_GROUP)
+        fputs("\nOptions:\n", out);
+    help_options(out, c->opts);
+    if (c->details) {
+        fputc('\n', out);
+        wrap(out, c->details, 0, 0);
+        fputc('\n', out);
+    }
+    fputs("\nOptions of every command: fovea --help\n", out);
+}
+
+/* ---- man page --------------------------------------------------------------------------- */
+
+/* Text with what troff would take for its own escaped. */
+static void troff(FILE *out, const char *text, size_t n)
+{
+    bool line_start = true;
+    for (size_t i = 0; i < n && text[i]; i++) {
+        char c = text[i];
+        if (line_start && (c == '.' || c == '\''))
+            fputs("\\&", out);
+        if (c == '\\')
+            fputs("\\e", out);
+        else if (c == '-')
+            fputs("\\-", out);
+        else
+            fputc(c, out);
+        line_start = c == '\n';
+    }
+}
+
+static void troff_all(FILE *out, const char *text)
+{
+    troff(out, text, strlen(text));
+}
+
+static void man_options(FILE *out, const struct opt *opts)
+{
+    for (const struct opt *o = opts; o->type; o++) {
+        if (o->type == OPT_GROUP) {
+            fputs(".PP\n.I ", out);
+            troff_all(out, o->help);
+            fputc('\n', out);
+            continue;
+        }
+        char text[1024];
+        const char *value = opt_placeholder(o);
+        fputs(".TP\n", out);
+        if (o->short_name)
+            fprintf(out, "\\fB\\-%c\\fR, ", o->short_name);
+        fputs("\\fB\\-\\-", out);
+        troff_all(out, o->name);
+        fputs("\\fR", out);
+        if (value) {
+            fputs(" \\fI", out);
+            troff_all(out, value);
+            fputs("\\fR", out);
+        }
+        fputc('\n', out);
+        help_text(o, text, sizeof text);
+        text[0] = (char)toupper((unsigned char)text[0]);
+        troff_all(out, text);
+        fputs(".\n", out);
+    }
+}
+
+static void man_examples(FILE *out, const char *lines)
+{
+    for (const char *l = lines; *l; l += strcspn(l, "\n"), l += *l == '\n') {
+        size_t n = strcspn(l, "\t\n"), rest = strcspn(l + n, "\n");
+        fputs(".TP\n.B ", out);
+        troff(out, l, n);
+        fputc('\n', out);
+        if (rest)
+            troff(out, l + n + 1, rest - 1);
+        fputc('\n', out);
+    }
+}
+
+static void man_paragraphs(FILE *out, const char *text)
+{
+    fputs(".PP\n", out);
+    for (; *text; text++) {
+        size_t n = strcspn(text, "\n");
+        troff(out, text, n);
+        text += n;
+        fputs(text[0] && text[1] == '\n' ? "\n.PP" : "\n", out);
+        if (!*text)
+            break;
+    }
+}
+
+void doc_man(FILE *out)
+{
+    fputs(".TH FOVEA 1 \"\" \"fovea " FOVEA_VERSION "\" \"User Commands\"\n"
+          ".SH NAME\nfovea \\- free\\-viewpoint video and Gaussian\\-splat scenes\n"
+          ".SH SYNOPSIS\n.B fovea\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIFILE\\fR]...\n",
+          out);
+    if (command("view"))
+        fputs(".br\n.B fovea\n\\fISCENE\\fR\n", out);
+    fputs(".SH DESCRIPTION\nRenders, shows, converts and checks Gaussian\\-splat scenes on "
+          "Vulkan compute. Reads .ply, .compressed.ply, .splat, .ksplat, .spz, .sog, .glb and "
+          ".gltf; writes video, pictures and arrays.\n.SH COMMANDS\n",
+          out);
+    for (const struct cmd *const *c = app_commands; *c; c++) {
+        fprintf(out, ".SS fovea %s ", (*c)->name);
+        troff_all(out, (*c)->usage);
+        fputs("\n", out);
+        char first = (char)toupper((unsigned char)(*c)->summary[0]);
+        fputc(first, out);
+        troff_all(out, (*c)->summary + 1);
+        fputs(".\n", out);
+        man_options(out, (*c)->opts);
+        if ((*c)->details)
+            man_paragraphs(out, (*c)->details);
+        if ((*c)->examples) {
+            fputs(".PP\nExamples:\n", out);
+            man_examples(out, (*c)->examples);
+        }
+    }
+    fputs(".SH OPTIONS OF EVERY COMMAND\n", out);
+    man_options(out, app_global_opts);
+    fputs(".SH EXIT STATUS\n0 done; 1 failed; 2 the command line is wrong; 130 stopped by "
+          "Ctrl\\-C.\n"
+          ".SH ENVIRONMENT\n.TP\n.B FOVEA_DEVICE\nThe device when \\-\\-device is not given.\n"
+          ".TP\n.B NO_COLOR\nNo colours when set.\n"
+          ".TP\n.B XDG_CACHE_HOME\nPipelines are kept in fovea/ below it (default ~/.cache).\n"
+          ".TP\n.B VK_ICD_FILENAMES, VK_DRIVER_FILES\nThe Vulkan loader's own choice of "
+          "drivers.\n",
+          out);
+}
+
+/* ---- completion ------------------------------------------------------------------------- */
+
+/* Calls emit for every option row of a table. */
+static void each_option(FILE *out, const struct opt *opts,
+                        void (*emit)(FILE *, const struct opt *, const char *), const char *cmd)
+{
+    for (const struct opt *o = opts; o->type; o++)
+        if (o->type != OPT_GROUP)
+            emit(out, o, cmd);
+}
+
+static void bash_word(FILE *out, const struct opt *o, const char *cmd)
+{
+    (void)cmd;
+    fprintf(out, " --%s", o->name);
+}
+
+/* How the value after an option is completed. */
+static void bash_value(FILE *out, const struct opt *o, const char *cmd)
+{
+    if (o->type == OPT_FLAG)
+        return;
+    fprintf(out, "        %s:--%s", cmd, o->name);
+    if (o->short_name)
+        fprintf(out, "|%s:-%c", cmd, o->short_name);
+    fputs(") ", out);
+    if (o->type == OPT_ENUM) {
+        fputs("COMPREPLY=($(compgen -W '", out);
+        for (int i = 0; o->choices[i]; i++)
+            fprintf(out, "%s%s", i ? " " : "", o->choices[i]);
+        fputs("' -- \"$cur\")); return;;\n", out);
+    } else if (o->file) {
+        fputs("compopt -o default; COMPREPLY=(); return;;\n", out);
+    } else {
+        fputs("COMPREPLY=(); return;;\n", out);
+    }
+}
+
+static void bash_completion(FILE *out)
+{
+    fputs("# bash completion for fovea, made from its option tables\n"
+          "_fovea()\n{\n"
+          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd= words=\n"
+          "    [ \"$COMP_CWORD\" -gt 1 ] && cmd=${COMP_WORDS[1]}\n"
+          "    case \"$cmd:$prev\" in\n",
+          out);
+    for (const struct cmd *const *c = app_commands; *c; c++)
+        each_option(out, (*c)->opts, bash_value, (*c)->name);
+    each_option(out, app_global_opts, bash_value, "*");
+    fputs("    esac\n    case \"$cmd\" in\n        '') words='", out);
+    for (const struct cmd *const *c = app_commands; *c; c++)
+        fprintf(out, "%s ", (*c)->name);
+    fputs("help --help --version';;\n        help) words='", out);
+    for (const struct cmd *const *c = app_commands; *c; c++)
+        fprintf(out, "%s ", (*c)->name);
+    fputs("';;\n", out);
+    for (const struct cmd *const *c = app_commands; *c; c++) {
+        fprintf(out, "        %s) words='", (*c)->name);
+        each_option(out, (*c)->opts, bash_word, NULL);
+        each_option(out, app_global_opts, bash_word, NULL);
+        fputs("';;\n", out);
+    }
+    fputs("    esac\n"
+          "    if [[ $cur == -* || -z $cmd || $cmd == help ]]; then\n"
+          "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+          "    fi\n"
+          "    [ ${#COMPREPLY[@]} -eq 0 ] && [ \"$cmd\" != help ] && compopt -o default\n"
+          "}\ncomplete -F _fovea fovea\n",
+          out);
+}
+
+/* Text inside a zsh option spec: no brackets, colons or quotes. */
+static void zsh_text(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("[]:\\", *text))
+            fputc('\\', out);
+        if (*text == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*text, out);
+    }
+}
+
+static void zsh_value(FILE *out, const struct opt *o)
+{
+    if (o->type == OPT_FLAG)
+        return;
+    fputc(':', out);
+    zsh_text(out, opt_placeholder(o));
+    fputc(':', out);
+    if (o->type == OPT_ENUM) {
+        fputc('(', out);
+        for (int i = 0; o->choices[i]; i++)
+            fprintf(out, "%s%s", i ? " " : "", o->choices[i]);
+        fputc(')', out);
+    } else if (o->file) {
+        fputs("_files", out);
+    }
+}
+
+static void zsh_option(FILE *out, const struct opt *o, const char *cmd)
+{
+    (void)cmd;
+    for (int form = o->short_name ? 0 : 1; form < 2; form++) {
+        fputs(" \\\n            '", out);
+        if (form)
+            fprintf(out, "--%s", o->name);
+        else
+            fprintf(out, "-%c", o->short_name);
+        fputc('[', out);
+        zsh_text(out, o->help);
+        fputc(']', out);
+        zsh_value(out, o);
+        fputc('\'', out);
+    }
+}
+
+static void zsh_completion(FILE *out)
+{
+    fputs("#compdef fovea\n# made from fovea's option tables\n_fovea() {\n"
+          "    local -a commands\n    commands=(\n",
+          out);
+    for (const struct cmd *const *c = app_commands; *c; c++) {
+        fprintf(out, "        '%s:", (*c)->name);
+        zsh_text(out, (*c)->summary);
+        fputs("'\n", out);
+    }
+    fputs("        'help:all options of a command'\n    )\n"
+          "    if (( CURRENT == 2 )); then\n"
+          "        _describe command commands\n        _files\n        return\n    fi\n"
+          "    local cmd=$words[2]\n    shift words\n    (( CURRENT-- ))\n"
+          "    case $cmd in\n",
+          out);
+    for (const struct cmd *const *c = app_commands; *c; c++) {
+        fprintf(out, "        %s) _arguments", (*c)->name);
+        each_option(out, (*c)->opts, zsh_option, NULL);
+        each_option(out, app_global_opts, zsh_option, NULL);
+        fputs(" \\\n            '*:file:_files' ;;\n", out);
+    }
+    fputs("        help) _describe command commands ;;\n    esac\n}\n_fovea \"$@\"\n", out);
+}
+
+static void fish_text(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\'' || *text == '\\')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+static void fish_option(FILE *out, const struct opt *o, const char *cmd)
+{
+    fputs("complete -c fovea", out);
+    if (cmd)
+        fprintf(out, " -n '__fish_seen_subcommand_from %s'", cmd);
+    if (o->short_name)
+        fprintf(out, " -s %c", o->short_name);
+    fprintf(out, " -l %s", o->name);
+    if (o->type != OPT_FLAG)
+        fputs(o->file ? " -r" : " -x", out);
+    if (o->type == OPT_ENUM) {
+        fputs(" -a '", out);
+        for (int i = 0; o->choices[i]; i++)
+            fprintf(out, "%s%s", i ? " " : "", o->choices[i]);
+        fputc('\'', out);
+    }
+    fputs(" -d '", out);
+    fish_text(out, o->help);
+    fputs("'\n", out);
+}
+
+static void fish_completion(FILE *out)
+{
+    fputs("# fish completion for fovea, made from its option tables\n", out);
+    for (const struct cmd *const *c = app_commands; *c; c++) {
+        fprintf(out, "complete -c fovea -n __fish_use_subcommand -a %s -d '", (*c)->name);
+        fish_text(out, (*c)->summary);
+        fputs("'\n", out);
+    }
+    fputs("complete -c fovea -n __fish_use_subcommand -a help -d 'all options of a command'\n",
+          out);
+    each_option(out, app_global_opts, fish_option, NULL);
+    for (const struct cmd *const *c = app_commands; *c; c++)
+        each_option(out, (*c)->opts, fish_option, (*c)->name);
+}
+
+int doc_completion(FILE *out, const char *shell)
+{
+    if (!strcmp(shell, "bash"))
+        bash_completion(out);
+    else if (!strcmp(shell, "zsh"))
+        zsh_completion(out);
+    else if (!strcmp(shell, "fish"))
+        fish_completion(out);
+    else
+        return fv_fail(FV_EINVALID, "--completion: no \"%s\"; choose one of bash, zsh, fish",
+                       shell);
+    return 0;
+}
