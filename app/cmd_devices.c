@@ -4,7 +4,7 @@
 #include "vk/device.h"
 
 #include <cjson/cJSON.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 struct values {
     bool json;

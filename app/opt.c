@@ -27,10 +27,9 @@ static int bad_value(const struct opt *o, const char *text, const char *expected
 static bool number(const char **at, const char *stops, double *out)
 {
     char *end;
-    if (isspace((unsigned char)**at))
-        return false;
+    size_t decimal = strspn(*at, "0123456789.eE+-"); /* strtod also reads spaces, hex, names */
     *out = strtod(*at, &end);
-    if (end == *at || !isfinite(*out) || (*end && !strchr(stops, *end)))
+    if (end == *at || end > *at + decimal || !isfinite(*out) || (*end && !strchr(stops, *end)))
         return false;
     *at = end;
     return true;
@@ -38,10 +37,14 @@ static bool number(const char **at, const char *stops, double *out)
 
 static bool whole(const char **at, const char *stops, uint32_t *out)
 {
-    double d;
-    if (!isdigit((unsigned char)**at) || !number(at, stops, &d) || d != floor(d) || d > 4e9)
+    char *end;
+    if (!isdigit((unsigned char)**at))
         return false;
-    *out = (uint32_t)d;
+    unsigned long n = strtoul(*at, &end, 10);
+    if (n > UINT32_MAX || (*end && !strchr(stops, *end)))
+        return false;
+    *at = end;
+    *out = (uint32_t)n;
     return true;
 }
 
