@@ -120,7 +120,9 @@ void context_finish(struct app *app)
 static void library(FILE *out, const char *name, unsigned major, unsigned minor, unsigned patch,
                     const char *licence)
 {
-    fprintf(out, "  %-12s %u.%u.%-8u %s\n", name, major, minor, patch, licence);
+    char version[40];
+    snprintf(version, sizeof version, "%u.%u.%u", major, minor, patch);
+    fprintf(out, "  %-12s %-12s %s\n", name, version, licence);
 }
 
 void context_version(FILE *out)

@@ -70,21 +70,23 @@ static void help_options(FILE *out, const struct opt *opts)
     }
 }
 
-/* "command\twhat it does" lines; the second column starts after the widest command. */
+/* "command\twhat it does" lines: in two columns when all of them fit, else one below the
+ * other. */
 static void help_examples(FILE *out, const char *lines)
 {
-    int widest = 0;
-    for (const char *l = lines; *l; l += strcspn(l, "\n"), l += *l == '\n') {
-        int n = (int)strcspn(l, "\t\n");
-        widest = n > widest ? n : widest;
-    }
+    int widest = 0, total = 0;
     for (const char *l = lines; *l; l += strcspn(l, "\n"), l += *l == '\n') {
         int n = (int)strcspn(l, "\t\n"), rest = (int)strcspn(l + n, "\n");
-        if (rest && 4 + widest + rest > COLUMNS)
-            fprintf(out, "  %.*s\n      %.*s\n", n, l, rest - 1, l + n + 1);
-        else
-            fprintf(out, "  %-*.*s%s%.*s\n", rest ? widest : 0, n, l, rest ? "  " : "",
-                    rest ? rest - 1 : 0, l + n + (rest != 0));
+        widest = n > widest ? n : widest;
+        total = rest > total ? rest : total;
+    }
+    bool columns = 3 + widest + total <= COLUMNS;
+    for (const char *l = lines; *l; l += strcspn(l, "\n"), l += *l == '\n') {
+        int n = (int)strcspn(l, "\t\n"), rest = (int)strcspn(l + n, "\n");
+        fprintf(out, "  %-*.*s", rest && columns ? widest : 0, n, l);
+        if (rest)
+            fprintf(out, "%s%.*s", columns ? "  " : "\n      ", rest - 1, l + n + 1);
+        fputc('\n', out);
     }
 }
 

@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct cmd *const app_commands[] = {
-    &cmd_devices, NULL};
+const struct cmd *const app_commands[] = {&cmd_devices, NULL};
 
 const struct opt app_global_opts[] = {
     {"device", 'd', OPT_STRING, offsetof(struct app, device), .value = "N|NAME|cpu",
@@ -22,10 +21,10 @@ const struct opt app_global_opts[] = {
      .help = "reload shaders from here when they change"},
 #endif
     {"quiet", 'q', OPT_FLAG, offsetof(struct app, quiet), .help = "errors only"},
-    {"verbose", 'v', OPT_FLAG, offsetof(struct app, verbose), .help = "say what is decided and why"},
+    {"verbose", 'v', OPT_FLAG, offsetof(struct app, verbose),
+     .help = "say what is decided and why"},
     {"help", 'h', OPT_FLAG, offsetof(struct app, help), .help = "show help"},
-    {"version", 'V', OPT_FLAG, offsetof(struct app, version),
-     .help = "show versions and licences"},
+    {"version", 'V', OPT_FLAG, offsetof(struct app, version), .help = "show versions and licences"},
     {0}};
 
 static const struct cmd *find_command(const char *name)

@@ -269,10 +269,9 @@ const struct opt *opt_find(const struct opt *opts, const char *name)
 const char *opt_placeholder(const struct opt *o)
 {
     static const char *const usual[] = {
-        [OPT_INT] = "N",         [OPT_FLOAT] = "X",     [OPT_STRING] = "TEXT",
-        [OPT_ENUM] = "NAME",     [OPT_SIZE] = "WxH",    [OPT_VEC3] = "X,Y,Z",
-        [OPT_COLOR] = "COLOUR",  [OPT_BOX] = "BOX",     [OPT_BYTES] = "AMOUNT",
-        [OPT_RATE] = "RATE"};
+        [OPT_INT] = "N",        [OPT_FLOAT] = "X",    [OPT_STRING] = "TEXT",  [OPT_ENUM] = "NAME",
+        [OPT_SIZE] = "WxH",     [OPT_VEC3] = "X,Y,Z", [OPT_COLOR] = "COLOUR", [OPT_BOX] = "BOX",
+        [OPT_BYTES] = "AMOUNT", [OPT_RATE] = "RATE"};
     return o->type == OPT_FLAG ? NULL : o->value ? o->value : usual[o->type];
 }
 
@@ -322,7 +321,8 @@ static const struct opt *find_in(const struct opt_set *sets, size_t nsets, const
 {
     for (size_t s = 0; s < nsets; s++) {
         for (const struct opt *o = sets[s].opts; o->type; o++) {
-            if (o->type == OPT_GROUP || (name ? strcmp(o->name, name) : o->short_name != short_name))
+            if (o->type == OPT_GROUP ||
+                (name ? strcmp(o->name, name) : o->short_name != short_name))
                 continue;
             *values = sets[s].values;
             return o;
@@ -348,8 +348,8 @@ static int unknown(const struct opt_set *sets, size_t nsets, const char *name)
 
 /* ---- argv ------------------------------------------------------------------------------- */
 
-static int parse_long(const struct opt_set *sets, size_t nsets, const char *word,
-                      const char *next, int *used, struct fv_arena *arena)
+static int parse_long(const struct opt_set *sets, size_t nsets, const char *word, const char *next,
+                      int *used, struct fv_arena *arena)
 {
     char name[64];
     const char *eq = strchr(word, '=');
@@ -373,8 +373,8 @@ static int parse_long(const struct opt_set *sets, size_t nsets, const char *word
     return opt_assign(o, values, eq ? eq + 1 : next, arena);
 }
 
-static int parse_short(const struct opt_set *sets, size_t nsets, const char *word,
-                       const char *next, int *used, struct fv_arena *arena)
+static int parse_short(const struct opt_set *sets, size_t nsets, const char *word, const char *next,
+                       int *used, struct fv_arena *arena)
 {
     for (; *word; word++) {
         void *values;

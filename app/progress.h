@@ -22,10 +22,10 @@ enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_JSON, PROGRESS_NONE }
 extern const char *const progress_choices[];
 
 struct progress {
-    enum progress_mode mode; /* BAR, JSON or NONE once started */
-    const char *unit;        /* "frames": rates are shown as frames/s; NULL = percent only */
-    const char *what;        /* of the last update */
-    double start, last;      /* seconds: when the present work began, when it was last shown */
+    enum progress_mode mode;  /* BAR, JSON or NONE once started */
+    const char *unit;         /* "frames": rates are shown as frames/s; NULL = percent only */
+    const char *what;         /* of the last update */
+    double start, last;       /* seconds: when the present work began, when it was last shown */
     double done, total, from; /* from: done at the start of this work */
     bool shown;
 };

@@ -19,14 +19,14 @@ enum video_codec { VIDEO_AUTO, VIDEO_H264, VIDEO_HEVC, VIDEO_AV1, VIDEO_VP9 };
 extern const char *const video_codec_names[]; /* "auto", "h264" ..., NULL */
 
 struct video_opts {
-    const char *path;        /* .mp4 .mkv .webm .mov; the suffix chooses the container */
-    enum video_codec codec;  /* AUTO: VP9 in .webm, else H.264 */
-    uint32_t width, height;  /* even when 4:2:0 */
+    const char *path;       /* .mp4 .mkv .webm .mov; the suffix chooses the container */
+    enum video_codec codec; /* AUTO: VP9 in .webm, else H.264 */
+    uint32_t width, height; /* even when 4:2:0 */
     uint32_t fps_num, fps_den;
-    enum gs_output format;   /* of the frames: GS_OUT_YUV420P, _YUV444P or _YUV420P10 */
-    int crf;                 /* constant quality, 0 best; -1 = the codec's usual */
-    uint64_t bitrate;        /* bits a second instead of a quality; 0 = by quality */
-    const char *preset;      /* the encoder's own word or number for speed; NULL = usual */
+    enum gs_output format;       /* of the frames: GS_OUT_YUV420P, _YUV444P or _YUV420P10 */
+    int crf;                     /* constant quality, 0 best; -1 = the codec's usual */
+    uint64_t bitrate;            /* bits a second instead of a quality; 0 = by quality */
+    const char *preset;          /* the encoder's own word or number for speed; NULL = usual */
     const char *title, *comment; /* container metadata; NULL = none */
 };
 
@@ -64,8 +64,8 @@ struct video_info {
     char codec[32], pixel_format[32], container[64];
     uint32_t width, height;
     uint32_t fps_num, fps_den;
-    double seconds;     /* 0 = unknown */
-    uint64_t frames;    /* as the container says; 0 = unknown */
+    double seconds;  /* 0 = unknown */
+    uint64_t frames; /* as the container says; 0 = unknown */
     char primaries[24], transfer[24], matrix[24], range[16]; /* "bt709", "tv" ... */
     char *title, *comment; /* NULL when absent; freed by video_in_close */
 };

@@ -105,8 +105,8 @@ int video_in_open(struct video_in **out, const char *path)
     v->path = strdup(path);
     v->frame = av_frame_alloc();
     v->packet = av_packet_alloc();
-    int rc = v->path && v->frame && v->packet ? open_decoder(v)
-                                              : fv_fail(FV_ENOMEM, "out of memory");
+    int rc =
+        v->path && v->frame && v->packet ? open_decoder(v) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc >= 0) {
         fill_info(v);
         v->rgb = malloc((size_t)v->info.width * v->info.height * 6);
@@ -174,10 +174,9 @@ static int converter(struct video_in *v)
     if (v->sws && v->sws_format == f->format && v->sws_space == space && v->sws_range == range)
         return 0;
     sws_freeContext(v->sws);
-    v->sws = sws_getContext(f->width, f->height, f->format, f->width, f->height, AV_PIX_FMT_RGB48,
-                            SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT |
-                                SWS_FULL_CHR_H_INP,
-                            NULL, NULL, NULL);
+    v->sws = sws_getContext(
+        f->width, f->height, f->format, f->width, f->height, AV_PIX_FMT_RGB48,
+        SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP, NULL, NULL, NULL);
     if (!v->sws)
         return fv_fail(FV_EUNSUPPORTED, "%s: pixel format %s cannot be converted", v->path,
                        av_get_pix_fmt_name(f->format));

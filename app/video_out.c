@@ -29,8 +29,8 @@ struct video_out {
     AVPacket *packet;
     enum gs_output format;
     int fd, reserve_fd;
-    int write_errno;     /* first failure of a write; ENOSPC also when the reserve helped */
-    int64_t end;         /* bytes of the file */
+    int write_errno; /* first failure of a write; ENOSPC also when the reserve helped */
+    int64_t end;     /* bytes of the file */
     uint64_t frames, packets;
     bool header_written, failed;
 };
@@ -152,8 +152,8 @@ static int open_file(struct video_out *v)
     if (e == ENOSPC)
         return fv_fail(FV_EIO, "%s: the disk is full", v->path);
     uint8_t *buffer = av_malloc(AVIO_BYTES);
-    v->mux->pb = buffer ? avio_alloc_context(buffer, AVIO_BYTES, 1, v, NULL, on_write, on_seek)
-                        : NULL;
+    v->mux->pb =
+        buffer ? avio_alloc_context(buffer, AVIO_BYTES, 1, v, NULL, on_write, on_seek) : NULL;
     if (!v->mux->pb) {
         av_free(buffer);
         return fv_fail(FV_ENOMEM, "out of memory");
@@ -235,8 +235,9 @@ static int open_encoder(struct video_out *v, const struct encoder *e, const stru
     return rc;
 }
 
-static const char *const x26x_presets[] = {"ultrafast", "superfast", "veryfast", "faster", "fast",
-                                           "medium", "slow", "slower", "veryslow", "placebo", NULL};
+static const char *const x26x_presets[] = {"ultrafast", "superfast", "veryfast", "faster",
+                                           "fast",      "medium",    "slow",     "slower",
+                                           "veryslow",  "placebo",   NULL};
 
 /* The encoders say nothing, or say it past libav, when a preset is not theirs. */
 static int check_preset(enum video_codec codec, const char *preset)
@@ -279,8 +280,9 @@ static int choose_encoder(struct video_out *v, const struct container *c,
     if (v->enc)
         return 0;
     if (rc == AVERROR_ENCODER_NOT_FOUND)
-        return fv_fail(FV_EUNSUPPORTED, "%s: this libavcodec has no %s encoder; try another --codec",
-                       o->path, video_codec_names[codec]);
+        return fv_fail(FV_EUNSUPPORTED,
+                       "%s: this libavcodec has no %s encoder; try another --codec", o->path,
+                       video_codec_names[codec]);
     return av_failure(v, rc, video_codec_names[codec]);
 }
 
@@ -494,8 +496,8 @@ int video_out_finish(struct video_out **out, bool complete, char **kept)
         rc = end_file(v);
     char *name = NULL;
     if (v->packets)
-        name = (rc < 0 || !complete) && fv_exists(v->path) ? partial_name(v->path)
-                                                           : strdup(v->path);
+        name =
+            (rc < 0 || !complete) && fv_exists(v->path) ? partial_name(v->path) : strdup(v->path);
     if (!name) {
         unlink(v->temporary);
     } else if (rename(v->temporary, name) < 0) {

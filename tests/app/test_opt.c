@@ -82,8 +82,8 @@ static void gnu_forms_are_read(void **state)
 static void typed_values_are_read(void **state)
 {
     (void)state;
-    assert_ok(PARSE("--size=1280x720", "--bg", "#3366ff", "--crop", "1,2,3,-1,5,0", "--bitrate",
-                    "8M"));
+    assert_ok(
+        PARSE("--size=1280x720", "--bg", "#3366ff", "--crop", "1,2,3,-1,5,0", "--bitrate", "8M"));
     assert_int_equal(v.size.width, 1280);
     assert_int_equal(v.size.height, 720);
     assert_near(v.bg.v[0], 0.2, 1e-6);
@@ -189,7 +189,8 @@ static void changed_options_become_json(void **state)
     char *text = opt_to_json(opts, &v);
     assert_string_equal(text, "{}");
     free(text);
-    assert_ok(PARSE("-e", "--frames=8", "--fps=25", "--bg=#ff0000", "-oa\"b", "--crop=0,0,0,1,2,3"));
+    assert_ok(
+        PARSE("-e", "--frames=8", "--fps=25", "--bg=#ff0000", "-oa\"b", "--crop=0,0,0,1,2,3"));
     text = opt_to_json(opts, &v);
     assert_string_equal(text, "{\"exact\":true,\"frames\":8,\"output\":\"a\\\"b\",\"bg\":\"1,0,0\","
                               "\"crop\":\"0,0,0,1,2,3\",\"fps\":\"25\"}");

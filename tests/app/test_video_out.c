@@ -69,9 +69,15 @@ static void to_yuv(void *out, enum gs_output format)
 
 static struct video_opts opts_for(const char *path)
 {
-    return (struct video_opts){.path = path, .width = W, .height = H, .fps_num = 30000,
-                               .fps_den = 1001, .format = GS_OUT_YUV420P, .crf = -1,
-                               .title = "a title", .comment = "{\"frames\":12}"};
+    return (struct video_opts){.path = path,
+                               .width = W,
+                               .height = H,
+                               .fps_num = 30000,
+                               .fps_den = 1001,
+                               .format = GS_OUT_YUV420P,
+                               .crf = -1,
+                               .title = "a title",
+                               .comment = "{\"frames\":12}"};
 }
 
 static int write_frames(struct video_out *v, enum gs_output format, int n)
