@@ -144,44 +144,45 @@ int vk_cmd_submit(struct vk_cmd *cmd, uint64_t *ticket)
 
 /* --- buffers in use --- */
 
-static void touch(struct vk_cmd *cmd, const struct vk_buf *b)
+static int touch(struct vk_cmd *cmd, const struct vk_buf *b)
 {
     for (size_t i = 0; i < cmd->touched_count; i++)
         if (cmd->touched[i] == b->p)
-            return;
+            return 0;
     if (cmd->touched_count == cmd->touched_room) {
         size_t room = cmd->touched_room ? cmd->touched_room * 2 : 64;
         struct vk_buf_private **list = realloc(cmd->touched, room * sizeof *list);
-        if (!list) {
-            vk_cmd_fail(cmd, fv_fail(FV_ENOMEM, "out of memory"));
-            return;
-        }
+        if (!list)
+            return fv_fail(FV_ENOMEM, "out of memory");
         cmd->touched = list;
         cmd->touched_room = room;
     }
     cmd->touched[cmd->touched_count++] = b->p;
+    return 0;
 }
 
-/* Stores a failure unless [offset, offset+size) is inside the buffer and both are multiples. */
-static bool check_buf(struct vk_cmd *cmd, const char *what, const struct vk_buf *b, uint64_t offset,
-                      uint64_t size, uint64_t multiple)
+/* [offset, offset+size) is inside a buffer of this device and both are multiples. */
+static int check_buf(const struct vk_cmd *cmd, const struct vk_buf *b, uint64_t offset,
+                     uint64_t size, uint64_t multiple)
 {
-    if (!b || !b->p)
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "%s: no buffer", what));
-    else if (b->dev != cmd->dev)
-        vk_cmd_fail(
-            cmd, fv_fail(FV_EINVALID, "%s: buffer \"%s\" is of another device", what, b->p->label));
-    else if (offset > b->size || size > b->size - offset)
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
-                                 "%s: range %llu+%llu is outside buffer \"%s\" of %llu bytes", what,
-                                 (unsigned long long)offset, (unsigned long long)size, b->p->label,
-                                 (unsigned long long)b->size));
-    else if (offset % multiple || size % multiple)
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID,
-                                 "%s: range %llu+%llu of buffer \"%s\" is not in multiples of %llu",
-                                 what, (unsigned long long)offset, (unsigned long long)size,
-                                 b->p->label, (unsigned long long)multiple));
-    return cmd->code == 0;
+    FV_TRY(vk_buf_check(b, offset, size));
+    if (b->dev != cmd->dev)
+        return fv_fail(FV_EINVALID, "buffer \"%s\" is of another device", b->p->label);
+    if (offset % multiple || size % multiple)
+        return fv_fail(FV_EINVALID, "range %llu+%llu of buffer \"%s\" is not in multiples of %llu",
+                       (unsigned long long)offset, (unsigned long long)size, b->p->label,
+                       (unsigned long long)multiple);
+    return 0;
+}
+
+/* The same for a command, whose name goes before a stored failure. */
+static bool usable(struct vk_cmd *cmd, const char *what, const struct vk_buf *b, uint64_t offset,
+                   uint64_t size, uint64_t multiple)
+{
+    int rc = check_buf(cmd, b, offset, size, multiple);
+    if (rc < 0)
+        vk_cmd_fail(cmd, fv_wrap(rc, "%s: ", what));
+    return rc == 0;
 }
 
 static struct vk_access access_of(const struct vk_buf *b, uint64_t offset, uint64_t size,
@@ -240,84 +241,76 @@ struct bindings {
     uint32_t count, access_count;
 };
 
-static int bind_texels(struct bindings *out, struct vk_cmd *cmd, const struct vk_bind *bind,
-                       uint64_t range, const char *what)
+/* The next of out's writes becomes this range as texels. */
+static int bind_texels(struct bindings *out, const struct vk_cmd *cmd, const struct vk_bind *bind,
+                       uint64_t range)
 {
     const struct vk_buf *b = bind->buf;
+    const struct vk_caps *caps = &cmd->dev->caps;
     uint32_t texel = vk_format_bytes(bind->format);
-    uint64_t elements;
     if (!texel)
-        return fv_fail(FV_EINVALID, "%s: VkFormat %d of buffer \"%s\" is not a texel format", what,
+        return fv_fail(FV_EINVALID, "VkFormat %d of buffer \"%s\" is not a texel format",
                        (int)bind->format, b->p->label);
     if (!bind->range) /* whole buffers are padded to whole texels */
         range = (range + texel - 1) / texel * texel;
-    elements = range / texel;
-    if (range % texel || bind->offset % cmd->dev->caps.texel_align)
+    if (range % texel || bind->offset % caps->texel_align)
         return fv_fail(FV_EINVALID,
-                       "%s: texel range %llu+%llu of buffer \"%s\"; offsets must be multiples of "
-                       "%llu, sizes of %u",
-                       what, (unsigned long long)bind->offset, (unsigned long long)range,
-                       b->p->label, (unsigned long long)cmd->dev->caps.texel_align, texel);
-    if (elements > cmd->dev->caps.max_texel_elements)
-        return fv_fail(FV_EINVALID,
-                       "%s: %llu texels of buffer \"%s\"; %s allows %u (maxTexelBufferElements)",
-                       what, (unsigned long long)elements, b->p->label, cmd->dev->caps.name,
-                       cmd->dev->caps.max_texel_elements);
-    VkBufferView *view = &out->views[out->count];
-    FV_TRY(vk_buf_view(view, b, bind->format, bind->offset, range));
-    out->writes[out->count].pTexelBufferView = view;
-    return 0;
+                       "texel range %llu+%llu of buffer \"%s\"; offsets must be multiples of %llu, "
+                       "sizes of %u",
+                       (unsigned long long)bind->offset, (unsigned long long)range, b->p->label,
+                       (unsigned long long)caps->texel_align, texel);
+    if (range / texel > caps->max_texel_elements)
+        return fv_fail(
+            FV_EINVALID, "%llu texels of buffer \"%s\"; %s allows %u (maxTexelBufferElements)",
+            (unsigned long long)(range / texel), b->p->label, caps->name, caps->max_texel_elements);
+    out->writes[out->count].pTexelBufferView = &out->views[out->count];
+    return vk_buf_view(&out->views[out->count], b, bind->format, bind->offset, range);
 }
 
-static int bind_buffer(struct bindings *out, struct vk_cmd *cmd, const struct vk_bind *bind,
-                       uint64_t range, const char *what)
+/* The same as a storage or uniform buffer. */
+static int bind_buffer(struct bindings *out, const struct vk_cmd *cmd, const struct vk_bind *bind,
+                       uint64_t range, bool uniform)
 {
-    const struct vk_caps *caps = &cmd->dev->caps;
-    if (bind->offset % caps->storage_align)
-        return fv_fail(FV_EINVALID, "%s: offset %llu of buffer \"%s\" is not a multiple of %llu",
-                       what, (unsigned long long)bind->offset, bind->buf->p->label,
-                       (unsigned long long)caps->storage_align);
-    if (range > caps->max_storage_range)
-        return fv_fail(FV_EINVALID, "%s: %llu bytes of buffer \"%s\"; %s allows %llu at a time",
-                       what, (unsigned long long)range, bind->buf->p->label, caps->name,
-                       (unsigned long long)caps->max_storage_range);
+    const struct vk_device *dev = cmd->dev;
+    uint64_t align = uniform ? dev->p->uniform_align : dev->caps.storage_align;
+    uint64_t most = uniform ? dev->p->max_uniform_range : dev->caps.max_storage_range;
+    if (bind->offset % align)
+        return fv_fail(FV_EINVALID, "offset %llu of buffer \"%s\" is not a multiple of %llu",
+                       (unsigned long long)bind->offset, bind->buf->p->label,
+                       (unsigned long long)align);
+    if (range > most)
+        return fv_fail(FV_EINVALID, "%llu bytes of buffer \"%s\"; %s allows %llu at a time",
+                       (unsigned long long)range, bind->buf->p->label, dev->caps.name,
+                       (unsigned long long)most);
     out->buffers[out->count] = (VkDescriptorBufferInfo){bind->buf->handle, bind->offset, range};
     out->writes[out->count].pBufferInfo = &out->buffers[out->count];
     return 0;
 }
 
-/* One binding into out; a failure is stored. */
-static bool bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_pipe *pipe,
-                     uint32_t i, const struct vk_bind *bind)
+static int bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_pipe *pipe,
+                    uint32_t i, const struct vk_bind *bind)
 {
     const struct vk_binding_info *info = &pipe->info.binding[i];
-    VkPipelineStageFlags2 stage = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT;
-    VkAccessFlags2 flags = VK_ACCESS_2_SHADER_READ_BIT;
-    char what[160];
-    snprintf(what, sizeof what, "shader \"%.80s\", binding %u", pipe->name, i);
-    if (!check_buf(cmd, what, bind->buf, bind->offset, bind->range, 1))
-        return false;
+    VkAccessFlags2 flags =
+        VK_ACCESS_2_SHADER_READ_BIT | (info->writes ? VK_ACCESS_2_SHADER_WRITE_BIT : 0);
+    FV_TRY(check_buf(cmd, bind->buf, bind->offset, bind->range, 1));
+    if (bind->offset == bind->buf->size)
+        return fv_fail(FV_EINVALID, "buffer \"%s\" bound at its end", bind->buf->p->label);
     uint64_t range = bind->range ? bind->range : bind->buf->p->whole - bind->offset;
-    if (!range || bind->offset >= bind->buf->size) {
-        vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "%s: buffer \"%s\" bound at its end", what,
-                                 bind->buf->p->label));
-        return false;
-    }
     out->writes[out->count] =
         (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
                                .dstBinding = i,
                                .descriptorCount = 1,
                                .descriptorType = info->type};
-    vk_cmd_fail(cmd, info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
-                         ? bind_texels(out, cmd, bind, range, what)
-                         : bind_buffer(out, cmd, bind, range, what));
-    if (info->writes)
-        flags |= VK_ACCESS_2_SHADER_WRITE_BIT;
+    if (info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER)
+        FV_TRY(bind_texels(out, cmd, bind, range));
+    else
+        FV_TRY(bind_buffer(out, cmd, bind, range, info->type == VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER));
     out->accesses[out->access_count++] =
-        access_of(bind->buf, bind->offset, range, stage, flags, info->writes);
+        access_of(bind->buf, bind->offset, range, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, flags,
+                  info->writes);
     out->count++;
-    touch(cmd, bind->buf);
-    return cmd->code == 0;
+    return touch(cmd, bind->buf);
 }
 
 /* glslc's optimiser drops bindings and push constants that a variant does not use, so callers
@@ -347,9 +340,13 @@ static bool prepare(struct vk_cmd *cmd, const struct vk_pipe *pipe, const struct
     b.count = b.access_count = 0;
     if (!check_interface(cmd, pipe, nbinds, push_bytes))
         return false;
-    for (uint32_t i = 0; i < pipe->info.binding_count; i++)
-        if (pipe->info.binding[i].used && !bind_one(&b, cmd, pipe, i, &binds[i]))
+    for (uint32_t i = 0; i < pipe->info.binding_count; i++) {
+        int rc = pipe->info.binding[i].used ? bind_one(&b, cmd, pipe, i, &binds[i]) : 0;
+        if (rc < 0) {
+            vk_cmd_fail(cmd, fv_wrap(rc, "shader \"%s\", binding %u: ", pipe->name, i));
             return false;
+        }
+    }
     if (indirect)
         b.accesses[b.access_count++] = *indirect;
     vk_cmd_fail(cmd, new_set(&set, cmd, pipe));
@@ -404,30 +401,41 @@ void vk_cmd_dispatch_indirect(struct vk_cmd *cmd, const struct vk_pipe *pipe,
         vk_cmd_fail(cmd, fv_fail(FV_EINVALID, "dispatch without a pipeline"));
         return;
     }
-    if (!check_buf(cmd, "indirect dispatch", args, offset, 12, 4))
+    if (!usable(cmd, "indirect dispatch", args, offset, 12, 4))
         return;
     struct vk_access a = access_of(args, offset, 12, VK_PIPELINE_STAGE_2_DRAW_INDIRECT_BIT,
                                    VK_ACCESS_2_INDIRECT_COMMAND_READ_BIT, false);
-    touch(cmd, args);
+    vk_cmd_fail(cmd, touch(cmd, args));
     if (cmd->code == 0 && prepare(cmd, pipe, binds, nbinds, push, push_bytes, &a))
         vkCmdDispatchIndirect(cmd->cb, args->handle, offset);
+}
+
+/* Marks the buffers of a transfer and places its barrier. */
+static bool prepare_transfer(struct vk_cmd *cmd, const struct vk_buf *const *bufs,
+                             const struct vk_access *a, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        vk_cmd_fail(cmd, touch(cmd, bufs[i]));
+    if (cmd->code < 0)
+        return false;
+    vk_cmd_access(cmd, a, n);
+    return true;
 }
 
 void vk_cmd_fill(struct vk_cmd *cmd, const struct vk_buf *b, uint64_t offset, uint64_t size,
                  uint32_t value)
 {
-    if (!vk_cmd_ready(cmd) || !check_buf(cmd, "fill", b, offset, size, 4) || !size)
+    if (!vk_cmd_ready(cmd) || !usable(cmd, "fill", b, offset, size, 4) || !size)
         return;
     struct vk_access a = transfer(b, offset, size, true);
-    touch(cmd, b);
-    vk_cmd_access(cmd, &a, 1);
-    vkCmdFillBuffer(cmd->cb, b->handle, offset, size, value);
+    if (prepare_transfer(cmd, &b, &a, 1))
+        vkCmdFillBuffer(cmd->cb, b->handle, offset, size, value);
 }
 
 void vk_cmd_update(struct vk_cmd *cmd, const struct vk_buf *b, uint64_t offset, const void *data,
                    uint32_t size)
 {
-    if (!vk_cmd_ready(cmd) || !check_buf(cmd, "update", b, offset, size, 4) || !size)
+    if (!vk_cmd_ready(cmd) || !usable(cmd, "update", b, offset, size, 4) || !size)
         return;
     if (size > 65536) {
         vk_cmd_fail(
@@ -435,29 +443,27 @@ void vk_cmd_update(struct vk_cmd *cmd, const struct vk_buf *b, uint64_t offset, 
         return;
     }
     struct vk_access a = transfer(b, offset, size, true);
-    touch(cmd, b);
-    vk_cmd_access(cmd, &a, 1);
-    vkCmdUpdateBuffer(cmd->cb, b->handle, offset, size, data);
+    if (prepare_transfer(cmd, &b, &a, 1))
+        vkCmdUpdateBuffer(cmd->cb, b->handle, offset, size, data);
 }
 
 void vk_cmd_copy(struct vk_cmd *cmd, const struct vk_buf *dst, uint64_t dst_offset,
                  const struct vk_buf *src, uint64_t src_offset, uint64_t size)
 {
-    if (!vk_cmd_ready(cmd) || !check_buf(cmd, "copy to", dst, dst_offset, size, 1) ||
-        !check_buf(cmd, "copy from", src, src_offset, size, 1) || !size)
+    if (!vk_cmd_ready(cmd) || !usable(cmd, "copy to", dst, dst_offset, size, 1) ||
+        !usable(cmd, "copy from", src, src_offset, size, 1) || !size)
         return;
     if (dst->p == src->p && dst_offset < src_offset + size && src_offset < dst_offset + size) {
         vk_cmd_fail(
             cmd, fv_fail(FV_EINVALID, "copy within buffer \"%s\" overlaps itself", dst->p->label));
         return;
     }
+    const struct vk_buf *bufs[] = {dst, src};
     struct vk_access a[2] = {transfer(dst, dst_offset, size, true),
                              transfer(src, src_offset, size, false)};
     VkBufferCopy region = {src_offset, dst_offset, size};
-    touch(cmd, dst);
-    touch(cmd, src);
-    vk_cmd_access(cmd, a, 2);
-    vkCmdCopyBuffer(cmd->cb, src->handle, dst->handle, 1, &region);
+    if (prepare_transfer(cmd, bufs, a, 2))
+        vkCmdCopyBuffer(cmd->cb, src->handle, dst->handle, 1, &region);
 }
 
 VkCommandBuffer vk_cmd_raw_begin(struct vk_cmd *cmd)

@@ -5,7 +5,7 @@
 #include "vk/cmd.h"
 #include "vk/private.h"
 
-enum { VK_MAX_ACCESSES = 512, VK_DESCRIPTOR_POOLS = 16 };
+enum { VK_MAX_ACCESSES = 256, VK_DESCRIPTOR_POOLS = 16 };
 
 /* One use of a range of a buffer by one command. */
 struct vk_access {

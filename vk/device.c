@@ -523,6 +523,8 @@ static int open_device(struct vk_device *dev, const struct vk_device_opts *opts)
     dev->p->memory = memory_of(dev->phys, NULL);
     dev->p->full_subgroups = chosen->have.v13.computeFullSubgroups;
     dev->p->max_subgroups = chosen->props.v13.maxComputeWorkgroupSubgroups;
+    dev->p->uniform_align = chosen->props.core.properties.limits.minUniformBufferOffsetAlignment;
+    dev->p->max_uniform_range = chosen->props.core.properties.limits.maxUniformBufferRange;
     FV_GOTO(create_handle(dev, chosen, opts));
 done:
     free(list);

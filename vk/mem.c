@@ -246,9 +246,11 @@ static int new_slab(struct vk_slab **out, struct vk_device *dev, uint32_t type, 
     VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                  .allocationSize = size,
                                  .memoryTypeIndex = type};
-    struct vk_slab *s = calloc(1, sizeof *s);
     void *map = NULL;
     int rc = 0;
+    if (size > dev->p->memory.memoryHeaps[dev->p->memory.memoryTypes[type].heapIndex].size)
+        return FV_EGPUMEM;
+    struct vk_slab *s = calloc(1, sizeof *s);
     if (!s || !reserve_ranges(s)) {
         free(s);
         return fv_fail(FV_ENOMEM, "out of memory");
@@ -449,12 +451,8 @@ void vk_buf_destroy(struct vk_buf *b)
     }
     struct vk_device *dev = b->dev;
     uint64_t ticket = atomic_load(&p->last_ticket);
-    if (ticket && !vk_done(dev, ticket)) {
-        char text[1024]; /* destroying in an error path must not replace the error's text */
-        snprintf(text, sizeof text, "%s", fv_error());
+    if (ticket && !vk_done(dev, ticket))
         vk_wait(dev, ticket);
-        fv_fail(0, "%s", text);
-    }
     for (struct vk_view *v = p->views, *next; v; v = next) {
         next = v->next;
         vkDestroyBufferView(dev->handle, v->handle, NULL);
@@ -486,8 +484,10 @@ static bool mapped_range(VkMappedMemoryRange *out, const struct vk_buf *b, uint6
     return true;
 }
 
-static int check_range(const struct vk_buf *b, uint64_t offset, uint64_t size)
+int vk_buf_check(const struct vk_buf *b, uint64_t offset, uint64_t size)
 {
+    if (!b || !b->p)
+        return fv_fail(FV_EINVALID, "no buffer");
     if (offset > b->size || size > b->size - offset)
         return fv_fail(FV_EINVALID, "range %llu+%llu is outside buffer \"%s\" of %llu bytes",
                        (unsigned long long)offset, (unsigned long long)size, b->p->label,
@@ -498,8 +498,8 @@ static int check_range(const struct vk_buf *b, uint64_t offset, uint64_t size)
 int vk_buf_flush(const struct vk_buf *b, uint64_t offset, uint64_t size)
 {
     VkMappedMemoryRange range;
+    FV_TRY(vk_buf_check(b, offset, size));
     FV_TRY(vk_alive(b->dev));
-    FV_TRY(check_range(b, offset, size));
     if (mapped_range(&range, b, offset, size))
         VK_TRY(b->dev, vkFlushMappedMemoryRanges(b->dev->handle, 1, &range));
     return 0;
@@ -508,8 +508,8 @@ int vk_buf_flush(const struct vk_buf *b, uint64_t offset, uint64_t size)
 int vk_buf_invalidate(const struct vk_buf *b, uint64_t offset, uint64_t size)
 {
     VkMappedMemoryRange range;
+    FV_TRY(vk_buf_check(b, offset, size));
     FV_TRY(vk_alive(b->dev));
-    FV_TRY(check_range(b, offset, size));
     if (mapped_range(&range, b, offset, size))
         VK_TRY(b->dev, vkInvalidateMappedMemoryRanges(b->dev->handle, 1, &range));
     return 0;

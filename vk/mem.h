@@ -33,7 +33,8 @@ struct vk_buf {
  * FV_EINVALID (size 0 or above the limit). Thread-safe. */
 int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum vk_buf_kind kind,
                   const char *label);
-/* The GPU must be done with it (vk_wait). Safe on a zeroed buffer; zeroes it. */
+/* Waits for the submissions that use it; none may be recorded and not yet submitted. Safe on a
+ * zeroed buffer; zeroes it. */
 void vk_buf_destroy(struct vk_buf *b);
 /* Host writes become visible to the device / device writes to the host; no-ops if coherent. */
 int vk_buf_flush(const struct vk_buf *b, uint64_t offset, uint64_t size);

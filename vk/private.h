@@ -17,6 +17,7 @@ struct vk_device_private {
     bool full_subgroups;    /* computeFullSubgroups is enabled */
     uint32_t max_subgroups; /* maxComputeWorkgroupSubgroups */
     uint64_t timestamp_mask;
+    uint64_t uniform_align, max_uniform_range;
     bool has_budget; /* VK_EXT_memory_budget */
     char *cache_dir, *shader_dir;
 
@@ -58,6 +59,8 @@ int vk_mem_create(struct vk_device *dev);
 void vk_mem_destroy(struct vk_device *dev);
 /* Tests: the allocation after `count` more ones fails as if the device were full; < 0 = off. */
 void vk_mem_test_fail_after(struct vk_device *dev, int count);
+/* 0, or FV_EINVALID when [offset, offset+size) is not inside the buffer. */
+int vk_buf_check(const struct vk_buf *b, uint64_t offset, uint64_t size);
 /* A texel view of the range, cached with the buffer. */
 int vk_buf_view(VkBufferView *out, const struct vk_buf *b, VkFormat format, uint64_t offset,
                 uint64_t range);

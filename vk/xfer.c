@@ -87,14 +87,8 @@ static int ready_slot(struct vk_xfer_slot *s, struct vk_device *dev, enum vk_buf
 
 static int check_range(const char *what, const struct vk_buf *b, uint64_t offset, uint64_t size)
 {
-    if (!b || !b->p)
-        return fv_fail(FV_EINVALID, "%s: no buffer", what);
-    FV_TRY(vk_alive(b->dev));
-    if (offset > b->size || size > b->size - offset)
-        return fv_fail(FV_EINVALID, "%s: range %llu+%llu is outside buffer \"%s\" of %llu bytes",
-                       what, (unsigned long long)offset, (unsigned long long)size, b->p->label,
-                       (unsigned long long)b->size);
-    return 0;
+    int rc = vk_buf_check(b, offset, size);
+    return rc < 0 ? fv_wrap(rc, "%s: ", what) : vk_alive(b->dev);
 }
 
 static bool direct(const struct vk_buf *b)

@@ -15,8 +15,11 @@ int vk_download(void *out, const struct vk_buf *src, uint64_t offset, uint64_t s
 struct vk_upload_window {
     void *data;
     uint64_t size;
-    struct vk_xfer_slot *slot;
+    struct vk_xfer_slot *slot; /* NULL: data is the buffer itself */
 };
+/* Every window begun must be committed (with size set to 0 to send nothing), and there are two
+ * for all threads together: commit one before beginning the next. Commit does not wait for the
+ * copy; what is submitted later comes after it. */
 int vk_upload_begin(struct vk_upload_window *w, const struct vk_buf *dst, uint64_t offset,
                     uint64_t size);
 int vk_upload_commit(struct vk_upload_window *w);

@@ -54,7 +54,7 @@ const char *fv_code_name(int code);
 /* Progress of long work. A callback that returns non-zero cancels: the work stops at the
  * next safe point and returns FV_ECANCELLED. */
 struct fv_progress {
-    const char *what; /* "reading", "sorting" ... */
+    const char *what;   /* "reading", "sorting" ... */
     double done, total; /* any unit; total 0 = unknown */
 };
 typedef int (*fv_progress_fn)(void *ud, const struct fv_progress *p);

@@ -15,7 +15,7 @@ int fv_map_open(struct fv_map *out, const char *path)
 {
     struct stat st;
     *out = (struct fv_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
     if (fd < 0)
         return fv_fail(FV_EIO, "%s: %s", path, strerror(errno));
     if (fstat(fd, &st) < 0) {
@@ -26,7 +26,8 @@ int fv_map_open(struct fv_map *out, const char *path)
     if (!S_ISREG(st.st_mode)) {
         close(fd);
         return fv_fail(FV_EIO, "%s: %s", path,
-                       S_ISDIR(st.st_mode) ? "is a directory, not a file" : "is not a regular file");
+                       S_ISDIR(st.st_mode) ? "is a directory, not a file"
+                                           : "is not a regular file");
     }
     if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -115,22 +116,39 @@ double fv_get_f64(struct fv_cursor *c)
     return f;
 }
 
+/* What the bytes go to first: a temporary beside a regular or new file, whose name a link leads
+ * to; the thing itself if it is a device or a pipe, which a rename would replace. */
+static int name_target(struct fv_writer *w, const char *path, const struct stat *old)
+{
+    w->path = old ? realpath(path, NULL) : strdup(path);
+    if (!w->path)
+        return fv_fail(errno == ENOMEM ? FV_ENOMEM : FV_EIO, "%s: %s", path, strerror(errno));
+    if (old && !S_ISREG(old->st_mode))
+        return 0;
+    if (asprintf(&w->temporary, "%s.%ld.tmp", w->path, (long)getpid()) < 0) {
+        w->temporary = NULL;
+        return fv_fail(FV_ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
 int fv_writer_open(struct fv_writer *w, const char *path)
 {
+    struct stat st;
     *w = (struct fv_writer){0};
     if (!strcmp(path, "-")) {
         w->file = stdout;
         return 0;
     }
-    if (fv_is_dir(path))
+    bool exists = !stat(path, &st);
+    if (exists && S_ISDIR(st.st_mode))
         return fv_fail(FV_EIO, "%s: is a directory; give a file name", path);
-    w->path = strdup(path);
-    if (!w->path || asprintf(&w->temporary, "%s.%ld.tmp", path, (long)getpid()) < 0) {
-        w->temporary = NULL;
+    int rc = name_target(w, path, exists ? &st : NULL);
+    if (rc < 0) {
         fv_writer_abort(w);
-        return fv_fail(FV_ENOMEM, "out of memory");
+        return rc;
     }
-    w->file = fopen(w->temporary, "wb");
+    w->file = fopen(w->temporary ? w->temporary : w->path, "wb");
     if (!w->file) {
         int e = errno;
         free(w->temporary);
@@ -138,6 +156,8 @@ int fv_writer_open(struct fv_writer *w, const char *path)
         fv_writer_abort(w);
         return fv_fail(FV_EIO, "%s: cannot be written: %s", path, strerror(e));
     }
+    if (exists && w->temporary) /* the new file is as readable as the old; refusal is no matter */
+        (void)!fchmod(fileno(w->file), st.st_mode & 0777);
     return 0;
 }
 
@@ -159,7 +179,7 @@ int fv_writer_commit(struct fv_writer *w)
         fv_writer_abort(w);
         return FV_EIO; /* the text is fv_write's */
     }
-    if (fflush(w->file) || ferror(w->file) || (w->path && fsync(fileno(w->file)))) {
+    if (fflush(w->file) || ferror(w->file) || (w->temporary && fsync(fileno(w->file)))) {
         fv_fail(FV_EIO, "%s: write failed: %s", name, strerror(errno));
         fv_writer_abort(w);
         return FV_EIO;
@@ -167,7 +187,7 @@ int fv_writer_commit(struct fv_writer *w)
     if (w->path) {
         int bad = fclose(w->file);
         w->file = NULL;
-        if (bad || rename(w->temporary, w->path)) {
+        if (bad || (w->temporary && rename(w->temporary, w->path))) {
             fv_fail(FV_EIO, "%s: cannot be replaced: %s", name, strerror(errno));
             fv_writer_abort(w);
             return FV_EIO;

@@ -46,12 +46,12 @@ size_t fv_cursor_left(const struct fv_cursor *c);
 /* Writing that never leaves a half file in place of a good one: bytes go to a temporary
  * beside the target, which takes the target's name only in fv_writer_commit(). */
 struct fv_writer {
-    FILE *file; /* write with fwrite or fv_write */
-    char *path, *temporary;
+    FILE *file;             /* write with fwrite or fv_write */
+    char *path, *temporary; /* temporary NULL: a device or a pipe, written as it is */
     bool failed;
 };
 
-/* path "-" writes to standard output (nothing to rename). */
+/* path "-" writes to standard output (nothing to rename). A symbolic link is followed. */
 int fv_writer_open(struct fv_writer *w, const char *path);
 /* Sticky: after a failure later calls do nothing; commit reports it. */
 void fv_write(struct fv_writer *w, const void *data, size_t size);

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 64, MAX_BYTES = 256 << 20 };
+enum { MAX_DEPTH = 64, MAX_BYTES = 256 << 20, MAX_VALUES = 4 << 20 };
 
-/* cJSON's own nesting limit (1000) is compiled in; ours keeps recursion shallow. */
-static bool too_deep(const char *text, size_t size)
+/* What to refuse before cJSON sees it; NULL if nothing. Its own nesting limit (1000) is compiled
+ * in, ours keeps recursion shallow; and a value of two bytes ("0,") becomes a node of eighty. */
+static const char *excess(const char *text, size_t size)
 {
     int depth = 0;
+    size_t values = 1;
     bool in_string = false;
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
@@ -28,12 +30,22 @@ static bool too_deep(const char *text, size_t size)
             in_string = true;
         } else if (c == '{' || c == '[') {
             if (++depth > MAX_DEPTH)
-                return true;
+                return "nested more than 64 deep";
+            values++;
         } else if (c == '}' || c == ']') {
             depth--;
+        } else if (c == ',' && ++values > MAX_VALUES) {
+            return "of more than 4 million values";
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool only_space(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+        p++;
+    return p == end;
 }
 
 int fv_json_parse(struct fv_json *out, const char *text, size_t size, const char *name)
@@ -46,10 +58,13 @@ int fv_json_parse(struct fv_json *out, const char *text, size_t size, const char
         text += 3;
         size -= 3;
     }
-    if (too_deep(text, size))
-        return fv_fail(FV_EFORMAT, "%s: JSON nested more than %d deep", name, MAX_DEPTH);
+    const char *too_much = excess(text, size);
+    if (too_much)
+        return fv_fail(FV_EFORMAT, "%s: JSON %s", name, too_much);
     out->root.item = cJSON_ParseWithLengthOpts(text, size, &end, 0);
-    if (!out->root.item) {
+    if (!out->root.item || !only_space(end, text + size)) {
+        cJSON_Delete(out->root.item);
+        out->root.item = NULL;
         size_t at = end && end >= text && end <= text + size ? (size_t)(end - text) : 0, line = 1;
         for (size_t i = 0; i < at; i++)
             line += text[i] == '\n';
@@ -126,9 +141,10 @@ size_t fv_node_count(struct fv_node n)
     return (size_t)cJSON_GetArraySize(n.item);
 }
 
-static struct fv_node child(struct fv_node parent, struct cJSON *item, const char *key, size_t index)
+static struct fv_node child(struct fv_node parent, struct cJSON *item, const char *key,
+                            size_t index)
 {
-    struct fv_node n = {.item = item};
+    struct fv_node n = {.item = item, .parent = (unsigned)strnlen(parent.place, 60)};
     if (key)
         snprintf(n.place, sizeof n.place, "%.60s%s%.32s", parent.place, *parent.place ? "." : "",
                  key);
@@ -147,11 +163,10 @@ struct fv_node fv_node_at(struct fv_node n, size_t i)
 
 struct fv_node fv_node_next(struct fv_node n, size_t next_index)
 {
-    char *bracket = strrchr(n.place, '[');
+    struct fv_node parent = n;
+    parent.place[n.parent] = 0;
     n.item = n.item ? n.item->next : NULL;
-    if (bracket)
-        snprintf(bracket, sizeof n.place - (size_t)(bracket - n.place), "[%zu]", next_index);
-    return n;
+    return child(parent, n.item, n.item ? n.item->string : NULL, next_index);
 }
 
 const char *fv_node_key(struct fv_node n)
@@ -221,7 +236,7 @@ long long fv_json_int(struct fv_json *doc, struct fv_node object, const char *ke
 {
     struct fv_node n = fv_node_get(object, key);
     double v = number(doc, n);
-    if (!doc->failed && (v != floor(v) || v < (double)min || v > (double)max)) {
+    if (!doc->failed && (v != floor(v) || v < (double)min || v > (double)max || v >= 0x1p63)) {
         fv_json_fail(doc, n, "expected a whole number in %lld..%lld, found %g", min, max, v);
         return min;
     }

@@ -23,6 +23,7 @@ struct cJSON;
 struct fv_node {
     struct cJSON *item;
     char place[96];
+    unsigned parent; /* length of the parent's part of place */
 };
 
 struct fv_json {
@@ -31,7 +32,8 @@ struct fv_json {
     bool failed; /* sticky: getters after a failure return zeros */
 };
 
-/* Reads a file of at most 256 MiB, nested at most 64 deep. Returns 0, FV_EIO, FV_EFORMAT. */
+/* Reads a file of at most 256 MiB, 4 million values, nested at most 64 deep. Returns 0, FV_EIO,
+ * FV_EFORMAT. */
 int fv_json_open(struct fv_json *out, const char *path);
 /* The same from memory; name is for messages. */
 int fv_json_parse(struct fv_json *out, const char *text, size_t size, const char *name);
@@ -50,6 +52,7 @@ bool fv_node_is_number(struct fv_node n);
 size_t fv_node_count(struct fv_node n);
 /* Element i (O(1) when walked in order); its key is cJSON's item->string for an object. */
 struct fv_node fv_node_at(struct fv_node n, size_t i);
+/* The sibling after n, which is number next_index (from 0) of its parent. */
 struct fv_node fv_node_next(struct fv_node n, size_t next_index);
 const char *fv_node_key(struct fv_node n);
 /* The member, or a node without item. */

@@ -17,7 +17,8 @@ unsigned fv_cpu_count(void);
 /* Calls fn over [0,count) in pieces of about `grain` from several threads; the caller's
  * thread takes part. The first negative result stops the rest and is returned, its error
  * text moved to the calling thread. */
-int fv_parallel(size_t count, size_t grain, int (*fn)(void *ud, size_t begin, size_t end), void *ud);
+int fv_parallel(size_t count, size_t grain, int (*fn)(void *ud, size_t begin, size_t end),
+                void *ud);
 
 /* A bounded queue of pointers between threads. */
 struct fv_queue {
