@@ -126,7 +126,7 @@ struct gs_camera {
 
 enum gs_camera_format {
     GS_CAMERAS_AUTO,
-    GS_CAMERAS_LIST,       /* [{name,width,height,fx,fy,cx,cy,viewmat,bg}] */
+    GS_CAMERAS_LIST,       /* [{name,width,height,fx,fy,cx,cy,viewmat,bg}], or lines of numbers */
     GS_CAMERAS_INRIA,      /* cameras.json of a training folder */
     GS_CAMERAS_TRANSFORMS, /* NeRF / nerfstudio transforms.json */
     GS_CAMERAS_COLMAP,     /* a sparse model folder, text or binary */
@@ -143,18 +143,28 @@ struct gs_cameras {
     double fps;   /* of a path; 0 = caller's choice */
 };
 
-/* Reads any camera file or folder. Lists are in file order, COLMAP sorted by image name. */
+/* Reads any camera file or folder (docs/CAMERAS.md). Lists are in file order, COLMAP sorted by
+ * image name. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED; on failure *out is zeroed. */
 int gs_cameras_load(struct gs_cameras *out, const char *path);
+/* The same with a picture size for files that do not hold one (0 = none): transforms.json
+ * without w and h whose images are not there, lines of numbers, paths. Files that do hold one
+ * keep it; see gs_camera_resize. */
+int gs_cameras_load_sized(struct gs_cameras *out, const char *path, uint32_t width,
+                          uint32_t height);
 void gs_cameras_finish(struct gs_cameras *c);
-/* Writes fovea's camera-path JSON (keyframes with time). */
+/* Writes fovea's camera-path JSON (keyframes with time, all of the first one's size). */
 int gs_cameras_save_path(const struct gs_cameras *c, const char *path);
 /* Writes the plain list. */
 int gs_cameras_save_list(const struct gs_cameras *c, const char *path);
-/* Index of a camera by name or decimal index; negative code when there is none. */
+/* Index of a camera by its name, by decimal index, or by its name without folder and
+ * extension, tried in this order; negative code when there is none. */
 int gs_cameras_find(const struct gs_cameras *c, const char *name_or_index);
 /* Camera at `time` seconds of a path: centripetal Catmull-Rom positions, quaternion spline
- * rotations, interpolated focal length; clamps (or wraps when loop) outside. */
+ * rotations, interpolated focal length; clamps (or wraps when loop) outside. A plain list is
+ * taken as a path of one key a second. Items must be in order of time. */
 int gs_cameras_eval(const struct gs_cameras *c, double time, struct gs_camera *out);
+/* Seconds from the first key to the last; of a loop, back to the first (the way from the last
+ * key takes the mean time between keys). */
 double gs_cameras_duration(const struct gs_cameras *c);
 /* Changes the picture size keeping the field of view (of the shorter fit: what was visible
  * stays visible). */

@@ -1,0 +1,230 @@
+/* Camera files: which form it is, by content and folder layout, and what all readers share.
+ *
+ * A file: COLMAP by its name (cameras.bin ...), .npy by its first bytes, JSON by its keys
+ * (an object with "keyframes" is a path, with "frames" transforms.json; a list of objects with
+ * "viewmat" is the plain list, with "rotation" INRIA's), else lines of numbers.
+ * A folder: a COLMAP model in it, in sparse/0 or in sparse; else transforms.json,
+ * transforms_train.json, cameras.json, poses_bounds.npy, in this order. */
+#include "gs/camera.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct gs_camera *gs_cameras_push(struct gs_cameras *c)
+{
+    if (!(c->count & (c->count - 1))) { /* room is the next power of two */
+        size_t room = c->count ? 2 * c->count : 1;
+        struct gs_camera *items = reallocarray(c->items, room, sizeof *items);
+        if (!items) {
+            fv_fail(FV_ENOMEM, "out of memory for %zu cameras", room);
+            return NULL;
+        }
+        c->items = items;
+    }
+    struct gs_camera *item = &c->items[c->count++];
+    *item = (struct gs_camera){0};
+    return item;
+}
+
+void gs_cameras_finish(struct gs_cameras *c)
+{
+    free(c->items);
+    *c = (struct gs_cameras){0};
+}
+
+void gs_camera_set_name(struct gs_camera *c, const char *name)
+{
+    snprintf(c->name, sizeof c->name, "%s", name);
+}
+
+void gs_json_camera_size(struct fv_json *doc, struct fv_node object, struct gs_camera *c)
+{
+    c->width = (uint32_t)fv_json_int(doc, object, "width", 1, GS_CAMERA_MAX_SIZE);
+    c->height = (uint32_t)fv_json_int(doc, object, "height", 1, GS_CAMERA_MAX_SIZE);
+}
+
+static int read_json(struct gs_cameras *out, struct fv_json *doc,
+                     const struct gs_camera_hints *hints)
+{
+    struct fv_node root = doc->root, first = fv_node_at(root, 0);
+    if (fv_node_is_object(root) && fv_node_has(root, "keyframes")) {
+        out->format = GS_CAMERAS_PATH;
+        return gs_cameras_read_path(out, doc, hints);
+    }
+    if (fv_node_is_object(root) && fv_node_has(root, "frames")) {
+        out->format = GS_CAMERAS_TRANSFORMS;
+        return gs_cameras_read_transforms(out, doc, hints);
+    }
+    if (fv_node_is_array(root) && fv_node_has(first, "viewmat")) {
+        out->format = GS_CAMERAS_LIST;
+        return gs_cameras_read_list(out, doc, hints);
+    }
+    if (fv_node_is_array(root) && fv_node_has(first, "rotation")) {
+        out->format = GS_CAMERAS_INRIA;
+        return gs_cameras_read_inria(out, doc, hints);
+    }
+    return fv_json_fail(doc, root,
+                        "no cameras in this JSON: expected a list of objects with viewmat or "
+                        "rotation, or an object with frames or keyframes");
+}
+
+static int check_all(const struct gs_cameras *c, const char *name)
+{
+    if (!c->count)
+        return fv_fail(FV_EFORMAT, "%s: no cameras in it", name);
+    for (size_t i = 0; i < c->count; i++) {
+        const char *problem = gs_camera_problem(&c->items[i]);
+        if (problem)
+            return fv_fail(FV_EFORMAT, "%s: camera %zu (%s): %s", name, i, c->items[i].name,
+                           problem);
+    }
+    return 0;
+}
+
+static int parse(struct gs_cameras *out, const void *data, size_t size, const char *name,
+                 const struct gs_camera_hints *hints)
+{
+    const char *text = data;
+    if (size >= 6 && !memcmp(text, "\x93NUMPY", 6))
+        return gs_cameras_parse_llff(out, data, size, name);
+    size_t at = size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    while (at < size && strchr(" \t\r\n", text[at]) && text[at])
+        at++;
+    if (at == size)
+        return fv_fail(FV_EFORMAT, "%s: empty file", name);
+    if (text[at] != '{' && text[at] != '[')
+        return gs_cameras_parse_lines(out, text, size, name, hints);
+    struct fv_json doc;
+    FV_TRY(fv_json_parse(&doc, text, size, name));
+    int rc = read_json(out, &doc, hints);
+    if (rc >= 0 && doc.failed)
+        rc = FV_EFORMAT; /* the text is in fv_error */
+    fv_json_close(&doc);
+    return rc;
+}
+
+int gs_cameras_parse(struct gs_cameras *out, const void *data, size_t size, const char *name,
+                     const struct gs_camera_hints *hints)
+{
+    *out = (struct gs_cameras){0};
+    int rc = parse(out, data, size, name, hints);
+    if (rc >= 0)
+        rc = check_all(out, name);
+    if (rc < 0)
+        gs_cameras_finish(out);
+    return rc;
+}
+
+static int load_file(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)
+{
+    struct fv_map map;
+    FV_TRY(fv_map_open(&map, path));
+    char *dir = fv_path_dir(path);
+    struct gs_camera_hints hints = {.dir = dir, .width = width, .height = height};
+    int rc = dir ? gs_cameras_parse(out, map.data, map.size, path, &hints)
+                 : fv_fail(FV_ENOMEM, "out of memory");
+    free(dir);
+    fv_map_close(&map);
+    return rc;
+}
+
+static int load_colmap(struct gs_cameras *out, const char *dir)
+{
+    int rc = gs_cameras_open_colmap(out, dir);
+    if (rc >= 0)
+        rc = check_all(out, dir);
+    if (rc < 0)
+        gs_cameras_finish(out);
+    return rc;
+}
+
+static int load_dir(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)
+{
+    static const char *const models[] = {"", "sparse/0", "sparse"};
+    static const char *const files[] = {"transforms.json", "transforms_train.json", "cameras.json",
+                                        "poses_bounds.npy"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        char *dir = fv_path_join(path, models[i]);
+        if (!dir)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        bool found = gs_is_colmap_dir(dir);
+        int rc = found ? load_colmap(out, dir) : 0;
+        free(dir);
+        if (found)
+            return rc;
+    }
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *file = fv_path_join(path, files[i]);
+        if (!file)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        bool found = fv_exists(file);
+        int rc = found ? load_file(out, file, width, height) : 0;
+        free(file);
+        if (found)
+            return rc;
+    }
+    return fv_fail(FV_EFORMAT,
+                   "%s: no cameras in this folder; expected a COLMAP model (cameras and images, "
+                   ".bin or .txt, here or in sparse/0), transforms.json, cameras.json or "
+                   "poses_bounds.npy",
+                   path);
+}
+
+static bool is_colmap_file(const char *path)
+{
+    static const char *const names[] = {"cameras.bin", "images.bin", "cameras.txt", "images.txt"};
+    const char *base = fv_path_base(path);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(base, names[i]))
+            return true;
+    return false;
+}
+
+int gs_cameras_load_sized(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)
+{
+    *out = (struct gs_cameras){0};
+    if (fv_is_dir(path))
+        return load_dir(out, path, width, height);
+    if (!is_colmap_file(path) || !fv_exists(path))
+        return load_file(out, path, width, height);
+    char *dir = fv_path_dir(path);
+    int rc = dir ? load_colmap(out, dir) : fv_fail(FV_ENOMEM, "out of memory");
+    free(dir);
+    return rc;
+}
+
+int gs_cameras_load(struct gs_cameras *out, const char *path)
+{
+    return gs_cameras_load_sized(out, path, 0, 0);
+}
+
+/* The part of a name that image folders and extensions do not change: "train/r_0.png" -> "r_0". */
+static size_t stem(const char *name, const char **start)
+{
+    *start = fv_path_base(name);
+    const char *dot = strrchr(*start, '.');
+    return dot && dot > *start ? (size_t)(dot - *start) : strlen(*start);
+}
+
+int gs_cameras_find(const struct gs_cameras *c, const char *name_or_index)
+{
+    const char *want, *have;
+    for (size_t i = 0; i < c->count; i++)
+        if (!strcmp(c->items[i].name, name_or_index))
+            return (int)i;
+    char *end;
+    errno = 0;
+    long index = strtol(name_or_index, &end, 10);
+    if (end > name_or_index && !*end && !errno && index >= 0 && (size_t)index < c->count)
+        return (int)index;
+    size_t length = stem(name_or_index, &want);
+    for (size_t i = 0; i < c->count; i++)
+        if (stem(c->items[i].name, &have) == length && !memcmp(want, have, length))
+            return (int)i;
+    if (!c->count)
+        return fv_fail(FV_EINVALID, "no camera \"%s\": there are none", name_or_index);
+    return fv_fail(FV_EINVALID, "no camera \"%s\": there are %zu, 0 (%s) to %zu (%s)",
+                   name_or_index, c->count, c->items[0].name, c->count - 1,
+                   c->items[c->count - 1].name);
+}
