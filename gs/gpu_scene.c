@@ -1,0 +1,256 @@
+/* Gaussians on the device (gs.h): packed or float32, in chunks no larger than a binding.
+ *
+ * packed, per Gaussian:  geo 32 B  x y z opacity (f32) | log2 of the standard deviations, 21 bits
+ *                        each over [-30,30], low bits first | quaternion w,x,y,z, 4 x snorm16
+ *                        sh  (degree+1)^2 * 3 halfs, coefficient-major, padded to 16 B
+ * exact:                 geo 48 B  x y z opacity | w x y z | sx sy sz 0
+ *                        sh  the same as float32
+ * Packed scenes are stored along a Morton curve so that neighbours in memory are neighbours in
+ * the picture; exact ones keep the file's order, which decides ties of depth. */
+#include "gs/gpu.h"
+#include "gs/scene.h"
+#include "vk/base/half.h"
+#include "vk/base/thread.h"
+#include "vk/xfer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_PER_UPLOAD = 1 << 17 };
+
+uint32_t gs_sh_stride(int degree, bool exact)
+{
+    uint32_t values = 3 * (uint32_t)gs_sh_coefs(degree);
+    return exact ? (values + 3) / 4 : (values + 7) / 8;
+}
+
+uint64_t gs_gpu_scene_bytes(size_t count, int sh_degree, bool exact)
+{
+    return (uint64_t)count * ((exact ? 48 : 32) + 16 * gs_sh_stride(sh_degree, exact));
+}
+
+struct packing {
+    const struct gs_scene *s;
+    const uint32_t *order; /* NULL = as they are */
+    size_t first;
+    uint32_t stride;
+    uint8_t *geo, *sh;
+};
+
+static float sigmoid(float x)
+{
+    return (float)(1 / (1 + exp(-(double)x)));
+}
+
+static void normalised(float out[4], const float q[4])
+{
+    double n = 0;
+    for (int i = 0; i < 4; i++)
+        n += (double)q[i] * q[i];
+    n = n > 0 ? 1 / sqrt(n) : 0;
+    for (int i = 0; i < 4; i++)
+        out[i] = (float)(q[i] * n);
+}
+
+static uint32_t scale_code(float ln)
+{
+    double log2_s = ln * 1.4426950408889634, code = (log2_s + 30) * (2097151.0 / 60);
+    return !(code > 0) ? 0 : code > 2097151 ? 2097151 : (uint32_t)(code + 0.5);
+}
+
+static uint32_t snorm16(float v)
+{
+    return (uint32_t)lrintf(v * 32767) & 0xffff;
+}
+
+static int pack_rows(void *ud, size_t begin, size_t end)
+{
+    const struct packing *p = ud;
+    const struct gs_scene *s = p->s;
+    size_t values = 3 * (size_t)gs_sh_coefs(s->sh_degree);
+    for (size_t i = begin; i < end; i++) {
+        size_t row = p->order ? p->order[p->first + i] : p->first + i;
+        uint32_t g[8];
+        float q[4];
+        uint64_t c[3];
+        normalised(q, s->rotation + 4 * row);
+        memcpy(g, s->position + 3 * row, 12);
+        g[3] = fv_f32_bits(sigmoid(s->opacity[row]));
+        for (int k = 0; k < 3; k++)
+            c[k] = scale_code(s->scale[3 * row + k]);
+        uint64_t scales = c[0] | c[1] << 21 | c[2] << 42;
+        g[4] = (uint32_t)scales;
+        g[5] = (uint32_t)(scales >> 32);
+        g[6] = snorm16(q[0]) | snorm16(q[1]) << 16;
+        g[7] = snorm16(q[2]) | snorm16(q[3]) << 16;
+        memcpy(p->geo + 32 * i, g, 32);
+        uint8_t *sh = p->sh + 16 * (size_t)p->stride * i;
+        uint16_t h[48] = {0};
+        fv_f32_to_f16_array(h, s->sh + values * row, values);
+        memcpy(sh, h, 16 * (size_t)p->stride);
+    }
+    return 0;
+}
+
+static int exact_rows(void *ud, size_t begin, size_t end)
+{
+    const struct packing *p = ud;
+    const struct gs_scene *s = p->s;
+    size_t values = 3 * (size_t)gs_sh_coefs(s->sh_degree);
+    for (size_t i = begin; i < end; i++) {
+        size_t row = p->first + i;
+        float g[12] = {0}, sh[48] = {0};
+        memcpy(g, s->position + 3 * row, 12);
+        g[3] = sigmoid(s->opacity[row]);
+        normalised(g + 4, s->rotation + 4 * row);
+        for (int k = 0; k < 3; k++)
+            g[8 + k] = (float)exp(s->scale[3 * row + k]);
+        memcpy(p->geo + 48 * i, g, 48);
+        memcpy(sh, s->sh + values * row, values * sizeof(float));
+        memcpy(p->sh + 16 * (size_t)p->stride * i, sh, 16 * (size_t)p->stride);
+    }
+    return 0;
+}
+
+/* Writes rows [first, first+n) of the chunk, straight into mapped device memory where that is
+ * possible, else through a host buffer. */
+static int send_rows(const struct gs_chunk *c, struct packing *p, size_t at, size_t n, bool exact,
+                     uint8_t *room)
+{
+    size_t geo_row = exact ? 48 : 32, sh_row = 16 * (size_t)p->stride;
+    bool direct = c->geo.map && c->geo.coherent && c->sh.map && c->sh.coherent;
+    p->geo = direct ? (uint8_t *)c->geo.map + at * geo_row : room;
+    p->sh = direct ? (uint8_t *)c->sh.map + at * sh_row : room + n * geo_row;
+    FV_TRY(fv_parallel(n, 8192, exact ? exact_rows : pack_rows, p));
+    if (direct)
+        return 0;
+    FV_TRY(vk_upload(&c->geo, at * geo_row, p->geo, n * geo_row));
+    return vk_upload(&c->sh, at * sh_row, p->sh, n * sh_row);
+}
+
+static int fill(struct gs_gpu_scene *out, const struct gs_scene *s, const uint32_t *order,
+                const struct gs_upload_opts *o)
+{
+    size_t first = 0, geo_row = out->exact ? 48 : 32;
+    uint8_t *room = malloc(ROWS_PER_UPLOAD * (geo_row + 16 * (size_t)out->sh_stride));
+    int rc = room ? 0 : fv_fail(FV_ENOMEM, "out of memory");
+    for (uint32_t c = 0; !rc && c < out->chunk_count; c++) {
+        struct gs_chunk *chunk = &out->chunks[c];
+        FV_GOTO(vk_buf_create(&chunk->geo, out->dev, (uint64_t)chunk->count * geo_row,
+                              VK_BUF_DEVICE, "Gaussians"));
+        FV_GOTO(vk_buf_create(&chunk->sh, out->dev, (uint64_t)chunk->count * 16 * out->sh_stride,
+                              VK_BUF_DEVICE, "spherical harmonics"));
+        for (size_t at = 0; at < chunk->count; at += ROWS_PER_UPLOAD) {
+            size_t n = chunk->count - at < ROWS_PER_UPLOAD ? chunk->count - at : ROWS_PER_UPLOAD;
+            struct packing p = {s, order, first + at, out->sh_stride, NULL, NULL};
+            FV_GOTO(send_rows(chunk, &p, at, n, out->exact, room));
+            struct fv_progress progress = {"uploading", (double)(first + at + n), (double)s->count};
+            if (o->on_progress && o->on_progress(o->ud, &progress))
+                FV_GOTO(fv_fail(FV_ECANCELLED, "cancelled"));
+        }
+        first += chunk->count;
+    }
+done:
+    free(room);
+    return rc;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* How far the depth key has to reach: a far outlier must not coarsen everybody's depth. */
+static float reach_of(const struct gs_scene *s, const float centre[3])
+{
+    enum { MOST = 20000 };
+    size_t step = s->count / MOST + 1, n = 0;
+    float *d = malloc((s->count / step + 1) * sizeof *d), reach = 0;
+    if (!d)
+        return 0;
+    for (size_t i = 0; i < s->count; i += step) {
+        double sum = 0;
+        for (int k = 0; k < 3; k++) {
+            double v = (double)s->position[3 * i + k] - centre[k];
+            sum += v * v;
+        }
+        d[n++] = (float)sqrt(sum);
+    }
+    qsort(d, n, sizeof *d, ascending);
+    if (n)
+        reach = d[(size_t)((double)(n - 1) * 0.999)];
+    free(d);
+    return reach;
+}
+
+int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
+                        const struct gs_upload_opts *opts)
+{
+    const struct gs_upload_opts none = {0}, *o = opts ? opts : &none;
+    uint32_t *order = NULL;
+    int rc = 0;
+    *out = NULL;
+    if (s->count > 1u << 30)
+        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians: at most 2^30 can be drawn", s->count);
+    struct gs_gpu_scene *g = calloc(1, sizeof *g);
+    if (!g)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    g->dev = dev;
+    g->count = s->count;
+    g->exact = o->exact;
+    g->mode = s->mode;
+    g->sh_degree = (uint32_t)s->sh_degree;
+    g->sh_stride = gs_sh_stride(s->sh_degree, o->exact);
+    struct gs_bounds bounds;
+    gs_scene_bounds(s, &bounds);
+    memcpy(g->centre, bounds.centre, sizeof g->centre);
+    g->radius = bounds.radius;
+    g->reach = reach_of(s, g->centre);
+
+    uint64_t row = 16 * (uint64_t)(g->sh_stride > 3 ? g->sh_stride : 3);
+    uint64_t room = vk_buf_max(dev) / row;
+    uint64_t texels = dev->caps.max_texel_elements / (row / 16);
+    if (texels >= 1u << 20 && room > texels)
+        room = texels;
+    if (room > 1u << 22) /* keeps group counts below the guaranteed 65535 */
+        room = 1u << 22;
+    room = room / GS_BLOCK * GS_BLOCK;
+    g->chunk_count = (uint32_t)((s->count + room - 1) / room);
+    g->chunks = calloc(g->chunk_count ? g->chunk_count : 1, sizeof *g->chunks);
+    if (!g->chunks)
+        FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
+    for (uint32_t c = 0; c < g->chunk_count; c++) {
+        size_t left = s->count - (size_t)c * room;
+        g->chunks[c].count = (uint32_t)(left < room ? left : room);
+        g->chunks[c].block = g->block_count;
+        g->block_count += (g->chunks[c].count + GS_BLOCK - 1) / GS_BLOCK;
+    }
+    if (!o->exact && s->count) {
+        order = malloc(s->count * sizeof *order);
+        if (!order)
+            FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
+        FV_GOTO(gs_scene_morton(s, order));
+    }
+    FV_GOTO(fill(g, s, order, o));
+    *out = g;
+    g = NULL;
+done:
+    free(order);
+    gs_gpu_scene_destroy(&g);
+    return rc;
+}
+
+void gs_gpu_scene_destroy(struct gs_gpu_scene **s)
+{
+    if (!*s)
+        return;
+    for (uint32_t c = 0; (*s)->chunks && c < (*s)->chunk_count; c++) {
+        vk_buf_destroy(&(*s)->chunks[c].geo);
+        vk_buf_destroy(&(*s)->chunks[c].sh);
+    }
+    free((*s)->chunks);
+    free(*s);
+    *s = NULL;
+}

@@ -1,0 +1,47 @@
+// Shared by the splat kernels: extensions, reading through texel buffers or storage buffers.
+//
+// With TEX, big read-only operands are texel buffers: on CPU drivers a fetch is a branch-free
+// gather, 2-4 times faster than a storage-buffer load. Without it (texel buffers too small, or
+// a GPU that does not care) the same names are storage buffers.
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_EXT_samplerless_texture_functions : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#extension GL_KHR_shader_subgroup_vote : require
+#include "gs/params.h"
+
+#ifdef TEX
+#define IN_VEC4(slot, name) layout(binding = slot) uniform textureBuffer name;
+#define IN_UVEC4(slot, name) layout(binding = slot) uniform utextureBuffer name;
+#define IN_UVEC2(slot, name) layout(binding = slot) uniform utextureBuffer name;
+#define IN_UINT(slot, name) layout(binding = slot) uniform utextureBuffer name;
+#define LD4(name, i) texelFetch(name, int(i))
+#define LD2(name, i) texelFetch(name, int(i)).xy
+#define LD1(name, i) texelFetch(name, int(i)).x
+#else
+#define IN_VEC4(slot, name) layout(binding = slot) readonly buffer name##_ { vec4 name[]; };
+#define IN_UVEC4(slot, name) layout(binding = slot) readonly buffer name##_ { uvec4 name[]; };
+#define IN_UVEC2(slot, name) layout(binding = slot) readonly buffer name##_ { uvec2 name[]; };
+#define IN_UINT(slot, name) layout(binding = slot) readonly buffer name##_ { uint name[]; };
+#define LD4(name, i) name[i]
+#define LD2(name, i) name[i]
+#define LD1(name, i) name[i]
+#endif
+
+// alpha = 2^x for x in [-8,0]. The fast form is ((q*q + EXP_B)^2)^..., EXP_K squarings, with
+// q = EXP_S * x + EXP_0: a quadratic fit of 2^t on [-1/2,0] (relative error 0.35 % at K = 4);
+// scale and shift are folded into the conic and the log-opacity by project.comp.
+// tests/gs/test_raster.c checks the fit.
+#ifdef EXACT
+#define EXP_S 1.0
+#define EXP_0 0.0
+#else
+#define EXP_K 4
+#define EXP_S 0.0280642917
+#define EXP_0 0.763715865
+#define EXP_B 0.416521575
+#endif
+#define LOG2_255 7.99435344
+#define Q_CUT (EXP_S * -LOG2_255 + EXP_0)
