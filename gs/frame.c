@@ -275,16 +275,12 @@ static int record_result(struct gs_frame *f, struct strip *s)
         from = &r->result;
         struct vk_bind source = {&r->picture, 0, (o->exact ? 16ull : 4ull) * s->plan.pixels,
                                  o->exact ? GS_F4 : GS_U1};
-        /* two dimensions would be needed beyond 65535 groups; more pixels a lane is simpler */
-        uint32_t group = 64;
-        while ((items + group - 1) / group > 65535 && group < r->dev->caps.max_invocations)
-            group *= 2;
         gs_dispatch(&(struct gs_pass){.r = r, .cmd = p->cmd, .name = "pack",
                                       .variant = o->exact ? "float" : "rgba8",
-                                      .spec = {group, pack_kind(o->output)}, .nspec = 2,
+                                      .spec = {64, pack_kind(o->output)}, .nspec = 2,
                                       .bind = {source, {from}}, .nbind = 2, .push = &push,
                                       .push_size = sizeof push},
-                    (items + group - 1) / group);
+                    (items + 63) / 64);
     }
     if (p->keep) {
         if (p->device.size < size) {

@@ -42,7 +42,7 @@ struct gs_renderer {
     uint64_t last_ticket;
     struct vk_buf params, ctl, key, rec, visible, first_slot, pair, pair2, order, digit_count,
         digit_start, sorted, piece, piece_prefix, part, span, bin_count, bin_total, bin_first, list,
-        fine, picture, state, result;
+        fine, picture, state, touched, pair_first, part_sum, tile_pair, tile_pair2, tile_range, result;
 };
 
 /* One camera's picture, or a strip of it, as the kernels see it. */
@@ -98,6 +98,7 @@ struct gs_pass {
     const void *push;
     uint32_t push_size;
 };
+/* Beyond 65535 groups in two dimensions: the shader must use GROUP_ID and check it. */
 void gs_dispatch(const struct gs_pass *p, uint32_t groups);
 
 /* Formats of texel bindings, by what the kernel reads. */
@@ -108,6 +109,9 @@ void gs_dispatch(const struct gs_pass *p, uint32_t groups);
 
 /* Prefix sum of count words; total (cut to most) to ctl[total_at]. */
 void gs_record_scan(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_buf *value,
-                    const struct vk_buf *prefix, uint32_t count, uint32_t total_at, uint32_t most);
+                    const struct vk_buf *prefix, uint32_t count, uint32_t total_at, uint32_t most,
+                    bool wide);
+void gs_wide_scan(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_buf *value,
+                  const struct vk_buf *prefix, const struct gs_scan_push *push);
 
 #endif

@@ -42,14 +42,20 @@ void gs_dispatch(const struct gs_pass *p, uint32_t groups)
         vk_cmd_fail(p->cmd, rc);
         return;
     }
-    vk_cmd_dispatch(p->cmd, pipe, p->bind, p->nbind, p->push, p->push_size, groups, 1, 1);
+    uint32_t y = (groups + 65534) / 65535, x = y ? (groups + y - 1) / y : 0;
+    vk_cmd_dispatch(p->cmd, pipe, p->bind, p->nbind, p->push, p->push_size, x, y, 1);
 }
 
 void gs_record_scan(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_buf *value,
-                    const struct vk_buf *prefix, uint32_t count, uint32_t total_at, uint32_t most)
+                    const struct vk_buf *prefix, uint32_t count, uint32_t total_at, uint32_t most,
+                    bool wide)
 {
-    struct gs_scan_push push = {count, total_at, most};
-    uint32_t lanes = r->dev->caps.subgroup_size;
+    struct gs_scan_push push = {count, total_at, most, GS_FLAG_SLICE};
+    uint32_t lanes = r->lanes;
+    if (wide) {
+        gs_wide_scan(r, cmd, value, prefix, &push);
+        return;
+    }
     gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "scan", .spec = {lanes}, .nspec = 1,
                                   .subgroup = lanes,
                                   .bind = {{value, .range = 4ull * count, .format = GS_U1},
@@ -231,13 +237,13 @@ void gs_raster_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs
         if (plan->slices > 1) {
             project(r, cmd, s, v, plan, "_count", which);
             gs_record_scan(r, cmd, &r->visible, &r->first_slot, s->block_count, GS_CTL_VISIBLE,
-                           plan->slots);
+                           plan->slots, plan->wide);
         }
         project(r, cmd, s, v, plan, "", which);
         vk_cmd_scope(cmd, "sort");
         if (plan->slices == 1)
             gs_record_scan(r, cmd, &r->visible, &r->first_slot, s->block_count, GS_CTL_VISIBLE,
-                           plan->slots);
+                           plan->slots, plan->wide);
         if (plan->wide)
             gs_record_wide(r, cmd, v, plan, slice);
         else

@@ -86,7 +86,7 @@ static void sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
         p.nbind = 3;
         gs_dispatch(&p, GS_SORT_LANES / r->lanes);
         gs_record_scan(r, cmd, &r->digit_count, &r->digit_start, (1u << digit) * GS_SORT_LANES, ~0u,
-                       ~0u);
+                       ~0u, false);
         p.name = "sort_scatter";
         p.variant = scatter;
         p.bind[2] = (struct vk_bind){&r->digit_start, .format = GS_U1};
@@ -136,7 +136,7 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                                   .bind = {{&r->bin_count}, {&r->bin_total}}, .nbind = 2,
                                   .push = &bin, .push_size = sizeof bin},
                 (bins + 63) / 64);
-    gs_record_scan(r, cmd, &r->bin_total, &r->bin_first, bins, ~0u, ~0u);
+    gs_record_scan(r, cmd, &r->bin_total, &r->bin_first, bins, ~0u, ~0u, false);
     p.name = "bin_lists";
     p.variant = NULL;
     p.push = &lists;
@@ -182,7 +182,7 @@ void gs_record_lanes(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_
                      const struct gs_plan *plan, uint32_t slice)
 {
     uint32_t lanes = r->lanes;
-    struct gs_project_push compact = {0, 0, plan->slots, 0};
+    struct gs_project_push compact = {v->params.grid[3], 0, plan->slots, 0};
     struct gs_spans_push partition = {(uint32_t)r->span_room, 0, plan->rows, r->span_lanes};
     gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "compact", .subgroup = lanes,
                                   .spec = {lanes, plan->slices > 1}, .nspec = 2,

@@ -21,9 +21,14 @@ function(fv_splat_shader file)
   fv_shader(${file} ${args})
 endfunction()
 
-fv_splat_shader(gs/project "packed:-DPACKED=1" "exact:-DEXACT=1"
-                "packed_count:-DCOUNT=1" "exact_count:-DEXACT=1 -DCOUNT=1"
-                "packed_histogram:-DHISTOGRAM=1" "exact_histogram:-DEXACT=1 -DHISTOGRAM=1")
+foreach(wide "" _wide)
+  string(TOUPPER "-DPROJECT${wide}=1" define)
+  string(REPLACE "PROJECT_WIDE" "WIDE" define ${define})
+  fv_splat_shader(gs/project "packed${wide}:${define}" "exact${wide}:-DEXACT=1 ${define}"
+                  "packed_count${wide}:-DCOUNT=1 ${define}" "exact_count${wide}:-DEXACT=1 -DCOUNT=1 ${define}"
+                  "packed_histogram${wide}:-DHISTOGRAM=1 ${define}"
+                  "exact_histogram${wide}:-DEXACT=1 -DHISTOGRAM=1 ${define}")
+endforeach()
 fv_splat_shader(gs/scan)
 fv_splat_shader(gs/compact)
 fv_splat_shader(gs/sort_count "first:-DFIRST=1" "narrow:-DNARROW=1" "pairs:-DPAIRS=1")
@@ -39,3 +44,12 @@ foreach(sg 4 8 16)
   fv_splat_shader(gs/blend "packed${sg}:-DSG=${sg}" "exact${sg}:-DEXACT=1 -DSG=${sg}")
 endforeach()
 fv_splat_shader(gs/pack "rgba8:-DRGBA8=1" "float:-DFLOAT=1")
+
+# The forms for GPUs: no subgroup operations, shared memory, many workgroups.
+fv_splat_shader(gs/scan_wide "reduce:-DREDUCE=1" "top:-DTOP=1" "add:-DADD=1")
+fv_splat_shader(gs/sort_wide "count:-DCOUNT=1" "scatter:-DSCATTER=1")
+fv_splat_shader(gs/touch "packed_count:-DWIDE=1" "packed_emit:-DWIDE=1 -DEMIT=1"
+                "exact_count:-DEXACT=1" "exact_emit:-DEXACT=1 -DEMIT=1")
+fv_shader(gs/entries)
+fv_splat_shader(gs/tile_ranges)
+fv_splat_shader(gs/blend_wide "packed:-DWIDE=1" "exact:-DEXACT=1")

@@ -30,11 +30,15 @@
 #define LD1(name, i) name[i]
 #endif
 
+// Index of a workgroup where there may be more than the 65535 a dimension holds (gs_dispatch
+// then uses two, and the last ones have nothing to do).
+#define GROUP_ID (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
+
 // alpha = 2^x for x in [-8,0]. The fast form is ((q*q + EXP_B)^2)^..., EXP_K squarings, with
 // q = EXP_S * x + EXP_0: a quadratic fit of 2^t on [-1/2,0] (relative error 0.35 % at K = 4);
 // scale and shift are folded into the conic and the log-opacity by project.comp.
 // tests/gs/test_raster.c checks the fit.
-#ifdef EXACT
+#if defined(EXACT) || defined(WIDE) // GPUs have the instruction
 #define EXP_S 1.0
 #define EXP_0 0.0
 #else

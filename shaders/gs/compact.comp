@@ -12,7 +12,9 @@ layout(push_constant) uniform Push { gs_project_push pc; };
 
 void main()
 {
-    uint block = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
+    uint block = GROUP_ID, lane = gl_LocalInvocationID.x;
+    if (block >= pc.count)
+        return;
     uint n = LD1(visible, block), to = LD1(prefix, block);
     uint from = DENSE ? to : block * GS_BLOCK;
     for (uint i = 0u; i < GS_BLOCK; i += gl_WorkGroupSize.x) {

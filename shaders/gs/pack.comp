@@ -120,7 +120,7 @@ void interleaved(uint id)
 
 void main()
 {
-    uint id = gl_GlobalInvocationID.x;
+    uint id = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     if (KIND == 1u || KIND == 3u)
         planes_420(id);
     else if (KIND == 2u)

@@ -47,6 +47,7 @@ struct gs_params {
 #define GS_CTL_PAIRS 4   /* (Gaussian, tile) pairs blended */
 #define GS_CTL_SUM 5     /* visible over all slices */
 #define GS_CTL_SPAN_SUM 6
+#define GS_CTL_ENTRIES_NOW 7 /* of this band (wide) */
 #define GS_CTL_SLICE 8   /* first of the slices' key bounds */
 #define GS_CTL_WORDS 128
 /* Reasons to draw the frame again. */
@@ -67,7 +68,8 @@ struct gs_project_push {
 struct gs_scan_push {
     uint count;
     uint total_at; /* ctl word that gets the total; ~0 = none */
-    uint most;     /* the total is cut to this, and GS_FLAG_SLICE set */
+    uint most;     /* the total is cut to this, and `flag` set in ctl */
+    uint flag;
 };
 
 struct gs_sort_push {

@@ -2,7 +2,7 @@
 // Projects Gaussians: view space, 2D covariance and conic (EWA), opacity-aware extent, colour
 // from SH; writes the visible ones of each block densely, in scene order.   C: raster.c
 //
-//   workgroup = one subgroup (or 64 lanes without subgroups: WIDE) = one block of GS_BLOCK
+//   workgroup = one subgroup (WIDE: 64 invocations, no subgroup operations) = one block of GS_BLOCK
 //   record per slot, 2 vec4:  x, y, A, B | C, log opacity, half2(r,g), half(b) + rows/bins
 //                 EXACT, 3:   x, y, A, B | C, log2 opacity, rows/bins, z | r, g, b, scene index
 //   exponent of alpha at (dx,dy):  L - (A dx^2 + B dx dy + C dy^2)
@@ -91,22 +91,10 @@ vec3 color_of(uint g, vec3 mean)
 }
 
 #ifdef WIDE
-shared uint scan_[64];
-// exclusive prefix and total over the workgroup
+#include "lib/prefix.glsl"
 void prefix(uint one, out uint before, out uint total)
 {
-    uint l = gl_LocalInvocationID.x, n = gl_WorkGroupSize.x;
-    barrier();
-    scan_[l] = one;
-    barrier();
-    for (uint d = 1u; d < n; d <<= 1) {
-        uint v = l >= d ? scan_[l - d] : 0u;
-        barrier();
-        scan_[l] += v;
-        barrier();
-    }
-    total = scan_[n - 1u];
-    before = scan_[l] - one;
+    group_prefix(one, before, total);
 }
 #else
 void prefix(uint one, out uint before, out uint total)

@@ -25,7 +25,7 @@ void main()
         if (pc.total_at != ~0u)
             ctl[pc.total_at] = min(run + sum, pc.most);
         if (run + sum > pc.most)
-            ctl[GS_CTL_FLAGS] |= GS_FLAG_SLICE;
+            ctl[GS_CTL_FLAGS] |= pc.flag;
     }
     for (uint i = begin; i < end; i += 4u) {
         uint v[4];
