@@ -216,6 +216,8 @@ static int plan_strips(struct gs_frame *f)
     uint32_t factor = o->supersample ? o->supersample : 1, eyes = o->stereo ? 2 : 1;
     uint64_t texels = r->tex ? r->dev->caps.max_texel_elements : ~0ull;
     uint64_t row = (uint64_t)f->width * factor * factor, rows = most / 16 / row;
+    if (r->most_pixels && rows > r->most_pixels / row)
+        rows = r->most_pixels / row;
     if (rows > texels / row)
         rows = texels / row;
     if (rows > most / (12ull * f->width))

@@ -36,6 +36,8 @@ struct gs_renderer {
     bool wide;      /* default binning for this device: GPUs */
     uint32_t lanes; /* subgroup size of the lane kernels: 4, 8 or 16; 0 = not available */
     uint32_t slot_room;  /* 0 = from the device; halved when loops are cut short */
+    uint64_t most_pixels; /* tests: of a strip; 0 = from the device */
+    bool tight;           /* tests: start with far too little room */
     uint32_t span_lanes; /* lanes that share spans and lists */
     uint64_t span_room, entry_room;
     uint32_t bands;

@@ -40,6 +40,8 @@ int gs_reserve_lanes(struct gs_renderer *r, const struct gs_view *v, struct gs_p
     uint64_t bins = (uint64_t)plan->bins_x * plan->rows_per_band;
     /* first guesses; a frame that needs more says how much and is drawn again */
     uint64_t spans = 3ull * plan->slots + 65536, entries = 2ull * plan->slots + 131072;
+    if (r->tight)
+        spans = entries = 64;
     if (r->span_room < spans)
         r->span_room = spans;
     if (r->entry_room < entries)

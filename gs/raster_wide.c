@@ -25,7 +25,7 @@ int gs_reserve_wide(struct gs_renderer *r, const struct gs_view *v, struct gs_pl
     plan->bands = r->bands < plan->rows ? r->bands : plan->rows;
     plan->rows_per_band = groups_of(plan->rows, plan->bands);
     uint64_t tiles = (uint64_t)plan->bins_x * plan->rows_per_band;
-    uint64_t entries = 4ull * plan->slots + 131072;
+    uint64_t entries = r->tight ? 64 : 4ull * plan->slots + 131072;
     if (r->entry_room < entries)
         r->entry_room = entries;
     if (r->entry_room > most / 8)

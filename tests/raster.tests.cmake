@@ -1,0 +1,1 @@
+fv_test(gs/test_raster LABELS gpu)
