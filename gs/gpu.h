@@ -88,6 +88,12 @@ int gs_reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const c
 void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct gs_camera *c,
                   const struct gs_render_opts *o, uint32_t y0, uint32_t rows);
 
+/* Sorts the ctl[GS_CTL_VISIBLE] pairs in r->pair by depth key, stable: slots in r->order. */
+void gs_record_depth_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan,
+                          bool exact, bool wide);
+void gs_lanes_sort(struct gs_renderer *r, struct vk_cmd *cmd, bool exact);
+void gs_wide_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan, bool exact);
+
 /* Dispatch of "gs/<name>.<tex|ssbo>" or, with variant, "gs/<name>.<variant>.<tex|ssbo>". */
 struct gs_pass {
     struct gs_renderer *r;

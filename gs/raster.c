@@ -65,6 +65,15 @@ void gs_record_scan(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_b
                 1);
 }
 
+void gs_record_depth_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan,
+                          bool exact, bool wide)
+{
+    if (wide)
+        gs_wide_sort(r, cmd, plan, exact);
+    else
+        gs_lanes_sort(r, cmd, exact);
+}
+
 void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct gs_camera *c,
                   const struct gs_render_opts *o, uint32_t y0, uint32_t rows)
 {

@@ -65,11 +65,11 @@ int gs_reserve_lanes(struct gs_renderer *r, const struct gs_view *v, struct gs_p
     return gs_reserve(r, &r->fine, 4 * (r->entry_room + bins) * BIN_TILES, "tile lists");
 }
 
-static void sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v)
+void gs_lanes_sort(struct gs_renderer *r, struct vk_cmd *cmd, bool exact)
 {
-    uint32_t digit = digit_bits(r), key_bits = v->exact ? 30 : 20;
+    uint32_t digit = digit_bits(r), key_bits = exact ? 30 : 20;
     uint32_t passes = (key_bits + digit - 1) / digit;
-    bool narrow = passes == 2 && digit == 10 && !v->exact;
+    bool narrow = passes == 2 && digit == 10 && !exact;
     const struct vk_buf *from = &r->pair, *to = &r->pair2;
     for (uint32_t i = 0; i < passes; i++) {
         struct gs_sort_push push = {i * digit};
@@ -194,7 +194,7 @@ void gs_record_lanes(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_
                                            {&r->pair}},
                                   .nbind = 4, .push = &compact, .push_size = sizeof compact},
                 v->params.grid[3]);
-    sort(r, cmd, v);
+    gs_record_depth_sort(r, cmd, plan, v->exact, false);
     vk_cmd_scope(cmd, "order");
     gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "depth_order",
                                   .variant = v->exact ? "exact" : "packed", .spec = {64},

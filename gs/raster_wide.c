@@ -94,6 +94,12 @@ static void sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_buf 
     }
 }
 
+void gs_wide_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan, bool exact)
+{
+    const struct vk_buf *from = &r->pair;
+    sort(r, cmd, &from, &r->pair2, &r->order, exact ? 30 : 20, plan->slots, GS_CTL_VISIBLE);
+}
+
 static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v,
                  const struct gs_plan *plan, uint32_t slice, uint32_t row0)
 {
@@ -155,7 +161,6 @@ void gs_record_wide(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_v
                     const struct gs_plan *plan, uint32_t slice)
 {
     struct gs_project_push compact = {v->params.grid[3], 0, plan->slots, 0};
-    const struct vk_buf *from = &r->pair;
     gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "compact",
                                   .spec = {64, plan->slices > 1}, .nspec = 2,
                                   .bind = {{&r->key, .format = GS_U1},
@@ -164,7 +169,7 @@ void gs_record_wide(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_v
                                            {&r->pair}},
                                   .nbind = 4, .push = &compact, .push_size = sizeof compact},
                 v->params.grid[3]);
-    sort(r, cmd, &from, &r->pair2, &r->order, v->exact ? 30 : 20, plan->slots, GS_CTL_VISIBLE);
+    gs_record_depth_sort(r, cmd, plan, v->exact, true);
     for (uint32_t row = 0; row < plan->rows; row += plan->rows_per_band)
         band(r, cmd, v, plan, slice, row);
 }

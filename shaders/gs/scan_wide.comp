@@ -5,8 +5,8 @@
 //   TOP      one workgroup: part -> exclusive prefix in place, the total to prefix[count], ctl
 //   (none)   prefix[i] of the group's values from part[group]
 #include "gs/common.glsl"
-#include "lib/prefix.glsl"
 layout(local_size_x = 256) in;
+#include "lib/prefix.glsl"
 IN_UINT(0, value)
 layout(binding = 1) buffer Part { uint part[]; };
 layout(binding = 2) buffer Prefix { uint prefix[]; };

@@ -1,4 +1,5 @@
 // Exclusive prefix sum over a workgroup of any size up to 256, without subgroup operations.
+// Include after the local size is declared.
 shared uint prefix_room[256];
 void group_prefix(uint value, out uint before, out uint total)
 {

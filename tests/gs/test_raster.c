@@ -236,10 +236,6 @@ static void limits_do_not_change_the_picture(void **state)
     gs_scene_finish(&s);
 }
 
-static double clamp01(double v)
-{
-    return v < 0 ? 0 : v > 1 ? 1 : v;
-}
 
 /* YUV planes against a conversion on the CPU of the RGBA8 picture. */
 static void yuv_outputs(void **state)
