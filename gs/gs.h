@@ -111,6 +111,18 @@ struct gs_bounds {
 };
 void gs_scene_bounds(const struct gs_scene *s, struct gs_bounds *out);
 
+/* Greatest absolute difference of each attribute, row by row: alpha is linear, scale the
+ * natural log, rotation between unit quaternions up to sign, dc and rest SH coefficients. */
+struct gs_scene_diff {
+    double position, alpha, scale, rotation, dc, rest;
+    size_t first_bad;           /* first row beyond the tolerance; SIZE_MAX = none */
+    const char *first_bad_what; /* its attribute, static text */
+};
+/* Compares two scenes in their order. tolerance may be NULL: nothing is bad then.
+ * Returns 0, or FV_EINVALID when counts or SH degrees differ. */
+int gs_scene_compare(const struct gs_scene *a, const struct gs_scene *b,
+                     const struct gs_scene_diff *tolerance, struct gs_scene_diff *out);
+
 /* ---- cameras --------------------------------------------------------------------------- */
 
 struct gs_camera {

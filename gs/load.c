@@ -17,9 +17,10 @@ static const struct {
 } formats[] = {
     [GS_FORMAT_AUTO] = {"unknown", "", NULL, NULL},
     [GS_FORMAT_PLY] = {"ply", ".ply", gs_read_ply, gs_write_ply},
-    [GS_FORMAT_COMPRESSED_PLY] = {"compressed.ply", ".compressed.ply", NULL, NULL},
-    [GS_FORMAT_SPLAT] = {"splat", ".splat", NULL, NULL},
-    [GS_FORMAT_KSPLAT] = {"ksplat", ".ksplat", NULL, NULL},
+    [GS_FORMAT_COMPRESSED_PLY] = {"compressed.ply", ".compressed.ply", gs_read_compressed_ply,
+                                  gs_write_compressed_ply},
+    [GS_FORMAT_SPLAT] = {"splat", ".splat", gs_read_splat, gs_write_splat},
+    [GS_FORMAT_KSPLAT] = {"ksplat", ".ksplat", gs_read_ksplat, NULL},
     [GS_FORMAT_SPZ] = {"spz", ".spz", NULL, NULL},
     [GS_FORMAT_SOG] = {"sog", ".sog", NULL, NULL},
     [GS_FORMAT_GLTF] = {"gltf", ".glb", NULL, NULL},
@@ -189,6 +190,22 @@ int gs_scene_load(struct gs_scene *out, const char *path, const struct gs_load_o
 
 /* ---- saving ----------------------------------------------------------------------------- */
 
+/* Writes all but the rows no reader could use: an edit may have overflowed. */
+static int write_good(const struct gs_scene *s, gs_write_fn *write, struct fv_writer *w,
+                      const struct gs_save_opts *opts)
+{
+    struct gs_scene good = {.format = s->format};
+    if (!gs_scene_has_bad(s))
+        return write(s, w, opts);
+    FV_TRY(gs_scene_append(&good, s));
+    gs_scene_drop_bad(&good);
+    fv_log(FV_WARN, "%zu of %zu Gaussians not written (NaN, infinite, or a zero quaternion)",
+           s->count - good.count, s->count);
+    int rc = write(&good, w, opts);
+    gs_scene_finish(&good);
+    return rc;
+}
+
 int gs_scene_save(const struct gs_scene *s, const char *path, const struct gs_save_opts *opts)
 {
     static const struct gs_save_opts defaults = {0};
@@ -204,7 +221,7 @@ int gs_scene_save(const struct gs_scene *s, const char *path, const struct gs_sa
                        gs_format_name(format));
     struct fv_writer w;
     FV_TRY(fv_writer_open(&w, path));
-    int rc = formats[format].write(s, &w, opts);
+    int rc = write_good(s, formats[format].write, &w, opts);
     if (rc < 0) {
         fv_writer_abort(&w);
         return fv_wrap(rc, "writing %s", path);

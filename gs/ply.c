@@ -16,10 +16,8 @@
 #include "gs/ply_header.h"
 #include "gs/scene.h"
 #include "vk/base/log.h"
-#include "vk/base/thread.h"
 
 #include <locale.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +48,6 @@ struct reader {
     bool rgb, flat, filter;
     uint32_t sh_offset[48]; /* fast path: where in the row each of the scene's sh floats is */
     struct gs_scene *scene;
-    size_t first; /* row the current fv_parallel starts from */
 };
 
 /* ---- what is in the file ---------------------------------------------------------------- */
@@ -180,8 +177,7 @@ static void fold_filter(float *scale, float *logit, double f)
         loss += s - wide;
         scale[k] = (float)wide;
     }
-    double o = exp(loss) / (1 + exp(-(double)*logit));
-    *logit = (float)log(o / (1 - o));
+    *logit = (float)gs_logit(exp(loss) * gs_sigmoid(*logit));
 }
 
 static void store_row(const struct reader *r, size_t i, const float *v)
@@ -215,7 +211,7 @@ static int copy_rows(void *ud, size_t begin, size_t end)
     uint32_t at[SLOTS];
     for (int k = 0; k < SLOTS; k++)
         at[k] = r->slot[k] ? (uint32_t)r->slot[k]->offset : 0;
-    for (size_t i = r->first + begin; i < r->first + end; i++) {
+    for (size_t i = begin; i < end; i++) {
         const uint8_t *row = r->data + r->body + i * stride;
         float *sh = s->sh + i * sh_count;
         for (int k = 0; k < 3; k++)
@@ -252,7 +248,7 @@ static int convert_rows(void *ud, size_t begin, size_t end)
     const struct reader *r = ud;
     bool big = r->header.encoding == GS_PLY_BIG;
     float v[SLOTS] = {0};
-    for (size_t i = r->first + begin; i < r->first + end; i++) {
+    for (size_t i = begin; i < end; i++) {
         const uint8_t *row = r->data + r->body + i * r->vertex->row_size;
         for (int s = 0; s < SLOTS; s++)
             if (r->slot[s])
@@ -269,25 +265,26 @@ static int row_error(const struct reader *r, size_t row, const struct gs_ply_pro
 }
 
 /* Rows with lists, one after the other. */
-static int walk_rows(struct reader *r, size_t *at, size_t begin, size_t end)
+static int walk_rows(struct reader *r)
 {
     bool big = r->header.encoding == GS_PLY_BIG;
+    size_t at = r->body;
     float v[SLOTS] = {0};
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = 0; i < r->scene->count; i++) {
         for (size_t k = 0; k < r->vertex->property_count; k++) {
             const struct gs_ply_property *p = &r->vertex->properties[k];
             enum gs_ply_type head = p->is_list ? p->count_type : p->type;
-            size_t left = r->size - *at, n = gs_ply_type_size(head);
+            size_t left = r->size - at, n = gs_ply_type_size(head);
             if (left < n)
                 return row_error(r, i, p, "the file is cut short here");
-            double number = gs_ply_number(r->data + *at, head, big);
-            *at += n;
+            double number = gs_ply_number(r->data + at, head, big);
+            at += n;
             left -= n;
             if (p->is_list) {
                 size_t item = gs_ply_type_size(p->type);
                 if (!(number >= 0 && number <= (double)(left / item)))
                     return row_error(r, i, p, "the list is longer than the file");
-                *at += (size_t)number * item;
+                at += (size_t)number * item;
             } else if (r->slot_of[k] >= 0) {
                 v[r->slot_of[k]] = (float)number;
             }
@@ -346,21 +343,22 @@ static bool parse_number(const uint8_t *w, size_t n, locale_t c_locale, double *
     return *end == 0;
 }
 
-static int read_words(struct reader *r, size_t *at, size_t begin, size_t end, locale_t c_locale)
+static int read_words(struct reader *r, locale_t c_locale)
 {
+    size_t at = r->body;
     float v[SLOTS] = {0};
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = 0; i < r->scene->count; i++) {
         for (size_t k = 0; k < r->vertex->property_count; k++) {
             const struct gs_ply_property *p = &r->vertex->properties[k];
             size_t length;
             double number;
-            const uint8_t *w = gs_ply_word(r->data, r->size, at, &length);
+            const uint8_t *w = gs_ply_word(r->data, r->size, &at, &length);
             if (!w)
                 return row_error(r, i, p, "the file is cut short here");
             if (!parse_number(w, length, c_locale, &number))
                 return row_error(r, i, p, "is not a number");
             for (; p->is_list && number >= 1; number--)
-                if (!gs_ply_word(r->data, r->size, at, &length))
+                if (!gs_ply_word(r->data, r->size, &at, &length))
                     return row_error(r, i, p, "the list is longer than the file");
             if (!p->is_list && r->slot_of[k] >= 0)
                 v[r->slot_of[k]] = (float)number;
@@ -372,31 +370,20 @@ static int read_words(struct reader *r, size_t *at, size_t begin, size_t end, lo
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-/* Rows in pieces, so that the caller hears of progress and may cancel. */
 static int read_rows(struct reader *r, const struct gs_load_opts *opts)
 {
-    enum { PIECE = 1 << 18, GRAIN = 1 << 12 };
-    size_t count = r->scene->count, at = r->body;
-    bool text = r->header.encoding == GS_PLY_ASCII, copy = can_copy(r);
-    locale_t c_locale = text ? newlocale(LC_ALL_MASK, "C", (locale_t)0) : (locale_t)0;
-    int rc = 0;
-    if (text && !c_locale)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    for (r->first = 0; rc == 0 && r->first < count; r->first += PIECE) {
-        size_t n = count - r->first < PIECE ? count - r->first : PIECE;
-        if (text)
-            rc = read_words(r, &at, r->first, r->first + n, c_locale);
-        else if (r->vertex->has_list)
-            rc = walk_rows(r, &at, r->first, r->first + n);
-        else
-            rc = fv_parallel(n, GRAIN, copy ? copy_rows : convert_rows, r);
-        struct fv_progress p = {"reading", (double)(r->first + n), (double)count};
-        if (rc == 0 && opts && opts->on_progress && opts->on_progress(opts->ud, &p))
-            rc = fv_fail(FV_ECANCELLED, "%s: cancelled", r->name);
-    }
-    if (c_locale)
+    if (r->header.encoding == GS_PLY_ASCII) {
+        locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+        if (!c_locale)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        int rc = read_words(r, c_locale);
         freelocale(c_locale);
-    return rc;
+        return rc;
+    }
+    if (r->vertex->has_list)
+        return walk_rows(r);
+    return gs_for_rows(r->scene->count, can_copy(r) ? copy_rows : convert_rows, r, "reading",
+                       opts ? opts->on_progress : NULL, opts ? opts->ud : NULL);
 }
 
 static int read_scene(struct reader *r, const struct gs_load_opts *opts)

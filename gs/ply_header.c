@@ -380,7 +380,7 @@ int gs_ply_locate(const struct gs_ply_header *h, const struct gs_ply_element *e,
     size_t room = size - at + (h->encoding == GS_PLY_ASCII);
     if (least && e->count > room / least)
         return fv_fail(FV_EFORMAT,
-                       "%s: %s count %llu needs %.0f bytes but %zu follow the header: "
+                       "%s: %s count %llu needs %.0f bytes but %zu are left: "
                        "the file is cut short or the count is wrong",
                        name, e->name, (unsigned long long)e->count,
                        (double)e->count * (double)least, size - at);

@@ -9,7 +9,27 @@
 
 #include "gs/gs.h"
 
+#include <math.h>
+
 #define GS_SH_C0 0.28209479177387814f
+
+static inline double gs_sigmoid(double logit)
+{
+    return 1 / (1 + exp(-logit));
+}
+
+/* alpha 0 and 1 give -inf and +inf. */
+static inline double gs_logit(double alpha)
+{
+    return log(alpha / (1 - alpha));
+}
+
+/* round(v * steps) within 0..steps: a value in 0..1 as an unsigned integer; NaN gives 0. */
+static inline uint32_t gs_quantise(double v, uint32_t steps)
+{
+    double q = v * steps + 0.5;
+    return q >= steps + 0.5 ? steps : q > 0 ? (uint32_t)q : 0;
+}
 
 typedef int gs_read_fn(struct gs_scene *out, const uint8_t *data, size_t size, const char *name,
                        const struct gs_load_opts *opts);
@@ -32,6 +52,11 @@ gs_write_fn gs_write_splat;
 gs_write_fn gs_write_spz;
 gs_write_fn gs_write_sog;
 gs_write_fn gs_write_glb;
+
+/* Calls fn over [0,count) in pieces from several threads (fv_parallel), tells on_progress (may
+ * be NULL) between them, and fails with FV_ECANCELLED when that says stop. */
+int gs_for_rows(size_t count, int (*fn)(void *ud, size_t begin, size_t end), void *ud,
+                const char *what, fv_progress_fn on_progress, void *progress_ud);
 
 /* Removes rows a renderer cannot use, counting them in s->dropped: NaN anywhere, infinite
  * position, scale (except -inf), rotation or colour, zero quaternion. */
