@@ -1,8 +1,6 @@
 /* Scene edits: merge, filter, similarity transform, order (gs.h, scene.h). */
 #include "gs/scene.h"
-#include "vk/base/thread.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- merging and filtering -------------------------------------------------------------- */
@@ -244,123 +242,6 @@ int gs_scene_transform(struct gs_scene *s, const float rotate[4], float scale,
 }
 
 /* ---- order ------------------------------------------------------------------------------ */
-
-/* Morton keys have 21 bits an axis. One stray Gaussian far away leaves few cells to the rest:
- * cells that stay fuller than this are ordered again within their own box. */
-enum { CELL = 256, MORTON_DEPTH = 16 };
-
-struct cell_key {
-    uint64_t key;
-    uint32_t row;
-};
-
-struct morton {
-    const float *position;
-    struct cell_key *keys;
-    double min[3], per_unit[3];
-};
-
-/* Bits 0..20 to every third bit. */
-static uint64_t spread(uint64_t v)
-{
-    v = (v | v << 32) & 0x1f00000000ffff;
-    v = (v | v << 16) & 0x1f0000ff0000ff;
-    v = (v | v << 8) & 0x100f00f00f00f00f;
-    v = (v | v << 4) & 0x10c30c30c30c30c3;
-    return (v | v << 2) & 0x1249249249249249;
-}
-
-static int make_keys(void *ud, size_t begin, size_t end)
-{
-    const struct morton *m = ud;
-    for (size_t i = begin; i < end; i++) {
-        const float *p = m->position + 3 * (size_t)m->keys[i].row;
-        uint64_t key = 0;
-        for (int k = 0; k < 3; k++) {
-            double cell = ((double)p[k] - m->min[k]) * m->per_unit[k];
-            key |= spread(cell > 0 ? (uint64_t)fmin(cell, 0x1fffff) : 0) << (2 - k);
-        }
-        m->keys[i].key = key;
-    }
-    return 0;
-}
-
-/* Stable, 11 bits a pass; sorted ends in a. */
-static void radix_sort(struct cell_key *a, struct cell_key *spare, size_t n)
-{
-    enum { BITS = 11, BUCKETS = 1 << BITS };
-    struct cell_key *from = a, *to = spare;
-    for (int shift = 0; shift < 63; shift += BITS) {
-        size_t start[BUCKETS] = {0}, sum = 0;
-        for (size_t i = 0; i < n; i++)
-            start[from[i].key >> shift & (BUCKETS - 1)]++;
-        if (start[from[0].key >> shift & (BUCKETS - 1)] == n)
-            continue;
-        for (int b = 0; b < BUCKETS; b++) {
-            size_t count = start[b];
-            start[b] = sum;
-            sum += count;
-        }
-        for (size_t i = 0; i < n; i++)
-            to[start[from[i].key >> shift & (BUCKETS - 1)]++] = from[i];
-        struct cell_key *t = from;
-        from = to;
-        to = t;
-    }
-    if (from != a)
-        memcpy(a, from, n * sizeof *a);
-}
-
-static int sort_cells(const float *position, struct cell_key *keys, struct cell_key *spare,
-                      size_t n, int depth)
-{
-    struct morton m = {.position = position, .keys = keys};
-    float min[3], max[3];
-    memcpy(min, position + 3 * (size_t)keys[0].row, sizeof min);
-    memcpy(max, min, sizeof max);
-    for (size_t i = 1; i < n; i++)
-        for (int k = 0; k < 3; k++) {
-            float v = position[3 * (size_t)keys[i].row + (size_t)k];
-            min[k] = v < min[k] ? v : min[k];
-            max[k] = v > max[k] ? v : max[k];
-        }
-    double widest = 0;
-    for (int k = 0; k < 3; k++)
-        widest = fmax(widest, (double)max[k] - (double)min[k]);
-    if (!(widest > 0))
-        return 0; /* all in one place */
-    for (int k = 0; k < 3; k++) {
-        m.min[k] = (double)min[k];
-        m.per_unit[k] = 0x1fffff / widest; /* cells are cubes */
-    }
-    FV_TRY(fv_parallel(n, 1 << 13, make_keys, &m));
-    radix_sort(keys, spare, n);
-    for (size_t i = 0, end; i < n && depth < MORTON_DEPTH; i = end) {
-        for (end = i + 1; end < n && keys[end].key == keys[i].key; end++)
-            ;
-        if (end - i > CELL)
-            FV_TRY(sort_cells(position, keys + i, spare, end - i, depth + 1));
-    }
-    return 0;
-}
-
-int gs_scene_morton(const struct gs_scene *s, uint32_t *out)
-{
-    if (!s->count)
-        return 0;
-    if (s->count > UINT32_MAX)
-        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians are more than can be ordered", s->count);
-    struct cell_key *keys = malloc(2 * s->count * sizeof *keys);
-    if (!keys)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    for (size_t i = 0; i < s->count; i++)
-        keys[i].row = (uint32_t)i;
-    int rc = sort_cells(s->position, keys, keys + s->count, s->count, 0);
-    for (size_t i = 0; i < s->count; i++)
-        out[i] = keys[i].row;
-    free(keys);
-    return rc;
-}
 
 struct gather {
     const struct gs_scene *from;

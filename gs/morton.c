@@ -66,6 +66,8 @@ int gs_scene_morton(const struct gs_scene *s, uint32_t *out)
     size_t n = s->count;
     if (!n)
         return 0;
+    if (n >> 31)
+        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians are more than can be ordered", n);
     gs_scene_bounds(s, &bounds);
     uint64_t *key = malloc(2 * n * sizeof *key);
     if (!key)
