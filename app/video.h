@@ -34,6 +34,8 @@ struct video_out;
 
 /* True for the suffixes above. */
 bool video_is_container(const char *path);
+/* dir/NAME.partial.EXT for dir/NAME.EXT; caller frees. */
+char *video_partial_name(const char *path);
 /* Bytes of one frame in one of the YUV formats (or RGBA8). */
 size_t video_frame_size(enum gs_output format, uint32_t width, uint32_t height);
 

@@ -451,12 +451,12 @@ int video_out_write(struct video_out *v, const void *planes, size_t size)
 
 /* ---- ending ----------------------------------------------------------------------------- */
 
-/* dir/NAME.partial.EXT */
-static char *partial_name(const char *path)
+char *video_partial_name(const char *path)
 {
-    const char *dot = strrchr(path, '.');
+    const char *dot = strrchr(fv_path_base(path), '.');
+    size_t stem = dot ? (size_t)(dot - path) : strlen(path);
     char *name = NULL;
-    if (asprintf(&name, "%.*s.partial%s", (int)(dot - path), path, dot) < 0)
+    if (asprintf(&name, "%.*s.partial%s", (int)stem, path, path + stem) < 0)
         return NULL;
     return name;
 }
@@ -497,7 +497,7 @@ int video_out_finish(struct video_out **out, bool complete, char **kept)
     char *name = NULL;
     if (v->packets)
         name =
-            (rc < 0 || !complete) && fv_exists(v->path) ? partial_name(v->path) : strdup(v->path);
+            (rc < 0 || !complete) && fv_exists(v->path) ? video_partial_name(v->path) : strdup(v->path);
     if (!name) {
         unlink(v->temporary);
     } else if (rename(v->temporary, name) < 0) {

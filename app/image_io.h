@@ -1,0 +1,39 @@
+/* Picture files: PNG, JPEG and others in, PNG out (stb), and .npy arrays both ways.
+ *
+ *     struct image a;
+ *     FV_TRY(image_load(&a, "a.png"));
+ *     ... a.data[(y * a.width + x) * a.channels + c] ...
+ *     image_finish(&a);
+ */
+#ifndef IMAGE_IO_H
+#define IMAGE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows from the top, channels together: 1 grey, 3 RGB, 4 RGBA. Files of 8 or 16 bits become
+ * 0..1; .npy keeps its values. */
+struct image {
+    uint32_t width, height, channels;
+    float *data;
+};
+
+/* By contents: .npy of [H,W], [H,W,1], [H,W,3] or [H,W,4], else what stb_image reads (PNG, JPEG,
+ * BMP, TGA, PSD, GIF, HDR, PNM). Returns 0, FV_EIO, FV_EFORMAT, FV_ENOMEM. */
+int image_load(struct image *out, const char *path);
+void image_finish(struct image *i);
+/* True when the file begins like a picture or array image_load reads (no decoding). */
+bool image_is_picture(const char *path);
+/* Picture or array of the name's suffix: .png .jpg .jpeg .bmp .tga .npy. */
+bool image_has_suffix(const char *path);
+
+/* Writes 8-bit PNG atomically. pixels: [height][width][channels], channels 1, 3 or 4.
+ * text: key, value, key, value, NULL, or NULL: tEXt chunks. */
+int image_save_png(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height,
+                   uint32_t channels, const char *const *text);
+/* Writes float32 [height][width][channels], or [height][width] when channels is 1, atomically. */
+int image_save_npy(const char *path, const float *pixels, uint32_t width, uint32_t height,
+                   uint32_t channels);
+
+#endif

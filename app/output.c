@@ -1,0 +1,142 @@
+/* Output names (output.h). */
+#include "app/output.h"
+#include "app/video.h"
+#include "vk/base/file.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const output_choices[] = {"auto", "video", "png", "npy", "y4m", "raw", NULL};
+
+static const char *suffix_of(enum output_format f)
+{
+    return f == OUTPUT_NPY ? ".npy" : ".png";
+}
+
+static enum output_format format_of(const char *path)
+{
+    if (video_is_container(path))
+        return OUTPUT_VIDEO;
+    return fv_ends_with(path, ".png")   ? OUTPUT_PNG
+           : fv_ends_with(path, ".npy") ? OUTPUT_NPY
+           : fv_ends_with(path, ".y4m") ? OUTPUT_Y4M
+           : fv_ends_with(path, ".yuv") ? OUTPUT_RAW
+           : fv_ends_with(path, ".raw") ? OUTPUT_RAW
+                                        : OUTPUT_AUTO;
+}
+
+/* The number's place: %d, %4d or %04d; %% is a percent sign. -1 when the pattern is wrong. */
+static int count_numbers(const char *path)
+{
+    int count = 0;
+    for (const char *p = path; (p = strchr(p, '%')); p++) {
+        if (*++p == '%')
+            continue;
+        size_t digits = strspn(p, "0123456789");
+        if (digits > 2 || p[digits] != 'd')
+            return -1;
+        p += digits;
+        count++;
+    }
+    return count;
+}
+
+int output_parse(struct output *o, const char *path, enum output_format format)
+{
+    *o = (struct output){.path = path, .format = format};
+    size_t n = strlen(path);
+    if (!n)
+        return fv_fail(FV_EINVALID, "--output: the name is empty");
+    if (!strcmp(path, "-")) {
+        o->to_stdout = true;
+        if (format != OUTPUT_Y4M && format != OUTPUT_RAW)
+            return fv_fail(FV_EINVALID, "-o -: standard output takes --format y4m or raw");
+        return 0;
+    }
+    if (path[n - 1] == '/' || fv_is_dir(path)) {
+        o->directory = true;
+        if (format == OUTPUT_AUTO)
+            o->format = OUTPUT_PNG;
+        if (!output_is_sequence(o))
+            return fv_fail(FV_EINVALID, "%s: is a folder; give a file name for %s", path,
+                           output_choices[format]);
+        return 0;
+    }
+    if (format == OUTPUT_AUTO && (o->format = format_of(path)) == OUTPUT_AUTO)
+        return fv_fail(FV_EUNSUPPORTED,
+                       "%s: name it .mp4, .mkv, .webm, .mov, .png, .npy or .y4m, or give --format",
+                       path);
+    int numbers = output_is_sequence(o) ? count_numbers(path) : 0;
+    if (numbers < 0 || numbers > 1)
+        return fv_fail(FV_EINVALID, "%s: write the number once, as in frame_%%04d%s (%%%% for a "
+                                    "percent sign)",
+                       path, suffix_of(o->format));
+    o->numbered = numbers == 1;
+    return 0;
+}
+
+bool output_is_sequence(const struct output *o)
+{
+    return o->format == OUTPUT_PNG || o->format == OUTPUT_NPY;
+}
+
+/* A camera's name as one file name: its suffix off, no slashes or control characters. */
+static char *safe_name(const char *name)
+{
+    char *copy = strdup(name);
+    if (!copy)
+        return NULL;
+    char *dot = strrchr(copy, '.');
+    if (dot > copy && strlen(dot) <= 5 && isalpha((unsigned char)dot[1]))
+        *dot = 0;
+    for (char *p = copy; *p; p++)
+        if (*p == '/' || *p == '\\' || iscntrl((unsigned char)*p) || (p == copy && *p == '.'))
+            *p = '_';
+    return copy;
+}
+
+static char *in_directory(const struct output *o, size_t i, const char *name)
+{
+    char *file = NULL, *path = NULL, *safe = name && *name ? safe_name(name) : NULL;
+    int n = safe ? asprintf(&file, "%s%s", safe, suffix_of(o->format))
+                 : asprintf(&file, "frame_%04zu%s", i, suffix_of(o->format));
+    if (n >= 0)
+        path = fv_path_join(o->path, file);
+    free(safe);
+    if (n >= 0)
+        free(file);
+    return path;
+}
+
+/* The pattern was checked by output_parse; written out here, never given to printf. */
+static char *number_into(const char *pattern, size_t i)
+{
+    char *out = malloc(strlen(pattern) + 128), *to = out;
+    for (const char *p = pattern; out && *p; p++) {
+        if (*p != '%') {
+            *to++ = *p;
+            continue;
+        }
+        if (*++p == '%') {
+            *to++ = '%';
+            continue;
+        }
+        bool zero = *p == '0';
+        char *end;
+        int width = (int)strtol(p, &end, 10);
+        p = end;
+        to += zero ? sprintf(to, "%0*zu", width, i) : sprintf(to, "%*zu", width, i);
+    }
+    if (out)
+        *to = 0;
+    return out;
+}
+
+char *output_name(const struct output *o, size_t i, const char *name)
+{
+    if (o->directory)
+        return in_directory(o, i, name);
+    return number_into(o->path, i);
+}

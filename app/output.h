@@ -1,0 +1,35 @@
+/* Where a command's pictures go: what -o names, and the name of each file of a sequence.
+ *
+ *     struct output o;
+ *     FV_TRY(output_parse(&o, "shots/frame_%04d.png", OUTPUT_AUTO));
+ *     char *name = output_name(&o, 7, "front");      // shots/frame_0007.png; caller frees
+ */
+#ifndef OUTPUT_H
+#define OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Values of --format, in the order of output_choices. */
+enum output_format { OUTPUT_AUTO, OUTPUT_VIDEO, OUTPUT_PNG, OUTPUT_NPY, OUTPUT_Y4M, OUTPUT_RAW };
+extern const char *const output_choices[];
+
+struct output {
+    enum output_format format; /* never AUTO */
+    const char *path;          /* borrowed */
+    bool to_stdout;            /* "-" */
+    bool numbered;             /* holds one %d */
+    bool directory;            /* files named after cameras or numbers go in here */
+};
+
+/* The format follows the suffix unless it is given; a name that ends in / or is a folder takes
+ * PNGs. Returns 0, FV_EUNSUPPORTED (no such suffix), FV_EINVALID (pattern, "-" without a
+ * format). */
+int output_parse(struct output *out, const char *path, enum output_format format);
+/* One file for each picture, not one stream. */
+bool output_is_sequence(const struct output *o);
+/* File of picture i. name: a camera's, used in a directory when not NULL. Caller frees; NULL
+ * when memory is out. */
+char *output_name(const struct output *o, size_t i, const char *name);
+
+#endif

@@ -1,0 +1,33 @@
+/* Drawing many frames with everything overlapping: two or three frames are on the device
+ * while earlier ones are copied to the sink, whose threads encode them. */
+#ifndef RENDER_LOOP_H
+#define RENDER_LOOP_H
+
+#include "app/output.h"
+#include "app/shots.h"
+#include "app/sink.h"
+#include "gs/gs.h"
+
+struct render_job {
+    struct gs_renderer *renderer;
+    const struct gs_gpu_scene *scene;
+    struct gs_render_opts opts;
+    const struct shots *shots;
+    const struct output *output;
+    struct sink *sink;
+    fv_progress_fn on_progress;
+    void *ud;
+};
+
+struct render_stats {
+    size_t frames;          /* given to the sink */
+    double seconds;         /* of the whole loop */
+    double device_seconds;  /* spent waiting for the device */
+    uint64_t device_bytes;  /* working memory of the renderer */
+};
+
+/* Draws shots 0..count-1 in order. Returns 0, FV_ECANCELLED when on_progress asks (frames in
+ * flight are still written), or the first failure. */
+int render_frames(const struct render_job *job, struct render_stats *stats);
+
+#endif
