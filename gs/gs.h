@@ -300,8 +300,11 @@ int gs_render_reference(const struct gs_scene *s, const struct gs_camera *c,
 
 /* ---- picture comparison ---------------------------------------------------------------- */
 
-/* PSNR in dB over all samples in 0..1 (infinite when equal); SSIM with the 11x11 Gaussian
- * window (sigma 1.5) of Wang et al. 2004 per channel, mean. Images are [h][w][channels]. */
+/* PSNR in dB over all samples in 0..1 (infinite when equal). SSIM with the 11x11 Gaussian window
+ * (sigma 1.5) of Wang et al. 2004, per channel, mean. The map has every pixel (mean of its
+ * channels, the picture mirrored at the borders); the result is the mean over the pixels at least
+ * 5 from every edge, as Wang's and scikit-image's, or over all of a picture smaller than the
+ * window. Images are [h][w][channels]. */
 double gs_psnr(const float *a, const float *b, size_t samples);
 int gs_ssim(double *out, const float *a, const float *b, uint32_t w, uint32_t h, uint32_t channels,
             float *map /* [h][w] or NULL */);
