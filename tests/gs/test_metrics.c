@@ -28,7 +28,8 @@ static double naive_pixel(const float *a, const float *b, int w, int h, int chan
         for (int j = -5; j <= 5; j++)
             for (int i = -5; i <= 5; i++) {
                 size_t at = ((size_t)mirrored(y + j, h) * (size_t)w + (size_t)mirrored(x + i, w)) *
-                                (size_t)channels + (size_t)ch;
+                                (size_t)channels +
+                            (size_t)ch;
                 double g = exp(-(i * i + j * j) / (2 * 1.5 * 1.5));
                 if (pass == 0) {
                     sum += g;
