@@ -49,7 +49,8 @@ static const struct opt opts[] = {
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
      .help = "camera list, path, cameras.json, transforms.json, COLMAP folder, poses_bounds.npy"},
     {"camera", 0, OPT_STRING, AT(camera), .value = "NAME|INDEX", .help = "only this one"},
-    {"orbit", 0, OPT_FLAG, AT(orbit), .help = "a turn around the scene (default without --cameras)"},
+    {"orbit", 0, OPT_FLAG, AT(orbit),
+     .help = "a turn around the scene (default without --cameras)"},
     {"size", 's', OPT_SIZE, AT(size), .help = "picture size; default the camera's, else 1280x720"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 10e6,
      .help = "number of frames; a list of cameras is then a smooth path; 0 is by the path"},
@@ -79,7 +80,8 @@ static const struct opt opts[] = {
     {"crf", 0, OPT_INT, AT(crf), .def = "-1", .min = -1, .max = 63,
      .help = "quality, 0 best; -1 is the codec's usual (H.264: 18)"},
     {"bitrate", 0, OPT_BYTES, AT(bitrate), .help = "bits a second instead of --crf: 8M"},
-    {"preset", 0, OPT_STRING, AT(preset), .help = "encoder speed: ultrafast .. veryslow, or a number"},
+    {"preset", 0, OPT_STRING, AT(preset),
+     .help = "encoder speed: ultrafast .. veryslow, or a number"},
     {"pix-fmt", 0, OPT_ENUM, AT(pix_fmt), .def = "yuv420p", .choices = pix_fmts,
      .help = "of video; rgba for --format raw"},
     {"title", 0, OPT_STRING, AT(title), .help = "title in the file; default the scene's name"},
@@ -155,8 +157,12 @@ static int plan(struct work *w)
     if (!takes_several(w) && (v->frames > 1 || v->seconds > 0))
         return fv_fail(CMD_USAGE, "%s: several frames need a numbered name, such as frame_%%04d%s",
                        v->output, w->output.format == OUTPUT_NPY ? ".npy" : ".png");
-    struct shots_opts o = {.file = v->cameras, .camera = v->camera, .size = v->size,
-                           .frames = v->frames, .seconds = v->seconds, .fps = v->fps,
+    struct shots_opts o = {.file = v->cameras,
+                           .camera = v->camera,
+                           .size = v->size,
+                           .frames = v->frames,
+                           .seconds = v->seconds,
+                           .fps = v->fps,
                            .several = takes_several(w),
                            .same_size = !output_is_sequence(&w->output)};
     return shots_open(&w->shots, &o);
@@ -211,8 +217,8 @@ static int load(struct app *app, struct work *w)
     FV_TRY(scene_in_load(&w->scene, w->scene_path, &w->v->scene, &w->progress));
     shots_place(&w->shots, &w->scene);
     FV_TRY(app_device(app, &dev));
-    struct gs_upload_opts up = {.exact = w->exact, .on_progress = progress_update,
-                                .ud = &w->progress};
+    struct gs_upload_opts up = {
+        .exact = w->exact, .on_progress = progress_update, .ud = &w->progress};
     FV_TRY(gs_gpu_scene_create(&w->gpu, dev, &w->scene, &up));
     gs_scene_finish(&w->scene); /* the device has it now */
     return gs_renderer_create(&w->renderer, dev);
@@ -238,9 +244,14 @@ static struct gs_render_opts render_opts(const struct work *w)
 
 static int draw(struct work *w)
 {
-    struct render_job job = {.renderer = w->renderer, .scene = w->gpu, .opts = render_opts(w),
-                             .shots = &w->shots, .output = &w->output, .sink = w->sink,
-                             .on_progress = progress_update, .ud = &w->progress};
+    struct render_job job = {.renderer = w->renderer,
+                             .scene = w->gpu,
+                             .opts = render_opts(w),
+                             .shots = &w->shots,
+                             .output = &w->output,
+                             .sink = w->sink,
+                             .on_progress = progress_update,
+                             .ud = &w->progress};
     return render_frames(&job, &w->stats);
 }
 

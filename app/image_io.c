@@ -48,8 +48,9 @@ static int load_npy(struct image *out, const char *path, const struct fv_map *ma
     if ((channels != 1 && channels != 3 && channels != 4) || !a.dims[0] || !a.dims[1] ||
         a.dims[0] > 65536 || a.dims[1] > 65536) {
         fv_npy_close(&a);
-        return fv_fail(FV_EFORMAT, "%s: an array of rank %u is not a picture; expected [H,W], "
-                                   "[H,W,3] or [H,W,4]",
+        return fv_fail(FV_EFORMAT,
+                       "%s: an array of rank %u is not a picture; expected [H,W], "
+                       "[H,W,3] or [H,W,4]",
                        path, a.rank);
     }
     *out = (struct image){(uint32_t)a.dims[1], (uint32_t)a.dims[0], (uint32_t)channels, NULL};
@@ -67,9 +68,10 @@ static int load_stb(struct image *out, const char *path, const struct fv_map *ma
         return fv_fail(FV_EFORMAT, "%s: larger than 2 GiB", path);
     bool hdr = stbi_is_hdr_from_memory(map->data, (int)map->size);
     bool deep = stbi_is_16_bit_from_memory(map->data, (int)map->size);
-    void *pixels = hdr    ? (void *)stbi_loadf_from_memory(map->data, (int)map->size, &w, &h, &n, 0)
-                   : deep ? (void *)stbi_load_16_from_memory(map->data, (int)map->size, &w, &h, &n, 0)
-                          : stbi_load_from_memory(map->data, (int)map->size, &w, &h, &n, 0);
+    void *pixels = hdr ? (void *)stbi_loadf_from_memory(map->data, (int)map->size, &w, &h, &n, 0)
+                   : deep
+                       ? (void *)stbi_load_16_from_memory(map->data, (int)map->size, &w, &h, &n, 0)
+                       : stbi_load_from_memory(map->data, (int)map->size, &w, &h, &n, 0);
     if (!pixels)
         return fv_fail(FV_EFORMAT, "%s: not a readable picture: %s", path, stbi_failure_reason());
     size_t count = (size_t)w * (size_t)h * (size_t)n;
@@ -103,9 +105,9 @@ int image_load(struct image *out, const char *path)
     struct fv_map map;
     *out = (struct image){0};
     FV_TRY(fv_map_open(&map, path));
-    int rc = !map.size                        ? fv_fail(FV_EFORMAT, "%s: the file is empty", path)
+    int rc = !map.size                      ? fv_fail(FV_EFORMAT, "%s: the file is empty", path)
              : starts(&map, "\x93NUMPY", 6) ? load_npy(out, path, &map)
-                                              : load_stb(out, path, &map);
+                                            : load_stb(out, path, &map);
     fv_map_close(&map);
     if (rc >= 0)
         drop_second_of_two(out);

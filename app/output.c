@@ -70,8 +70,9 @@ int output_parse(struct output *o, const char *path, enum output_format format)
                        path);
     int numbers = output_is_sequence(o) ? count_numbers(path) : 0;
     if (numbers < 0 || numbers > 1)
-        return fv_fail(FV_EINVALID, "%s: write the number once, as in frame_%%04d%s (%%%% for a "
-                                    "percent sign)",
+        return fv_fail(FV_EINVALID,
+                       "%s: write the number once, as in frame_%%04d%s (%%%% for a "
+                       "percent sign)",
                        path, suffix_of(o->format));
     o->numbered = numbers == 1;
     return 0;

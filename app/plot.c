@@ -25,8 +25,7 @@ typedef struct {
     uint8_t r, g, b;
 } color;
 
-static const color ink = {40, 40, 40}, grid = {222, 222, 222},
-                   line_color = {31, 99, 180};
+static const color ink = {40, 40, 40}, grid = {222, 222, 222}, line_color = {31, 99, 180};
 
 static int canvas_init(struct canvas *c, uint32_t width, uint32_t height)
 {

@@ -20,10 +20,10 @@ struct render_job {
 };
 
 struct render_stats {
-    size_t frames;          /* given to the sink */
-    double seconds;         /* of the whole loop */
-    double device_seconds;  /* spent waiting for the device */
-    uint64_t device_bytes;  /* working memory of the renderer */
+    size_t frames;         /* given to the sink */
+    double seconds;        /* of the whole loop */
+    double device_seconds; /* spent waiting for the device */
+    uint64_t device_bytes; /* working memory of the renderer */
 };
 
 /* Draws shots 0..count-1 in order. Returns 0, FV_ECANCELLED when on_progress asks (frames in

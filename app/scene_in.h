@@ -7,17 +7,24 @@
 #include "gs/gs.h"
 
 struct scene_opts {
-    int lod;        /* level of a lod-meta.json */
-    int sh;         /* highest degree kept; -1 = all */
-    bool spz_raw;   /* SPZ coordinates as stored */
+    int lod;      /* level of a lod-meta.json */
+    int sh;       /* highest degree kept; -1 = all */
+    bool spz_raw; /* SPZ coordinates as stored */
 };
 
 /* Rows of an option table for a `struct scene_opts m` in values type T. */
 #define SCENE_OPTS(T, m)                                                                           \
-    {"lod", 0, OPT_INT, offsetof(T, m.lod), .max = 31, .help = "level of a streaming scene "       \
-                                                               "(lod-meta.json); 0 is finest"},    \
-        {"sh", 0, OPT_INT, offsetof(T, m.sh), .def = "-1", .min = -1, .max = 3,                    \
-         .help = "highest spherical-harmonics degree kept; -1 keeps all"},                         \
+    {"lod",                                                                                        \
+     0,                                                                                            \
+     OPT_INT,                                                                                      \
+     offsetof(T, m.lod),                                                                           \
+     .max = 31,                                                                                    \
+     .help = "level of a streaming scene "                                                         \
+             "(lod-meta.json); 0 is finest"},                                                      \
+        {"sh",        0,                                                                           \
+         OPT_INT,     offsetof(T, m.sh),                                                           \
+         .def = "-1", .min = -1,                                                                   \
+         .max = 3,    .help = "highest spherical-harmonics degree kept; -1 keeps all"},            \
     {                                                                                              \
         "spz-raw-axes", 0, OPT_FLAG, offsetof(T, m.spz_raw),                                       \
             .help = "take .spz coordinates as they are stored"                                     \

@@ -7,7 +7,7 @@
 
 enum { MOST_PIXELS_A_SIDE = 16384, ORBIT_WIDTH = 1280, ORBIT_HEIGHT = 720 };
 #define ORBIT_SECONDS 4.0
-#define MOST_FRAMES 10e6
+#define MOST_FRAMES   10e6
 
 int shots_check_size(const char *what, uint32_t width, uint32_t height)
 {
@@ -168,8 +168,7 @@ int shots_camera(const struct shots *s, size_t i, struct gs_camera *out)
     switch (s->kind) {
     case SHOTS_ORBIT: {
         struct gs_scene scene = {.up = {s->up[0], s->up[1], s->up[2]}};
-        gs_camera_orbit(out, &scene, &s->bounds, s->width, s->height,
-                        (double)i / (double)s->count);
+        gs_camera_orbit(out, &scene, &s->bounds, s->width, s->height, (double)i / (double)s->count);
         return 0;
     }
     case SHOTS_PATH:

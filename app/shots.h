@@ -16,24 +16,24 @@
 #include "gs/gs.h"
 
 struct shots_opts {
-    const char *file;      /* cameras; NULL = orbit */
-    const char *camera;    /* only this one, by name or index; NULL = all */
-    struct opt_size size;  /* of every picture; not set = the cameras' own (orbit: 1280x720) */
-    int frames;            /* 0 = by kind */
-    double seconds;        /* 0 = by kind */
-    struct opt_rate fps;   /* not set = the path's own, else 30 */
-    bool several;          /* the output takes many pictures; else one is drawn */
-    bool same_size;        /* all pictures in the first one's size (video) */
+    const char *file;     /* cameras; NULL = orbit */
+    const char *camera;   /* only this one, by name or index; NULL = all */
+    struct opt_size size; /* of every picture; not set = the cameras' own (orbit: 1280x720) */
+    int frames;           /* 0 = by kind */
+    double seconds;       /* 0 = by kind */
+    struct opt_rate fps;  /* not set = the path's own, else 30 */
+    bool several;         /* the output takes many pictures; else one is drawn */
+    bool same_size;       /* all pictures in the first one's size (video) */
 };
 
 struct shots {
     enum { SHOTS_ORBIT, SHOTS_PATH, SHOTS_LIST } kind;
-    size_t count;                /* frames to draw */
+    size_t count; /* frames to draw */
     uint32_t fps_num, fps_den;
-    uint32_t width, height;      /* of every frame; 0 = each camera's own */
-    bool unique_names;           /* of a list: its cameras can name files */
+    uint32_t width, height; /* of every frame; 0 = each camera's own */
+    bool unique_names;      /* of a list: its cameras can name files */
     struct gs_cameras cameras;
-    struct gs_bounds bounds;     /* orbit */
+    struct gs_bounds bounds; /* orbit */
     float up[3];
 };
 

@@ -34,7 +34,7 @@ struct sink {
     struct video_out *video;
     struct fv_writer stream; /* Y4M, RAW */
     double waited_seconds;
-    pthread_mutex_t lock;    /* guards the rest */
+    pthread_mutex_t lock; /* guards the rest */
     int failure;
     char failure_text[512];
     struct sink_stats stats;
@@ -108,8 +108,8 @@ static int write_stream(struct sink *s, const struct buffer *b)
     if (!s->stream.failed && !s->stream.path && fflush(s->stream.file))
         s->stream.failed = true;
     if (s->stream.failed)
-        return fv_fail(FV_EIO, "%s: write failed: %s",
-                       s->stream.path ? s->path : "standard output", strerror(errno));
+        return fv_fail(FV_EIO, "%s: write failed: %s", s->stream.path ? s->path : "standard output",
+                       strerror(errno));
     return 0;
 }
 
@@ -166,8 +166,9 @@ static int open_y4m(struct sink *s)
                          : o->output == GS_OUT_YUV420P10 ? "C420p10 XYSCSS=420P10"
                                                          : "C420jpeg"; /* sited in the centre */
     char header[160];
-    int n = snprintf(header, sizeof header, "YUV4MPEG2 W%u H%u F%u:%u Ip A1:1 %s "
-                                            "XCOLORRANGE=LIMITED\n",
+    int n = snprintf(header, sizeof header,
+                     "YUV4MPEG2 W%u H%u F%u:%u Ip A1:1 %s "
+                     "XCOLORRANGE=LIMITED\n",
                      o->width, o->height, o->fps_num, o->fps_den, chroma);
     fv_write(&s->stream, header, (size_t)n);
     return 0;
@@ -177,18 +178,25 @@ static int open_stream(struct sink *s)
 {
     const struct sink_opts *o = &s->opts;
     if (o->format == OUTPUT_VIDEO) {
-        struct video_opts v = {.path = o->path, .codec = o->codec, .width = o->width,
-                               .height = o->height, .fps_num = o->fps_num, .fps_den = o->fps_den,
-                               .format = o->output, .crf = o->crf, .bitrate = o->bitrate,
-                               .preset = o->preset, .title = o->title, .comment = o->comment};
+        struct video_opts v = {.path = o->path,
+                               .codec = o->codec,
+                               .width = o->width,
+                               .height = o->height,
+                               .fps_num = o->fps_num,
+                               .fps_den = o->fps_den,
+                               .format = o->output,
+                               .crf = o->crf,
+                               .bitrate = o->bitrate,
+                               .preset = o->preset,
+                               .title = o->title,
+                               .comment = o->comment};
         FV_TRY(video_out_open(&s->video, &v));
         snprintf(s->stats.encoder, sizeof s->stats.encoder, "%s", video_out_encoder(s->video));
         return 0;
     }
     if (!strcmp(o->path, "-") && isatty(STDOUT_FILENO))
         return fv_fail(FV_EINVALID, "-o -: standard output is a terminal; pipe it into a program");
-    if (o->output != GS_OUT_YUV444P && o->output != GS_OUT_RGBA8 &&
-        (o->width % 2 || o->height % 2))
+    if (o->output != GS_OUT_YUV444P && o->output != GS_OUT_RGBA8 && (o->width % 2 || o->height % 2))
         return fv_fail(FV_EINVALID,
                        "%s: 4:2:0 video needs an even size; use %ux%u, or --pix-fmt yuv444p",
                        o->path, (o->width + 1) & ~1u, (o->height + 1) & ~1u);
@@ -254,8 +262,8 @@ static int fill_buffer(struct buffer *b, const char *path, const void *pixels, s
     return 0;
 }
 
-int sink_push(struct sink *s, const char *path, uint32_t width, uint32_t height,
-              const void *pixels, size_t size)
+int sink_push(struct sink *s, const char *path, uint32_t width, uint32_t height, const void *pixels,
+              size_t size)
 {
     const struct sink_opts *o = &s->opts;
     FV_TRY(failure_of(s));

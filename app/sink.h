@@ -15,17 +15,17 @@
 
 struct sink_opts {
     enum output_format format;
-    const char *path;        /* of streams; "-" = standard output for Y4M and RAW */
-    enum gs_output output;   /* what is pushed: RGBA8 or a float kind for PNG and NPY, YUV for
+    const char *path;       /* of streams; "-" = standard output for Y4M and RAW */
+    enum gs_output output;  /* what is pushed: RGBA8 or a float kind for PNG and NPY, YUV for
                                 streams (RAW also RGBA8) */
-    uint32_t width, height;  /* of streams */
+    uint32_t width, height; /* of streams */
     uint32_t fps_num, fps_den;
-    enum video_codec codec;  /* VIDEO only, as are the next four */
+    enum video_codec codec; /* VIDEO only, as are the next four */
     int crf;
     uint64_t bitrate;
     const char *preset;
     const char *title;
-    const char *comment;     /* VIDEO and PNG (as text "Comment") */
+    const char *comment; /* VIDEO and PNG (as text "Comment") */
 };
 
 struct sink_stats {
@@ -46,8 +46,8 @@ int sink_open(struct sink **out, const struct sink_opts *opts);
  * path           the file for PNG and NPY, ignored by streams.
  * width, height  may differ from picture to picture for PNG and NPY.
  * Returns the first failure of an earlier frame as soon as there is one. */
-int sink_push(struct sink *s, const char *path, uint32_t width, uint32_t height,
-              const void *pixels, size_t size);
+int sink_push(struct sink *s, const char *path, uint32_t width, uint32_t height, const void *pixels,
+              size_t size);
 /* Waits for what is queued, ends the stream (see video_out_finish for `complete`) and frees
  * the sink. stats may be NULL. Returns 0 or the first failure. */
 int sink_finish(struct sink **s, bool complete, struct sink_stats *stats);

@@ -496,8 +496,8 @@ int video_out_finish(struct video_out **out, bool complete, char **kept)
         rc = end_file(v);
     char *name = NULL;
     if (v->packets)
-        name =
-            (rc < 0 || !complete) && fv_exists(v->path) ? video_partial_name(v->path) : strdup(v->path);
+        name = (rc < 0 || !complete) && fv_exists(v->path) ? video_partial_name(v->path)
+                                                           : strdup(v->path);
     if (!name) {
         unlink(v->temporary);
     } else if (rename(v->temporary, name) < 0) {
