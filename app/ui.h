@@ -1,0 +1,99 @@
+/* The user interface library in plain C: Dear ImGui behind the few calls the panels need.
+ * Immediate mode: between ui_begin and ui_draw every call makes a widget and tells at once what
+ * the person did with it. Sizes are in points, which ui_set_scale turns into pixels. Widgets are
+ * told apart by their labels; what follows "##" in that of a button or line is not shown.
+ *
+ *     ui_begin(ui);
+ *     if (ui_panel_begin("Scene", &(struct ui_place){.x = 8, .y = 8, .width = 260}, NULL)) {
+ *         ui_row("Gaussians", "%zu", count);
+ *         if (ui_button("Frame", 0, 1)) ...
+ *     }
+ *     ui_panel_end();
+ *     ui_draw(ui, command_buffer);
+ */
+#ifndef APP_UI_H
+#define APP_UI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <vulkan/vulkan.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ui;
+
+/* What the interface is drawn with; handles are borrowed and must outlive it. */
+struct ui_device {
+    VkInstance instance;
+    VkPhysicalDevice phys;
+    VkDevice device;
+    VkQueue queue;
+    uint32_t queue_family;
+    VkRenderPass render_pass;
+    void *window; /* GLFWwindow; its callbacks must be set before and stay in place */
+};
+
+/* NULL when memory or a device object runs out. */
+struct ui *ui_create(const struct ui_device *d);
+/* Nothing drawn with it may be in flight. Accepts NULL. */
+void ui_destroy(struct ui *ui);
+
+/* Sizes on this monitor: pixels per point, and framebuffer pixels per window coordinate. True
+ * when that is new. Then nothing drawn with ui may be in flight, and before the next ui_begin
+ * the font's upload has to be recorded by ui_upload, executed, and ended by ui_upload with NULL. */
+bool ui_set_scale(struct ui *ui, float scale, float density);
+void ui_upload(struct ui *ui, VkCommandBuffer cb);
+
+/* At most two ui_draws may be in flight. */
+void ui_begin(struct ui *ui);
+/* Ends what ui_begin began and records it into a render pass like the one given at creation;
+ * with cb NULL it is thrown away. Returns the first failure of the library since last asked. */
+VkResult ui_draw(struct ui *ui, VkCommandBuffer cb);
+/* What the widgets use: a panel is under the mouse or dragged in; text is being typed. */
+void ui_wants(bool *mouse, bool *keys);
+
+enum ui_panel_flags {
+    UI_NO_TITLE = 1,
+    UI_NO_INPUT = 2, /* the mouse goes through */
+    UI_IN_FRONT = 4,
+};
+/* A panel's place: its point (ax, ay), as a fraction of its size, stands at the same fraction of
+ * the window, moved by (x, y) points. A width of 0 fits the contents; the height fits them up to
+ * max_height, then scrolls. */
+struct ui_place {
+    float ax, ay, x, y, width, max_height;
+    int flags; /* of enum ui_panel_flags */
+};
+/* open, if not NULL, gives it a close button. Call ui_panel_end whatever it returns. */
+bool ui_panel_begin(const char *title, const struct ui_place *place, bool *open);
+void ui_panel_end(void);
+/* A collapsible part of a panel; true when its widgets are to be made. */
+bool ui_section(const char *title, bool open_at_first);
+
+void ui_text(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* wrapped */
+void ui_note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* dimmed, wrapped */
+/* A label at the left, a value behind it. */
+void ui_row(const char *label, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void ui_progress(float fraction, const char *text);
+/* Explains the widget before, shown when the mouse rests on it. */
+void ui_tip(const char *text);
+
+/* These return true when the person changed or pressed something. */
+bool ui_button(const char *label, int i, int n); /* i of n that share a line */
+bool ui_checkbox(const char *label, bool *value);
+bool ui_choice(const char *label, int *value, const char *const *names, int count);
+bool ui_sliders(const char *label, float *values, int n, float low, float high, const char *format,
+                bool logarithmic);
+bool ui_colour(const char *label, float rgb[3]);
+bool ui_number(const char *label, double *value, const char *format); /* Enter or leaving it */
+bool ui_input(const char *label, char *text, size_t size);
+/* A line that can be picked. */
+bool ui_line(const char *text, bool selected);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
