@@ -1,7 +1,8 @@
 /* The user interface library in plain C: Dear ImGui behind the few calls the panels need.
  * Immediate mode: between ui_begin and ui_draw every call makes a widget and tells at once what
  * the person did with it. Sizes are in points, which ui_set_scale turns into pixels. Widgets are
- * told apart by their labels; what follows "##" in that of a button or line is not shown.
+ * told apart by their labels; what follows "##" in that of a button or line is not
+ * shown.
  *
  *     ui_begin(ui);
  *     if (ui_panel_begin("Scene", &(struct ui_place){.x = 8, .y = 8, .width = 260}, NULL)) {
@@ -91,6 +92,9 @@ bool ui_number(const char *label, double *value, const char *format); /* Enter o
 bool ui_input(const char *label, char *text, size_t size);
 /* A line that can be picked. */
 bool ui_line(const char *text, bool selected);
+/* A scrolling list of at most so many lines' height; names from a callback. */
+bool ui_list(const char *id, int *selected, bool (*name)(void *ud, int i, const char **out),
+             void *ud, int count, int lines);
 
 #ifdef __cplusplus
 }

@@ -22,12 +22,6 @@ struct ui {
 static float unit = 1; // ImGui units per point
 static VkResult bad_result = VK_SUCCESS;
 
-static void on_result(VkResult r)
-{
-    if (r != VK_SUCCESS && bad_result == VK_SUCCESS)
-        bad_result = r;
-}
-
 static void set_style()
 {
     ImGuiStyle s;
@@ -70,7 +64,7 @@ static bool start_renderer(ui *u)
     info.DescriptorPool = u->pool;
     info.MinImageCount = info.ImageCount = 2; // draws in flight
     info.MSAASamples = VK_SAMPLE_COUNT_1_BIT;
-    info.CheckVkResultFn = on_result;
+    info.CheckVkResultFn = [](VkResult r) { bad_result = bad_result ? bad_result : r; };
     return ImGui_ImplVulkan_Init(&info, d.render_pass) && bad_result == VK_SUCCESS;
 }
 
@@ -213,7 +207,7 @@ static const char *field(const char *label)
     snprintf(id, sizeof id, "##%s", label);
     ImGui::AlignTextToFramePadding();
     ImGui::TextDisabled("%s", label);
-    ImGui::SameLine(96 * unit);
+    ImGui::SameLine(ImGui::GetWindowWidth() * 0.34f);
     ImGui::SetNextItemWidth(-FLT_MIN);
     return id;
 }
@@ -295,4 +289,11 @@ bool ui_input(const char *label, char *text, size_t size)
 bool ui_line(const char *text, bool selected)
 {
     return ImGui::Selectable(text, selected);
+}
+
+bool ui_list(const char *id, int *selected, bool (*name)(void *, int, const char **), void *ud,
+             int count, int lines)
+{
+    ImGui::SetNextItemWidth(-FLT_MIN);
+    return ImGui::ListBox(id, selected, name, ud, count, lines);
 }

@@ -1,0 +1,40 @@
+/* Exporting a camera path to a video: `fovea render` as a process of its own, so that the window
+ * stays fluid, a failure stays there, and cancelling leaves a playable file.
+ *
+ *     struct exporter *e;
+ *     FV_TRY(exporter_start(&e, &opts));
+ *     while ((rc = exporter_poll(e)) == 0) ... e->done of e->total frames ...
+ *     exporter_destroy(&e);
+ */
+#ifndef APP_EXPORTER_H
+#define APP_EXPORTER_H
+
+#include "gs/gs.h"
+
+struct exporter_opts {
+    const char *scene, *output;
+    const char *device; /* as --device; NULL = best */
+    const struct gs_cameras *path;
+    uint32_t width, height;
+    double fps;
+    struct gs_render_opts render; /* mode, bands, background, splat scale and crop are taken over */
+};
+
+struct exporter {
+    double done, total; /* frames; total 0 until known */
+    double fps, eta;    /* frames a second, seconds left; 0 until known */
+    char output[1024];
+    char message[1024]; /* the last line the process wrote that is not progress */
+    struct exporter_private *p;
+};
+
+/* Returns 0, FV_EIO (temporary file, process), FV_EINVALID (no keys). */
+int exporter_start(struct exporter **out, const struct exporter_opts *opts);
+/* Never waits. 0: running; 1: the file is complete; negative: failed or cancelled, with text. */
+int exporter_poll(struct exporter *e);
+/* Asks it to finish what it has; exporter_poll tells when it did. */
+void exporter_cancel(struct exporter *e);
+/* Cancels, waits a few seconds at most, then ends it. Accepts NULL. */
+void exporter_destroy(struct exporter **e);
+
+#endif

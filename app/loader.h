@@ -1,0 +1,47 @@
+/* Loading a scene in a thread of its own: file, bounds, upload, cameras beside it.
+ *
+ *     struct loader *l;
+ *     FV_TRY(loader_start(&l, dev, "garden.spz", NULL, window_wake));
+ *     while ((rc = loader_poll(l, &progress)) == 0) ... show progress ...
+ *     if (rc > 0) scene = loader_take(l);       // else fv_error() says why not
+ *     loader_destroy(&l);
+ */
+#ifndef APP_LOADER_H
+#define APP_LOADER_H
+
+#include "gs/gs.h"
+
+/* A scene ready to be drawn. */
+struct loaded {
+    char *path;
+    struct gs_gpu_scene *gpu;
+    struct gs_scene info; /* as read, but without its arrays */
+    struct gs_bounds bounds;
+    struct gs_cameras cameras; /* count 0 when there are none */
+    char *cameras_path;        /* NULL when there are none */
+    char notice[320];          /* something went wrong that need not stop anybody; "" if not */
+    uint64_t file_bytes, device_bytes;
+    double seconds;
+};
+
+void loaded_destroy(struct loaded **s);
+
+struct loader;
+
+/* cameras: file or folder that must be readable too; NULL = what stands beside the scene, if
+ * anything. wake, if not NULL, is called from the thread when there is something new to poll. */
+int loader_start(struct loader **out, struct vk_device *dev, const char *path, const char *cameras,
+                 void (*wake)(void));
+/* Asks it to stop, waits, frees; also what was loaded and not taken. Accepts NULL. */
+void loader_destroy(struct loader **l);
+/* Never waits. 0: still at it, *now filled; 1: done; negative: failed, fv_error() says why. */
+int loader_poll(struct loader *l, struct fv_progress *now);
+/* The scene, once, after loader_poll returned 1; caller destroys. */
+struct loaded *loader_take(struct loader *l);
+const char *loader_path(const struct loader *l);
+
+/* Whether a path looks like a file of cameras rather than a scene (by its name; a folder is one
+ * of cameras unless it holds a scene's meta.json). */
+bool looks_like_cameras(const char *path);
+
+#endif

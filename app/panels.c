@@ -1,0 +1,414 @@
+/* The panels over the picture: what they show and change. Only ui.h draws. */
+#include "app/text.h"
+#include "app/viewer.h"
+#include "vk/base/thread.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const float edge = 10, panel_width = 290;
+
+/* Height left for a side panel, in points. */
+static float room(const struct viewer *v)
+{
+    return (float)v->height / v->window->scale - 2 * edge - 34;
+}
+
+/* --- left: the scene and how it is drawn --- */
+
+static void scene_info(struct viewer *v)
+{
+    const struct loaded *s = v->scene;
+    char count[32], file[32], device[32];
+    count_text(count, s->info.count);
+    bytes_text(file, s->file_bytes);
+    bytes_text(device, s->device_bytes);
+    ui_row("File", "%s", fv_path_base(s->path));
+    ui_tip(s->path);
+    ui_row("Format", "%s", s->info.detail[0] ? s->info.detail : gs_format_name(s->info.format));
+    ui_row("Gaussians", "%s", count);
+    if (s->info.dropped)
+        ui_row("Left out", "%zu unusable", s->info.dropped);
+    ui_row("SH degree", "%d", s->info.sh_degree);
+    if (s->file_bytes)
+        ui_row("Size", "%s", file);
+    ui_row("On device", "%s", device);
+    ui_row("Loaded in", "%.2f s", s->seconds);
+    ui_row("Size of it", "radius %.3g", s->bounds.radius);
+}
+
+static void movement(struct viewer *v)
+{
+    static const char *const modes[] = {"Orbit", "Turntable", "Fly"};
+    int mode = v->control.mode;
+    if (ui_choice("Move", &mode, modes, 3))
+        v->control.mode = mode;
+    ui_tip("M: the next one");
+    float fov = (float)viewer_fov(v), speed = (float)v->control.speed;
+    if (ui_sliders("Field of view", &fov, 1, 10, 120, "%.0f°", false))
+        viewer_set_fov(v, fov);
+    if (ui_sliders("Speed", &speed, 1, 0.01f, 10, "%.2f", true))
+        v->control.speed = speed;
+    ui_tip("Of W A S D Q E, in scene radii a second");
+    if (ui_button("Frame scene", 0, 2))
+        viewer_frame_scene(v);
+    ui_tip("F");
+    if (ui_button("Reset view", 1, 2))
+        viewer_reset(v);
+    ui_tip("R");
+}
+
+static void drawing(struct viewer *v)
+{
+    static const char *const kinds[] = {"Colour", "Alpha", "Depth"};
+    static const char *const modes[] = {"Auto", "Classic", "AA"};
+    static const char *const degrees[] = {"0", "1", "2", "3"};
+    int kind = v->kind, mode = v->mode;
+    if (ui_choice("Show", &kind, kinds, 3))
+        v->kind = kind;
+    if (ui_choice("Mode", &mode, modes, 3))
+        v->mode = mode;
+    ui_tip("How the scene was trained. Auto: as the file says.\n"
+           "AA: antialiased (Mip-Splatting). Classic: 3DGS of 2023.");
+    int most = v->scene->info.sh_degree, degree = v->sh_bands ? v->sh_bands - 1 : most;
+    if (most > 0 && ui_choice("SH degree", &degree, degrees, most + 1))
+        v->sh_bands = degree == most ? 0 : degree + 1;
+    ui_sliders("Splat scale", &v->splat_scale, 1, 0.05f, 2, "%.2f", false);
+    const struct gs_camera *c = &v->lens;
+    float bg[3] = {0};
+    if (v->has_bg || c->has_bg)
+        memcpy(bg, v->has_bg ? v->bg : c->bg, sizeof bg);
+    if (ui_colour("Background", bg)) {
+        v->has_bg = true;
+        memcpy(v->bg, bg, sizeof bg);
+    }
+    ui_checkbox("Adaptive", &v->reduce);
+    ui_tip("Draw at a lower resolution while the view moves\nwhen the device is too slow for it");
+}
+
+static void crop_box(struct viewer *v)
+{
+    static const char *const axes[] = {"x", "y", "z"};
+    ui_checkbox("Cut to box", &v->crop);
+    for (int k = 0; k < 3; k++) {
+        float *r = v->crop_range[k], before[2] = {r[0], r[1]};
+        float low = v->crop_ends[k][0], high = v->crop_ends[k][1];
+        if (!ui_sliders(axes[k], r, 2, low, high, "%.3g", false))
+            continue;
+        v->crop = true;
+        if (r[0] > r[1]) /* the one that moved takes the other along */
+            r[r[0] != before[0]] = r[r[0] == before[0]];
+    }
+    if (ui_button("Reset box", 0, 1)) {
+        memcpy(v->crop_range, v->crop_ends, sizeof v->crop_range);
+        v->crop = false;
+    }
+}
+
+static void passes(const struct viewer *v)
+{
+    const struct gs_frame_stats *s = &v->picture->stats;
+    for (size_t i = 0; i < s->pass_count; i++) {
+        const struct gs_pass_time *p = &s->pass[i];
+        if (v->profile)
+            ui_row(p->name, "%.2f ms, CPU %.2f ms", p->wall_ms, p->cpu_ms);
+        else
+            ui_row(p->name, "%.2f ms", p->gpu_ms);
+    }
+}
+
+static void statistics(struct viewer *v)
+{
+    const struct gs_frame_stats *s = &v->picture->stats;
+    char visible[32], pairs[32], used[32], work[32];
+    uint64_t reserved = 0, in_use = 0, peak = 0;
+    vk_mem_usage(v->dev, &reserved, &in_use, &peak);
+    count_text(visible, s->visible);
+    count_text(pairs, s->pairs);
+    bytes_text(used, reserved);
+    bytes_text(work, s->device_bytes);
+    ui_row("Device", "%s", v->dev->caps.name);
+    ui_row("Rate", "%.1f fps", v->rate);
+    ui_row("Picture", "%.2f ms at %ux%u", v->picture->ms, v->picture->width, v->picture->height);
+    ui_row("Visible", "%s", visible);
+    ui_row("Pairs", "%s", pairs);
+    ui_row("Memory", "%s, %s of it for drawing", used, work);
+    ui_checkbox("Time passes", &v->profile);
+    ui_tip("Run every pass alone to measure it: wall and CPU time; slower");
+    passes(v);
+}
+
+static void left_panel(struct viewer *v)
+{
+    struct ui_place place = {.x = edge, .y = edge, .width = panel_width, .max_height = room(v)};
+    if (ui_panel_begin("Scene", &place, NULL)) {
+        if (ui_section("File", true))
+            scene_info(v);
+        if (ui_section("View", true)) {
+            movement(v);
+            drawing(v);
+        }
+        if (ui_section("Crop box", false))
+            crop_box(v);
+        if (ui_section("Statistics", true))
+            statistics(v);
+    }
+    ui_panel_end();
+}
+
+/* --- right: cameras and path --- */
+
+static bool camera_name(void *ud, int i, const char **name)
+{
+    const struct gs_cameras *c = ud;
+    *name = c->items[i].name[0] ? c->items[i].name : "(no name)";
+    return true;
+}
+
+static void camera_list(struct viewer *v)
+{
+    const struct gs_cameras *c = &v->scene->cameras;
+    if (!c->count) {
+        ui_note("None. Drop a cameras.json, a transforms.json, a COLMAP folder or a camera path "
+                "on the window.");
+        return;
+    }
+    ui_note("%s", fv_path_base(v->scene->cameras_path));
+    int picked = v->camera;
+    if (ui_list("##cameras", &picked, camera_name, (void *)c, (int)c->count, 8))
+        viewer_jump(v, picked);
+}
+
+/* One key: its line, and when it is the one scrubbed to, what can be done with it. */
+static void path_key(struct viewer *v, size_t i)
+{
+    struct gs_cameras *p = &v->path;
+    char line[64];
+    bool here = fabs(p->items[i].time - v->path_time) < 5e-4;
+    snprintf(line, sizeof line, "Key %zu at %.2f s##key", i + 1, p->items[i].time);
+    if (ui_line(line, here)) {
+        v->playing = false;
+        viewer_scrub(v, p->items[i].time);
+    }
+    if (!here)
+        return;
+    double time = p->items[i].time;
+    if (ui_number("Time (s)", &time, "%.2f")) {
+        int moved = path_retime(p, i, time);
+        if (moved < 0)
+            viewer_failed(v);
+        else
+            viewer_scrub(v, p->items[moved].time);
+        return;
+    }
+    if (ui_button("Up", 0, 4) && i > 0)
+        path_swap(p, i, i - 1);
+    ui_tip("Exchange with the key before");
+    if (ui_button("Down", 1, 4) && i + 1 < p->count)
+        path_swap(p, i, i + 1);
+    ui_tip("Exchange with the key after");
+    if (ui_button("Set", 2, 4)) {
+        struct gs_camera now = viewer_camera(v);
+        if (path_add(p, &now, p->items[i].time) < 0)
+            viewer_failed(v);
+    }
+    ui_tip("Replace by the present view");
+    if (ui_button("Delete", 3, 4))
+        path_remove(p, i);
+}
+
+static void path_keys(struct viewer *v)
+{
+    struct gs_cameras *p = &v->path;
+    if (!p->count) {
+        ui_note("Move to a view and add it as a key; two keys or more make a path.");
+        return;
+    }
+    float time = (float)v->path_time, end = (float)gs_cameras_duration(p);
+    if (end > 0 && ui_sliders("Scrub", &time, 1, 0, end, "%.2f s", false)) {
+        v->playing = false;
+        viewer_scrub(v, time);
+    }
+    for (size_t i = 0; i < p->count; i++)
+        path_key(v, i);
+}
+
+static void path_buttons(struct viewer *v)
+{
+    struct gs_cameras *p = &v->path;
+    if (ui_button("Add key", 0, 3))
+        viewer_add_key(v);
+    ui_tip("K: the present view becomes a key");
+    if (ui_button(v->playing ? "Pause" : "Play", 1, 3) && p->count > 1) {
+        v->playing = !v->playing;
+        if (v->playing && v->path_time >= gs_cameras_duration(p))
+            v->path_time = 0;
+    }
+    ui_tip("Space");
+    if (ui_button("Clear", 2, 3)) {
+        gs_cameras_finish(p);
+        *p = (struct gs_cameras){.is_path = true};
+        v->playing = false;
+        v->path_time = 0;
+    }
+    path_keys(v);
+    if (!p->count)
+        return;
+    ui_checkbox("Loop", &p->loop);
+    ui_input("Path file", v->path_file, sizeof v->path_file);
+    if (ui_button("Save path", 0, 1)) {
+        if (gs_cameras_save_path(p, v->path_file) < 0)
+            viewer_failed(v);
+        else
+            viewer_notice(v, "Saved %s", v->path_file);
+    }
+}
+
+static void exporting(struct viewer *v)
+{
+    const struct exporter *e = v->exporter;
+    char text[64];
+    if (e->total > 0)
+        snprintf(text, sizeof text, "%.0f of %.0f, %.0f s left", e->done, e->total, e->eta);
+    else
+        snprintf(text, sizeof text, "starting");
+    ui_progress(e->total > 0 ? (float)(e->done / e->total) : 0, text);
+    ui_note("%s", e->output);
+    if (ui_button("Cancel export", 0, 1))
+        exporter_cancel(v->exporter);
+}
+
+static void export_video(struct viewer *v)
+{
+    if (v->exporter) {
+        exporting(v);
+        return;
+    }
+    if (v->path.count < 2) {
+        ui_note("A path of two keys or more can be exported to a video.");
+        return;
+    }
+    double fps = v->path.fps > 0 ? v->path.fps : 30;
+    ui_input("Video file", v->video_file, sizeof v->video_file);
+    ui_tip(".mp4, .mkv, .webm or .mov");
+    if (ui_number("Width", &v->export_width, "%.0f"))
+        v->export_width = fmin(fmax(v->export_width, 16), 8192);
+    if (ui_number("Height", &v->export_height, "%.0f"))
+        v->export_height = fmin(fmax(v->export_height, 16), 8192);
+    if (ui_number("Frames/s", &fps, "%.6g"))
+        v->path.fps = fmin(fmax(fps, 1), 240);
+    if (ui_button("Export video", 0, 1))
+        viewer_export(v);
+}
+
+static void right_panel(struct viewer *v)
+{
+    struct ui_place place = {
+        .ax = 1, .x = -edge, .y = edge, .width = panel_width, .max_height = room(v)};
+    if (ui_panel_begin("Cameras", &place, NULL)) {
+        if (ui_section("List", true))
+            camera_list(v);
+        if (ui_section("Path", true))
+            path_buttons(v);
+        if (ui_section("Video", v->path.count > 1))
+            export_video(v);
+    }
+    ui_panel_end();
+}
+
+/* --- middle and bottom --- */
+
+static void status_line(const struct viewer *v)
+{
+    static const char *const modes[] = {"Orbit", "Turntable", "Fly"};
+    struct ui_place place = {.ay = 1, .x = edge, .y = -edge, .flags = UI_NO_TITLE | UI_NO_INPUT};
+    char reduced[48] = "";
+    if (v->drawn_step > 0)
+        snprintf(reduced, sizeof reduced, "   at %ux%u", v->picture->width, v->picture->height);
+    if (ui_panel_begin("status", &place, NULL))
+        ui_text("%s   %.1f ms%s   H: help", modes[v->control.mode], v->picture->ms, reduced);
+    ui_panel_end();
+}
+
+static void notice(const struct viewer *v)
+{
+    struct ui_place place = {.ax = 0.5f, .ay = 1, .y = -edge, .flags = UI_NO_TITLE | UI_NO_INPUT};
+    if (ui_panel_begin("notice", &place, NULL))
+        ui_text("%s", v->notice);
+    ui_panel_end();
+}
+
+static void welcome(void)
+{
+    struct ui_place place = {.ax = 0.5f, .ay = 0.5f, .width = 380, .flags = UI_NO_TITLE};
+    if (ui_panel_begin("welcome", &place, NULL)) {
+        ui_text("Drop a scene of Gaussian splats here");
+        ui_note(".ply  .spz  .sog  .splat  .ksplat  .glb  .gltf, or a folder with a meta.json");
+    }
+    ui_panel_end();
+}
+
+static void loading(struct viewer *v)
+{
+    struct ui_place place = {
+        .ax = 0.5f, .ay = 0.5f, .width = 380, .flags = UI_NO_TITLE | UI_IN_FRONT};
+    const struct fv_progress *p = &v->loading;
+    bool cancel = false;
+    float part = p->total > 0 ? (float)(p->done / p->total) : 0;
+    if (ui_panel_begin("loading", &place, NULL)) {
+        ui_text("Loading %s", fv_path_base(loader_path(v->loader)));
+        char text[64];
+        snprintf(text, sizeof text, "%s %.0f %%", p->what ? p->what : "reading", part * 100);
+        ui_progress(part, text);
+        cancel = ui_button("Cancel", 0, 1);
+    }
+    ui_panel_end();
+    if (cancel)
+        loader_destroy(&v->loader);
+}
+
+static void error_panel(struct viewer *v)
+{
+    struct ui_place place = {.ax = 0.5f, .ay = 0.5f, .width = 440, .flags = UI_IN_FRONT};
+    bool open = true;
+    if (ui_panel_begin("That did not work", &place, &open)) {
+        ui_text("%s", v->error);
+        if (ui_button("OK", 0, 1))
+            open = false;
+    }
+    ui_panel_end();
+    if (!open)
+        v->error[0] = 0;
+}
+
+static void help_sheet(struct viewer *v)
+{
+    struct ui_place place = {
+        .ax = 0.5f, .ay = 0.5f, .width = 470, .max_height = room(v), .flags = UI_IN_FRONT};
+    bool open = true;
+    if (ui_panel_begin("Keys", &place, &open))
+        for (int i = 0; viewer_help[i][0]; i++)
+            ui_row(viewer_help[i][0], "%s", viewer_help[i][1]);
+    ui_panel_end();
+    v->help = open;
+}
+
+void panels_draw(struct viewer *v)
+{
+    if (v->scene && v->panels) {
+        left_panel(v);
+        right_panel(v);
+        status_line(v);
+    }
+    if (v->loader)
+        loading(v);
+    else if (!v->scene && !v->error[0])
+        welcome();
+    if (v->notice[0])
+        notice(v);
+    if (v->help)
+        help_sheet(v);
+    if (v->error[0])
+        error_panel(v);
+}

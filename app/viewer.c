@@ -1,0 +1,605 @@
+/* The viewer's life and frame loop (viewer.h). One thread draws; loading and exporting go on
+ * beside it. Nothing is drawn while nothing changes. */
+#include "app/viewer.h"
+#include "vk/base/log.h"
+#include "vk/base/thread.h"
+#include "vk/cmd.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SETTLE_DRAWS = 3 /* after input, for the interface to lay itself out */ };
+static const double idle_seconds = 0.25, busy_seconds = 0.1, notice_seconds = 4;
+static const double pi = 3.14159265358979323846;
+
+/* --- messages --- */
+
+void viewer_failed(struct viewer *v)
+{
+    snprintf(v->error, sizeof v->error, "%s", fv_error());
+    v->redraws = SETTLE_DRAWS;
+}
+
+void viewer_notice(struct viewer *v, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(v->notice, sizeof v->notice, fmt, ap);
+    va_end(ap);
+    v->notice_until = fv_now() + notice_seconds;
+    v->redraws = SETTLE_DRAWS;
+}
+
+/* --- the view --- */
+
+struct gs_camera viewer_camera(const struct viewer *v)
+{
+    struct gs_camera c = v->lens;
+    gs_camera_resize(&c, v->width, v->height);
+    camera_control_get(&v->control, &c);
+    return c;
+}
+
+struct picture_request viewer_request(const struct viewer *v)
+{
+    struct picture_request r = {.scene = v->scene->gpu,
+                                .camera = viewer_camera(v),
+                                .kind = v->kind,
+                                .profile = v->profile,
+                                .opts = {.mode = v->mode,
+                                         .sh_bands = v->sh_bands,
+                                         .has_bg = v->has_bg,
+                                         .splat_scale = v->splat_scale,
+                                         .has_crop = v->crop}};
+    memcpy(r.opts.bg, v->bg, sizeof v->bg);
+    for (int k = 0; v->crop && k < 3; k++) {
+        /* an end of the slider means no limit: the slider leaves far outliers out */
+        float low = v->crop_range[k][0], high = v->crop_range[k][1];
+        const struct gs_bounds *b = &v->scene->bounds;
+        r.opts.crop_min[k] = low <= v->crop_ends[k][0] ? b->min[k] : low;
+        r.opts.crop_max[k] = high >= v->crop_ends[k][1] ? b->max[k] : high;
+    }
+    return r;
+}
+
+void viewer_look(struct viewer *v, const struct gs_camera *camera)
+{
+    v->lens = *camera;
+    camera_control_set(&v->control, camera);
+}
+
+void viewer_jump(struct viewer *v, int i)
+{
+    int count = (int)v->scene->cameras.count;
+    if (!count)
+        return;
+    v->camera = (i % count + count) % count;
+    v->playing = false;
+    viewer_look(v, &v->scene->cameras.items[v->camera]);
+}
+
+void viewer_reset(struct viewer *v)
+{
+    v->playing = false;
+    viewer_look(v, &v->home);
+}
+
+double viewer_fov(const struct viewer *v)
+{
+    struct gs_camera c = viewer_camera(v);
+    return 2 * atan(v->height / 2.0 / c.fy) * 180 / pi;
+}
+
+void viewer_set_fov(struct viewer *v, double degrees)
+{
+    struct gs_camera c = viewer_camera(v);
+    c.fx = c.fy = v->height / 2.0 / tan(degrees * pi / 360);
+    v->lens = c;
+}
+
+void viewer_frame_scene(struct viewer *v)
+{
+    struct gs_camera c = viewer_camera(v);
+    double half = fmin(atan(v->width / 2.0 / c.fx), atan(v->height / 2.0 / c.fy));
+    v->playing = false;
+    camera_control_frame(&v->control, v->control.centre, v->control.radius, half);
+}
+
+/* --- scenes --- */
+
+/* The file's up; else the mean of the cameras' (captures are mostly held upright); else -y. */
+static void scene_up(const struct loaded *s, double up[3])
+{
+    double length = 0;
+    for (int k = 0; k < 3; k++)
+        length += fabs((double)(up[k] = s->info.up[k]));
+    if (length > 0)
+        return;
+    for (size_t i = 0; i < s->cameras.count; i++)
+        for (int k = 0; k < 3; k++)
+            up[k] -= s->cameras.items[i].view[4 + k];
+    for (int k = 0; k < 3; k++)
+        length += up[k] * up[k];
+    if (!(sqrt(length) > 0.5 * (double)s->cameras.count) || s->cameras.count < 2)
+        memcpy(up, (double[3]){0, -1, 0}, 3 * sizeof *up);
+}
+
+/* Where the view starts and reset returns to: the first camera, or an orbit's start. */
+static void find_home(struct viewer *v, int camera)
+{
+    struct loaded *s = v->scene;
+    v->camera = -1;
+    if (s->cameras.count) {
+        v->camera = camera;
+        v->home = s->cameras.items[camera];
+    } else {
+        gs_camera_orbit(&v->home, &s->info, &s->bounds, v->width, v->height, 0);
+    }
+    viewer_look(v, &v->home);
+}
+
+static void set_crop_ends(struct viewer *v)
+{
+    const struct gs_bounds *b = &v->scene->bounds;
+    for (int k = 0; k < 3; k++) {
+        v->crop_ends[k][0] = fmaxf(b->min[k], b->centre[k] - 4 * b->radius);
+        v->crop_ends[k][1] = fminf(b->max[k], b->centre[k] + 4 * b->radius);
+        memcpy(v->crop_range[k], v->crop_ends[k], sizeof v->crop_range[k]);
+    }
+    v->crop = false;
+}
+
+static int take_cameras(struct viewer *v)
+{
+    struct gs_cameras *c = &v->scene->cameras;
+    if (!c->is_path)
+        return 0;
+    gs_cameras_finish(&v->path);
+    v->path_time = 0;
+    return path_from_cameras(&v->path, c);
+}
+
+static void set_names(struct viewer *v)
+{
+    char stem[256];
+    snprintf(stem, sizeof stem, "%.200s", fv_path_base(v->scene->path));
+    char *dot = strrchr(stem, '.');
+    if (dot && dot > stem)
+        *dot = 0;
+    snprintf(v->path_file, sizeof v->path_file, "%s-path.json", stem);
+    snprintf(v->video_file, sizeof v->video_file, "%s.mp4", stem);
+    if (v->window) {
+        char title[320];
+        snprintf(title, sizeof title, "%s - fovea", fv_path_base(v->scene->path));
+        window_set_title(v->window, title);
+    }
+}
+
+/* The loaded scene takes the place of the old one, which nothing is drawing now. */
+static int take_scene(struct viewer *v, const char *camera)
+{
+    struct loaded *s = loader_take(v->loader);
+    int first = 0;
+    if (camera) {
+        first = gs_cameras_find(&s->cameras, camera);
+        if (first < 0) {
+            loaded_destroy(&s);
+            return first;
+        }
+    }
+    loaded_destroy(&v->scene);
+    v->scene = s;
+    v->ever_loaded = true;
+    v->playing = false;
+    v->sh_bands = v->sh_bands > s->info.sh_degree + 1 ? 0 : v->sh_bands;
+
+    double centre[3], up[3];
+    for (int k = 0; k < 3; k++)
+        centre[k] = s->bounds.centre[k];
+    scene_up(s, up);
+    enum camera_mode mode = v->control.mode;
+    bool had = v->control.radius > 0;
+    camera_control_init(&v->control, centre, s->bounds.radius, up);
+    if (had)
+        v->control.mode = mode;
+    find_home(v, first);
+    set_crop_ends(v);
+    set_names(v);
+    pace_forget(&v->pace);
+    if (s->notice[0])
+        viewer_notice(v, "%s", s->notice);
+    return take_cameras(v);
+}
+
+void viewer_open(struct viewer *v, const char *path, const char *cameras)
+{
+    loader_destroy(&v->loader);
+    v->error[0] = 0;
+    if (loader_start(&v->loader, v->dev, path, cameras, v->window ? window_wake : NULL) < 0)
+        viewer_failed(v);
+    v->redraws = SETTLE_DRAWS;
+}
+
+static void drop_cameras(struct viewer *v, const char *path)
+{
+    struct gs_cameras fresh;
+    if (gs_cameras_load(&fresh, path) < 0) {
+        viewer_failed(v);
+        return;
+    }
+    struct loaded *s = v->scene;
+    gs_cameras_finish(&s->cameras);
+    free(s->cameras_path);
+    s->cameras = fresh;
+    s->cameras_path = strdup(path);
+    find_home(v, 0);
+    if (take_cameras(v) < 0)
+        viewer_failed(v);
+    else
+        viewer_notice(v, "%zu cameras from %s", s->cameras.count, fv_path_base(path));
+}
+
+void viewer_drop(struct viewer *v, const char *path)
+{
+    if (v->scene && looks_like_cameras(path))
+        drop_cameras(v, path);
+    else
+        viewer_open(v, path, NULL);
+}
+
+/* Moves a finished load into place. Negative: this scene could not be loaded. */
+static int poll_loader(struct viewer *v, const char *camera)
+{
+    if (!v->loader)
+        return 0;
+    int rc = loader_poll(v->loader, &v->loading);
+    if (rc > 0) {
+        if (v->swapchain)
+            FV_TRY(vk_swapchain_settle(v->swapchain));
+        rc = take_scene(v, camera);
+    } else if (rc == 0) {
+        v->redraws = v->redraws ? v->redraws : 1;
+        return 0;
+    }
+    loader_destroy(&v->loader);
+    v->redraws = SETTLE_DRAWS;
+    return rc;
+}
+
+/* --- camera path --- */
+
+void viewer_scrub(struct viewer *v, double time)
+{
+    struct gs_camera c;
+    v->path_time = time;
+    if (v->path.count && gs_cameras_eval(&v->path, time, &c) >= 0)
+        viewer_look(v, &c);
+}
+
+static void play(struct viewer *v, double dt)
+{
+    double end = gs_cameras_duration(&v->path), time = v->path_time + fmin(dt, 0.25);
+    if (time > end && v->path.loop && end > 0)
+        time = fmod(time, end);
+    v->playing = time <= end;
+    viewer_scrub(v, fmin(time, end));
+}
+
+void viewer_add_key(struct viewer *v)
+{
+    struct gs_camera key = viewer_camera(v);
+    double time = path_next_time(&v->path), end = v->path.count ? time - 2 : 0;
+    if (v->path_time > 0 && v->path_time < end)
+        time = v->path_time;
+    v->path.is_path = true;
+    if (path_add(&v->path, &key, time) < 0) {
+        viewer_failed(v);
+        return;
+    }
+    v->path_time = time;
+    viewer_notice(v, "Key at %.2f s: %zu in all", time, v->path.count);
+}
+
+void viewer_export(struct viewer *v)
+{
+    struct exporter_opts o = {.scene = v->scene->path,
+                              .output = v->video_file,
+                              .device = v->app->device,
+                              .path = &v->path,
+                              .width = (uint32_t)v->export_width & ~1u,
+                              .height = (uint32_t)v->export_height & ~1u,
+                              .fps = v->path.fps > 0 ? v->path.fps : 30,
+                              .render = viewer_request(v).opts};
+    exporter_destroy(&v->exporter);
+    if (exporter_start(&v->exporter, &o) < 0)
+        viewer_failed(v);
+}
+
+static void poll_exporter(struct viewer *v)
+{
+    if (!v->exporter)
+        return;
+    int rc = exporter_poll(v->exporter);
+    v->redraws = v->redraws ? v->redraws : 1;
+    if (!rc)
+        return;
+    if (rc > 0)
+        viewer_notice(v, "Saved %s", v->exporter->output);
+    else if (rc == FV_ECANCELLED)
+        viewer_notice(v, "%s", fv_error());
+    else
+        viewer_failed(v);
+    exporter_destroy(&v->exporter);
+}
+
+/* --- pictures --- */
+
+void viewer_shoot(struct viewer *v)
+{
+    char name[560];
+    snprintf(name, sizeof name, "%s", v->video_file);
+    char *dot = strrchr(name, '.');
+    size_t stem = dot ? (size_t)(dot - name) : strlen(name);
+    for (int i = 1; i < 10000; i++) {
+        snprintf(name + stem, sizeof name - stem, "-%03d.png", i);
+        if (!fv_exists(name))
+            break;
+    }
+    if (picture_save(v->picture, name) < 0)
+        viewer_failed(v);
+    else
+        viewer_notice(v, "Saved %s", name);
+}
+
+/* Draws the splats if anything changed. Returns 1 when it did, FV_EDEVICE when that is lost;
+ * other failures are shown. */
+static int draw_picture(struct viewer *v)
+{
+    if (!v->scene || !v->width || !v->height)
+        return 0;
+    struct picture_request r = viewer_request(v);
+    bool resized =
+        r.camera.width != v->drawn.camera.width || r.camera.height != v->drawn.camera.height;
+    bool changed = resized || !picture_same(&r, &v->drawn);
+    int step = pace_choose(&v->pace, changed, v->now);
+    if (v->want_shot || !v->reduce)
+        step = 0;
+    if (!changed && step >= v->drawn_step)
+        return 0;
+    v->drawn = r;
+    v->drawn_step = step;
+    double part = pace_factor(step);
+    picture_scale(&r.camera, (uint32_t)fmax(16, round(v->width * part)),
+                  (uint32_t)fmax(16, round(v->height * part)));
+    if (v->swapchain)
+        FV_TRY(vk_swapchain_settle(v->swapchain));
+    int rc = picture_draw(v->picture, &r);
+    if (rc < 0) {
+        viewer_failed(v);
+        return rc == FV_EDEVICE || !v->window ? rc : 0;
+    }
+    pace_measured(&v->pace, step, v->picture->ms);
+    return 1;
+}
+
+/* --- the window --- */
+
+/* The font is made for the monitor's scale: at the start, and when the window moves on. */
+static int fit_scale(struct viewer *v)
+{
+    int rc = 0;
+    if (v->ui_scale == v->window->scale && v->ui_density == v->window->density)
+        return 0;
+    FV_TRY(vk_swapchain_settle(v->swapchain));
+    v->ui_scale = v->window->scale;
+    v->ui_density = v->window->density;
+    if (!ui_set_scale(v->ui, v->ui_scale, v->ui_density))
+        return 0;
+    struct vk_cmd *cmd;
+    uint64_t ticket;
+    FV_TRY(vk_cmd_create(&cmd, v->dev));
+    vk_cmd_begin(cmd);
+    VkCommandBuffer cb = vk_cmd_raw_begin(cmd);
+    if (cb)
+        ui_upload(v->ui, cb);
+    vk_cmd_raw_end(cmd);
+    FV_GOTO(vk_cmd_submit(cmd, &ticket));
+    FV_GOTO(vk_wait(v->dev, ticket));
+    ui_upload(v->ui, NULL);
+done:
+    vk_cmd_destroy(&cmd);
+    return rc;
+}
+
+static void count_shown(struct viewer *v, bool drew)
+{
+    double now = fv_now(), since = now - v->shown_at;
+    if (v->scene && v->picture->rgba)
+        v->shown++;
+    if (drew) {
+        v->rate = since > 0 && since < 0.5 ? 0.9 * v->rate + 0.1 / since : 1000 / v->picture->ms;
+        v->shown_at = now;
+    }
+}
+
+/* The window's next picture with the interface on it. Returns 1, or 0 when there is no window to
+ * draw on at the moment. */
+static int show(struct viewer *v, bool drew)
+{
+    static const float empty[3] = {0.07f, 0.075f, 0.085f};
+    FV_TRY(fit_scale(v));
+    int ready = vk_swapchain_begin(v->swapchain, v->width, v->height);
+    if (ready <= 0)
+        return ready;
+    const struct picture *p = v->picture;
+    ui_begin(v->ui);
+    panels_draw(v);
+    vk_swapchain_picture(v->swapchain, v->scene ? p->rgba : NULL, p->width, p->height, empty);
+    VkResult r = ui_draw(v->ui, vk_swapchain_overlay_begin(v->swapchain));
+    vk_swapchain_overlay_end(v->swapchain);
+    FV_TRY(vk_check(v->dev, r, "drawing the interface"));
+    FV_TRY(vk_swapchain_end(v->swapchain));
+    count_shown(v, drew);
+    return 1;
+}
+
+/* Seconds to wait for input. */
+static double patience(const struct viewer *v)
+{
+    if (v->redraws || v->playing || v->frames || v->want_shot || viewer_moving(v))
+        return v->width ? 0 : idle_seconds;
+    double wait = v->loader || v->exporter ? busy_seconds : idle_seconds;
+    if (v->scene && v->drawn_step > 0)
+        wait = fmin(wait, pace_settle(&v->pace, fv_now()));
+    return wait;
+}
+
+static bool finished(const struct viewer *v)
+{
+    return app_cancelled() || (v->frames && v->shown >= v->frames) ||
+           (v->window && window_closing(v->window));
+}
+
+/* One round of the loop: what happened, the picture, the window. */
+static int step(struct viewer *v, const struct viewer_opts *opts)
+{
+    bool events = v->window ? window_wait(v->window, patience(v)) : false;
+    v->now = fv_now();
+    double dt = v->now - v->before;
+    v->before = v->now;
+    int rc = poll_loader(v, v->ever_loaded ? NULL : opts->camera);
+    if (rc < 0 && (!v->window || v->frames || rc == FV_EDEVICE))
+        return rc;
+    if (rc < 0 && rc != FV_ECANCELLED)
+        viewer_failed(v);
+    poll_exporter(v);
+    if (events)
+        v->redraws = SETTLE_DRAWS;
+    if (v->notice[0] && v->now > v->notice_until) {
+        v->notice[0] = 0;
+        v->redraws = SETTLE_DRAWS;
+    }
+    if (v->window) {
+        v->width = (uint32_t)v->window->width;
+        v->height = (uint32_t)v->window->height;
+        viewer_input(v, dt);
+    }
+    if (v->playing)
+        play(v, dt);
+    int drew = draw_picture(v);
+    if (drew < 0)
+        return drew;
+    if (v->want_shot && v->drawn_step == 0) {
+        v->want_shot = false;
+        viewer_shoot(v);
+    }
+    if (!v->window) {
+        count_shown(v, drew);
+        if (!v->scene)
+            usleep(2000);
+        return 0;
+    }
+    if (!drew && !v->redraws && !v->frames)
+        return 0;
+    int shown = show(v, drew);
+    v->redraws -= shown > 0 && v->redraws > 0;
+    return shown;
+}
+
+/* --- life --- */
+
+static int open_window(struct viewer *v, const struct viewer_opts *opts)
+{
+    struct window_opts w = {.title = "fovea",
+                            .width = opts->width ? (int)opts->width : 1280,
+                            .height = opts->height ? (int)opts->height : 720,
+                            .scale_size = !opts->width};
+    FV_TRY(window_create(&v->window, &w));
+    v->app->window_extensions = window_extensions(&v->app->window_extension_count);
+    FV_TRY(app_device(v->app, &v->dev));
+    FV_TRY(window_surface(v->window, v->dev, &v->surface));
+    FV_TRY(vk_swapchain_create(&v->swapchain, v->dev, v->surface));
+    v->ui = ui_create(&(struct ui_device){.instance = v->dev->instance,
+                                          .phys = v->dev->phys,
+                                          .device = v->dev->handle,
+                                          .queue = v->dev->queue,
+                                          .queue_family = v->dev->queue_family,
+                                          .render_pass = v->swapchain->render_pass,
+                                          .window = window_handle(v->window)});
+    return v->ui ? 0 : fv_fail(FV_EGPUMEM, "no memory for the interface");
+}
+
+static int start(struct viewer *v, const struct viewer_opts *opts)
+{
+    v->width = opts->width ? opts->width : 1280;
+    v->height = opts->height ? opts->height : 720;
+    v->frames = opts->frames ? opts->frames : opts->headless ? 1 : 0;
+    v->mode = opts->mode;
+    v->sh_bands = opts->sh_bands;
+    v->has_bg = opts->has_bg;
+    memcpy(v->bg, opts->bg, sizeof v->bg);
+    v->splat_scale = 1;
+    v->camera = -1;
+    v->panels = v->reduce = true;
+    v->path.is_path = true;
+    v->export_width = 1280;
+    v->export_height = 720;
+    if (opts->scene && !fv_exists(opts->scene)) /* before a window flashes up */
+        return fv_fail(FV_EIO, "%s: no such file or folder", opts->scene);
+    if (opts->headless)
+        FV_TRY(app_device(v->app, &v->dev));
+    else
+        FV_TRY(open_window(v, opts));
+    FV_TRY(picture_create(&v->picture, v->dev));
+    if (opts->scene)
+        viewer_open(v, opts->scene, opts->cameras);
+    v->before = fv_now();
+    v->redraws = SETTLE_DRAWS;
+    return 0;
+}
+
+static void finish(struct viewer *v)
+{
+    exporter_destroy(&v->exporter);
+    loader_destroy(&v->loader);
+    if (v->swapchain)
+        vk_swapchain_settle(v->swapchain);
+    ui_destroy(v->ui);
+    vk_swapchain_destroy(&v->swapchain);
+    picture_destroy(&v->picture);
+    loaded_destroy(&v->scene);
+    gs_cameras_finish(&v->path);
+    if (v->surface)
+        vkDestroySurfaceKHR(v->dev->instance, v->surface, NULL);
+    window_destroy(&v->window);
+}
+
+int viewer_run(struct app *app, const struct viewer_opts *opts)
+{
+    int rc = 0;
+    struct viewer *v = calloc(1, sizeof *v);
+    if (!v)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    v->app = app;
+    FV_GOTO(start(v, opts));
+    while (!finished(v))
+        FV_GOTO(step(v, opts));
+    if (app_cancelled())
+        FV_GOTO(fv_fail(FV_ECANCELLED, "stopped"));
+    if (opts->scene && !v->ever_loaded && v->error[0])
+        FV_GOTO(fv_fail(FV_EFORMAT, "%s", v->error));
+    if (opts->screenshot) {
+        v->want_shot = true; /* at full size, whatever was shown last */
+        FV_GOTO(draw_picture(v));
+        FV_GOTO(picture_save(v->picture, opts->screenshot));
+    }
+done:
+    snprintf(v->error, sizeof v->error, "%s", fv_error()); /* finishing may fail and say so */
+    finish(v);
+    rc = rc < 0 ? fv_fail(rc, "%s", v->error) : 0;
+    free(v);
+    return rc;
+}

@@ -1,0 +1,127 @@
+/* The viewer: its state, its frame loop with or without a window, and what the panels may ask of
+ * it. The pictures come from the same frame functions as those of `render`.
+ *
+ *     FV_TRY(viewer_run(app, &(struct viewer_opts){.scene = "garden.spz", .width = 1280,
+ *                       .height = 720}));
+ */
+#ifndef APP_VIEWER_H
+#define APP_VIEWER_H
+
+#include "app/camera_control.h"
+#include "app/cmd.h"
+#include "app/exporter.h"
+#include "app/loader.h"
+#include "app/pace.h"
+#include "app/path_edit.h"
+#include "app/picture.h"
+#include "app/ui.h"
+#include "app/window.h"
+#include "vk/swapchain.h"
+
+struct viewer_opts {
+    const char *scene;      /* NULL = an empty window, to drop a file on; not with headless */
+    const char *cameras;    /* NULL = those beside the scene */
+    const char *camera;     /* name or index to start at; NULL = the first */
+    const char *screenshot; /* saves the last picture here; NULL = none */
+    uint32_t width, height; /* pixels; 0 = 1280x720, times the monitor's scale */
+    int frames;             /* ends after showing the scene so many times; 0 = never */
+    bool headless;
+    enum gs_mode mode;
+    int sh_bands; /* 1..4; 0 = all */
+    bool has_bg;
+    float bg[3];
+};
+
+/* Until the window is closed or the frames are drawn. Returns 0, what loading or drawing
+ * returned, FV_EDEVICE without a display. */
+int viewer_run(struct app *app, const struct viewer_opts *opts);
+
+/* --- for viewer*.c and panels.c --- */
+
+struct viewer {
+    struct app *app;
+    struct vk_device *dev;
+    struct window *window; /* NULL when headless; so are the next three */
+    VkSurfaceKHR surface;
+    struct vk_swapchain *swapchain;
+    struct ui *ui;
+    struct picture *picture;
+
+    struct loader *loader; /* NULL when nothing is being loaded */
+    struct fv_progress loading;
+    struct loaded *scene; /* NULL when there is none */
+
+    struct camera_control control;
+    struct gs_camera lens; /* intrinsics of the view; its pose is in control */
+    struct gs_camera home; /* what reset goes back to */
+    int camera;            /* of scene->cameras that was gone to last; -1 = none */
+
+    uint32_t width, height; /* of the full picture */
+    enum picture_kind kind;
+    enum gs_mode mode;
+    int sh_bands;
+    float splat_scale;
+    bool has_bg, crop, profile, reduce; /* reduce: lower resolution while moving */
+    float bg[3];
+    float crop_range[3][2], crop_ends[3][2]; /* per axis: low, high; ends of the sliders */
+
+    struct gs_cameras path; /* the one being edited */
+    double path_time;
+    bool playing;
+    char path_file[512], video_file[512];
+    double export_width, export_height;
+    struct exporter *exporter; /* NULL when there is none */
+
+    bool panels, help;
+    char error[1024]; /* shown until dismissed; "" = none */
+    char notice[512]; /* shown for some seconds */
+    double notice_until;
+
+    struct pace pace;
+    struct picture_request drawn; /* at full size, of the picture that is shown */
+    int drawn_step;               /* of pace.h */
+    unsigned drag;                /* mouse button that is turning or moving the view */
+    int redraws;                  /* times the interface has still to be drawn */
+    int frames, shown;            /* to show, shown with the scene */
+    bool ever_loaded, want_shot;
+    double now, before, shown_at, rate; /* rate: pictures shown a second */
+    float ui_scale, ui_density;         /* the interface's font is made for */
+};
+
+/* Starts loading; the scene there is stays until that has succeeded. */
+void viewer_open(struct viewer *v, const char *path, const char *cameras);
+/* A file dropped on the window: a scene, or cameras for the scene there is. */
+void viewer_drop(struct viewer *v, const char *path);
+/* Takes over pose and lens. */
+void viewer_look(struct viewer *v, const struct gs_camera *camera);
+/* Camera i of the scene's list, wrapped around. */
+void viewer_jump(struct viewer *v, int i);
+void viewer_reset(struct viewer *v);
+void viewer_frame_scene(struct viewer *v);
+/* The present view at the picture's full size. */
+struct gs_camera viewer_camera(const struct viewer *v);
+struct picture_request viewer_request(const struct viewer *v);
+/* Vertical field of view, degrees. */
+double viewer_fov(const struct viewer *v);
+void viewer_set_fov(struct viewer *v, double degrees);
+/* Shows this thread's last error until it is dismissed. */
+void viewer_failed(struct viewer *v);
+void viewer_notice(struct viewer *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Adds a key at the present view: at the time scrubbed to when there is none there, else at the
+ * end. */
+void viewer_add_key(struct viewer *v);
+void viewer_scrub(struct viewer *v, double time);
+void viewer_export(struct viewer *v);
+/* Saves the picture at full size under the first free name. */
+void viewer_shoot(struct viewer *v);
+
+/* viewer_input.c: keys, mouse, drops since the last wait; dt is the time since then. */
+void viewer_input(struct viewer *v, double dt);
+/* A key is held that moves the view. */
+bool viewer_moving(const struct viewer *v);
+extern const char *const viewer_help[][2]; /* keys and what they do; {NULL} last */
+
+/* panels.c */
+void panels_draw(struct viewer *v);
+
+#endif

@@ -1,0 +1,222 @@
+/* Keys and mouse of the viewer; the table of keys at the top is also the help sheet. */
+#include "app/viewer.h"
+
+#include <math.h>
+
+const char *const viewer_help[][2] = {
+    {"Left drag", "turn around the pivot, or look around when flying"},
+    {"Right or middle drag", "move sideways (also Shift + left drag)"},
+    {"Scroll", "nearer and farther; flying speed"},
+    {"Double click", "turn around that point from now on"},
+    {"W A S D, Q E", "move forward, left, back, right, down, up"},
+    {"Shift", "with these: four times as fast"},
+    {"M", "next way of moving: orbit, turntable, fly"},
+    {"F", "frame the scene"},
+    {"R", "reset the view"},
+    {"1 to 9", "go to a camera"},
+    {"[ and ]", "previous and next camera"},
+    {"K", "add the view to the camera path"},
+    {"Space", "play or pause the path"},
+    {"V", "next of colour, alpha, depth"},
+    {"C", "next of file's mode, classic, antialiased"},
+    {"Tab", "hide and show the panels"},
+    {"F11", "full screen"},
+    {"F12", "save the picture as PNG"},
+    {"H or F1", "this help"},
+    {"Esc", "close what is open; leave full screen"},
+    {"Ctrl + Q", "quit"},
+    {NULL, NULL},
+};
+
+static const double pi = 3.14159265358979323846;
+
+static void escape(struct viewer *v)
+{
+    if (v->error[0])
+        v->error[0] = 0;
+    else if (v->help)
+        v->help = false;
+    else if (v->window->fullscreen)
+        window_toggle_fullscreen(v->window);
+}
+
+static void toggle_play(struct viewer *v)
+{
+    if (v->path.count < 2) {
+        viewer_notice(v, "Add at least two keys to the path first (K).");
+        return;
+    }
+    v->playing = !v->playing;
+    if (v->playing && !v->path.loop && v->path_time >= gs_cameras_duration(&v->path))
+        v->path_time = 0;
+}
+
+static void scene_key(struct viewer *v, int key)
+{
+    switch (key) {
+    case 'M':
+        v->control.mode = (v->control.mode + 1) % 3;
+        break;
+    case 'F':
+        viewer_frame_scene(v);
+        break;
+    case 'R':
+        viewer_reset(v);
+        break;
+    case KEY_LEFT_BRACKET:
+    case KEY_RIGHT_BRACKET:
+        viewer_jump(v, v->camera + (key == KEY_RIGHT_BRACKET ? 1 : v->camera < 0 ? 0 : -1));
+        break;
+    case 'K':
+        viewer_add_key(v);
+        break;
+    case KEY_SPACE:
+        toggle_play(v);
+        break;
+    case 'V':
+        v->kind = (v->kind + 1) % 3;
+        break;
+    case 'C':
+        v->mode = (v->mode + 1) % 3;
+        break;
+    case KEY_F12:
+        v->want_shot = true;
+        break;
+    default:
+        if (key >= '1' && key <= '9' && (size_t)(key - '1') < v->scene->cameras.count)
+            viewer_jump(v, key - '1');
+    }
+}
+
+static void press(struct viewer *v, int key)
+{
+    if (v->window->input.control) {
+        if (key == 'Q')
+            window_close(v->window);
+        return;
+    }
+    switch (key) {
+    case KEY_F1:
+    case 'H':
+        v->help = !v->help;
+        break;
+    case KEY_ESCAPE:
+        escape(v);
+        break;
+    case KEY_TAB:
+        v->panels = !v->panels;
+        break;
+    case KEY_F11:
+        window_toggle_fullscreen(v->window);
+        break;
+    default:
+        if (v->scene)
+            scene_key(v, key);
+    }
+}
+
+static int axis(const struct viewer *v, int positive, int negative)
+{
+    return window_key_held(v->window, positive) - window_key_held(v->window, negative);
+}
+
+bool viewer_moving(const struct viewer *v)
+{
+    bool mouse, keys;
+    if (!v->window || !v->ui || !v->scene)
+        return false;
+    ui_wants(&mouse, &keys);
+    return !keys && !v->window->input.control &&
+           (axis(v, 'D', 'A') || axis(v, 'E', 'Q') || axis(v, 'W', 'S'));
+}
+
+static void move(struct viewer *v, double dt)
+{
+    const struct window_input *in = &v->window->input;
+    double pace = in->shift ? 4 : 1;
+    v->playing = false;
+    camera_control_move(&v->control, axis(v, 'D', 'A'), axis(v, 'E', 'Q'), axis(v, 'W', 'S'),
+                        pace * fmin(dt, 0.1));
+}
+
+/* The point under the mouse; where nothing solid is, the nearest on its ray to the centre. */
+static void pick_pivot(struct viewer *v, double x, double y)
+{
+    struct picture_request r = viewer_request(v);
+    const struct gs_camera *c = &r.camera;
+    double point[3];
+    int hit = picture_pick(v->picture, &r, x, y, point);
+    if (hit < 0) {
+        viewer_failed(v);
+        return;
+    }
+    if (!hit) {
+        double eye[3], ray[3], along = 0, length = 0;
+        double seen[3] = {(x - c->cx) / c->fx, (y - c->cy) / c->fy, 1};
+        gs_camera_centre(c, eye);
+        for (int i = 0; i < 3; i++) {
+            ray[i] = c->view[i] * seen[0] + c->view[4 + i] * seen[1] + c->view[8 + i] * seen[2];
+            along += ray[i] * (v->control.centre[i] - eye[i]);
+            length += ray[i] * ray[i];
+        }
+        along = fmax(along / length, 0.05 * v->control.radius);
+        for (int i = 0; i < 3; i++)
+            point[i] = eye[i] + along * ray[i];
+    }
+    camera_control_pivot(&v->control, point);
+    if (v->control.mode == CAMERA_FLY)
+        v->control.mode = CAMERA_TURNTABLE;
+    viewer_notice(v,
+                  hit ? "Turning around this point." : "Turning around the middle of this view.");
+}
+
+static void drag(struct viewer *v)
+{
+    const struct window_input *in = &v->window->input;
+    double dx = in->moved[0], dy = in->moved[1];
+    if (!dx && !dy)
+        return;
+    struct gs_camera c = viewer_camera(v);
+    v->playing = false;
+    if (v->drag != BUTTON_LEFT || in->shift) {
+        camera_control_pan(&v->control, dx, dy, c.fy);
+    } else {
+        double turn = v->control.mode == CAMERA_FLY ? 1 / c.fy : pi / v->height;
+        camera_control_rotate(&v->control, dx * turn, dy * turn);
+    }
+}
+
+static void mouse(struct viewer *v, bool taken)
+{
+    const struct window_input *in = &v->window->input;
+    if (!taken && in->double_click)
+        pick_pivot(v, in->mouse[0], in->mouse[1]);
+    if (!v->drag && !taken && in->pressed)
+        v->drag = in->pressed & BUTTON_LEFT    ? BUTTON_LEFT
+                  : in->pressed & BUTTON_RIGHT ? BUTTON_RIGHT
+                                               : BUTTON_MIDDLE;
+    if (v->drag)
+        drag(v);
+    if (!(in->buttons & v->drag))
+        v->drag = 0;
+    if (!taken && in->scroll) {
+        v->playing = false;
+        camera_control_zoom(&v->control, in->scroll);
+    }
+}
+
+void viewer_input(struct viewer *v, double dt)
+{
+    const struct window_input *in = &v->window->input;
+    bool taken, typing;
+    ui_wants(&taken, &typing);
+    if (in->dropped)
+        viewer_drop(v, in->dropped);
+    for (int i = 0; !typing && i < in->key_count; i++)
+        press(v, in->keys[i]);
+    if (!v->scene)
+        return;
+    mouse(v, taken);
+    if (viewer_moving(v))
+        move(v, dt);
+}
