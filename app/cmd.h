@@ -26,6 +26,8 @@ struct app {
     const char *shader_dir; /* hot reload (developer builds) */
     bool validation, quiet, verbose, help, version;
     bool color; /* standard output is a terminal and NO_COLOR is not set */
+    const char *const *window_extensions; /* set before app_device by who opens a window */
+    uint32_t window_extension_count;
     struct vk_device *dev;
     struct fv_arena arena; /* texts of the options; lives until exit */
 };

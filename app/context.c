@@ -97,7 +97,10 @@ int app_device(struct app *app, struct vk_device **out)
         struct vk_device_opts opts = {.select = app->device,
                                       .validation = app->validation,
                                       .cache_dir = cache_dir(app),
-                                      .shader_dir = app->shader_dir};
+                                      .shader_dir = app->shader_dir,
+                                      .instance_extensions = app->window_extensions,
+                                      .instance_extension_count = app->window_extension_count,
+                                      .swapchain = app->window_extension_count > 0};
         FV_TRY(vk_device_create(&app->dev, &opts));
         fv_log(FV_INFO, "device %s (%s)", app->dev->caps.name, app->dev->caps.driver);
     }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const float edge = 10, panel_width = 290;
+static const float edge = 10, panel_width = 300;
 
 /* Height left for a side panel, in points. */
 static float room(const struct viewer *v)
@@ -26,16 +26,13 @@ static void scene_info(struct viewer *v)
     bytes_text(device, s->device_bytes);
     ui_row("File", "%s", fv_path_base(s->path));
     ui_tip(s->path);
-    ui_row("Format", "%s", s->info.detail[0] ? s->info.detail : gs_format_name(s->info.format));
-    ui_row("Gaussians", "%s", count);
+    ui_row("Format", "%s%s%s", s->info.detail[0] ? s->info.detail : gs_format_name(s->info.format),
+           s->file_bytes ? ", " : "", s->file_bytes ? file : "");
+    ui_row("Gaussians", "%s, SH degree %d", count, s->info.sh_degree);
     if (s->info.dropped)
         ui_row("Left out", "%zu unusable", s->info.dropped);
-    ui_row("SH degree", "%d", s->info.sh_degree);
-    if (s->file_bytes)
-        ui_row("Size", "%s", file);
-    ui_row("On device", "%s", device);
-    ui_row("Loaded in", "%.2f s", s->seconds);
-    ui_row("Size of it", "radius %.3g", s->bounds.radius);
+    ui_row("On device", "%s, loaded in %.2f s", device, s->seconds);
+    ui_row("Radius", "%.4g", s->bounds.radius);
 }
 
 static void movement(struct viewer *v)
@@ -134,7 +131,7 @@ static void statistics(struct viewer *v)
     ui_row("Visible", "%s", visible);
     ui_row("Pairs", "%s", pairs);
     ui_row("Memory", "%s, %s of it for drawing", used, work);
-    ui_checkbox("Time passes", &v->profile);
+    ui_checkbox("Profile", &v->profile);
     ui_tip("Run every pass alone to measure it: wall and CPU time; slower");
     passes(v);
 }
@@ -176,7 +173,8 @@ static void camera_list(struct viewer *v)
     }
     ui_note("%s", fv_path_base(v->scene->cameras_path));
     int picked = v->camera;
-    if (ui_list("##cameras", &picked, camera_name, (void *)c, (int)c->count, 8))
+    if (ui_list("##cameras", &picked, camera_name, (void *)c, (int)c->count,
+                c->count < 8 ? (int)c->count : 8))
         viewer_jump(v, picked);
 }
 
@@ -327,7 +325,8 @@ static void status_line(const struct viewer *v)
     if (v->drawn_step > 0)
         snprintf(reduced, sizeof reduced, "   at %ux%u", v->picture->width, v->picture->height);
     if (ui_panel_begin("status", &place, NULL))
-        ui_text("%s   %.1f ms%s   H: help", modes[v->control.mode], v->picture->ms, reduced);
+        ui_text("%s   %.1f ms%s   %s   H: help", modes[v->control.mode], v->picture->ms, reduced,
+                v->panels ? "Tab: hide panels" : "Tab: panels");
     ui_panel_end();
 }
 

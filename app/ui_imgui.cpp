@@ -19,7 +19,8 @@ struct ui {
     float scale, density;
 };
 
-static float unit = 1; // ImGui units per point
+static float unit = 1;   // ImGui units per point
+static bool wrap = true; // in the present panel
 static VkResult bad_result = VK_SUCCESS;
 
 static void set_style()
@@ -38,8 +39,8 @@ static void set_style()
     c[ImGuiCol_TextDisabled] = ImVec4(0.63f, 0.66f, 0.70f, 1);
     c[ImGuiCol_WindowBg] = c[ImGuiCol_PopupBg] = ImVec4(0.09f, 0.10f, 0.115f, 0.93f);
     c[ImGuiCol_Border] = ImVec4(1, 1, 1, 0.09f);
-    c[ImGuiCol_TitleBg] = c[ImGuiCol_TitleBgActive] = ImVec4(0.13f, 0.145f, 0.165f, 0.96f);
-    c[ImGuiCol_TitleBgCollapsed] = c[ImGuiCol_TitleBg];
+    c[ImGuiCol_TitleBg] = c[ImGuiCol_TitleBgActive] = c[ImGuiCol_TitleBgCollapsed] =
+        ImVec4(0.13f, 0.145f, 0.165f, 0.96f);
     c[ImGuiCol_FrameBg] = ImVec4(1, 1, 1, 0.075f);
     c[ImGuiCol_FrameBgHovered] = c[ImGuiCol_FrameBgActive] = ImVec4(1, 1, 1, 0.13f);
     c[ImGuiCol_Button] = ImVec4(1, 1, 1, 0.10f);
@@ -55,16 +56,20 @@ static void set_style()
 static bool start_renderer(ui *u)
 {
     const ui_device &d = u->device;
-    ImGui_ImplVulkan_InitInfo info = {};
-    info.Instance = d.instance;
-    info.PhysicalDevice = d.phys;
-    info.Device = d.device;
-    info.QueueFamily = d.queue_family;
-    info.Queue = d.queue;
-    info.DescriptorPool = u->pool;
-    info.MinImageCount = info.ImageCount = 2; // draws in flight
-    info.MSAASamples = VK_SAMPLE_COUNT_1_BIT;
-    info.CheckVkResultFn = [](VkResult r) { bad_result = bad_result ? bad_result : r; };
+    const auto keep = [](VkResult r) { bad_result = bad_result ? bad_result : r; };
+    ImGui_ImplVulkan_InitInfo info = {d.instance,
+                                      d.phys,
+                                      d.device,
+                                      d.queue_family,
+                                      d.queue,
+                                      VK_NULL_HANDLE,
+                                      u->pool,
+                                      0,
+                                      2,
+                                      2,
+                                      VK_SAMPLE_COUNT_1_BIT,
+                                      nullptr,
+                                      keep}; // 2: draws in flight
     return ImGui_ImplVulkan_Init(&info, d.render_pass) && bad_result == VK_SUCCESS;
 }
 
@@ -169,6 +174,7 @@ bool ui_panel_begin(const char *title, const ui_place *p, bool *open)
     flags |= open ? ImGuiWindowFlags_NoCollapse : 0;
     if (p->flags & UI_IN_FRONT)
         ImGui::SetNextWindowFocus();
+    wrap = p->width > 0;
     return ImGui::Begin(title, open, flags);
 }
 
@@ -185,7 +191,7 @@ bool ui_section(const char *title, bool open_at_first)
 #define TEXT(fmt)                                                                                  \
     va_list ap;                                                                                    \
     va_start(ap, fmt);                                                                             \
-    ImGui::TextWrappedV(fmt, ap);                                                                  \
+    wrap ? ImGui::TextWrappedV(fmt, ap) : ImGui::TextV(fmt, ap);                                   \
     va_end(ap)
 
 void ui_text(const char *fmt, ...)
@@ -200,6 +206,13 @@ void ui_note(const char *fmt, ...)
     ImGui::PopStyleColor();
 }
 
+void ui_row(const char *label, const char *fmt, ...)
+{
+    ImGui::TextDisabled("%s", label);
+    ImGui::SameLine(ImGui::GetWindowWidth() * 0.33f);
+    TEXT(fmt);
+}
+
 // The label at the left; returns the id of the widget that follows it, as wide as there is room.
 static const char *field(const char *label)
 {
@@ -207,15 +220,9 @@ static const char *field(const char *label)
     snprintf(id, sizeof id, "##%s", label);
     ImGui::AlignTextToFramePadding();
     ImGui::TextDisabled("%s", label);
-    ImGui::SameLine(ImGui::GetWindowWidth() * 0.34f);
+    ImGui::SameLine(ImGui::GetWindowWidth() * 0.33f);
     ImGui::SetNextItemWidth(-FLT_MIN);
     return id;
-}
-
-void ui_row(const char *label, const char *fmt, ...)
-{
-    field(label);
-    TEXT(fmt);
 }
 
 void ui_progress(float fraction, const char *text)
@@ -247,6 +254,7 @@ bool ui_choice(const char *label, int *value, const char *const *names, int coun
 {
     int before = *value;
     ImGui::PushID(field(label));
+    ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, ImVec2(unit, 3 * unit));
     float width = (ImGui::GetContentRegionAvail().x - float(count - 1) * unit) / float(count);
     for (int i = 0; i < count; i++) {
         if (i)
@@ -258,6 +266,7 @@ bool ui_choice(const char *label, int *value, const char *const *names, int coun
             *value = i;
         ImGui::PopStyleColor();
     }
+    ImGui::PopStyleVar();
     ImGui::PopID();
     return *value != before;
 }

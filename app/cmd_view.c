@@ -1,0 +1,75 @@
+/* fovea view: the window to move through a scene in. */
+#include "app/cmd.h"
+#include "app/viewer.h"
+
+#include <string.h>
+
+struct values {
+    const char *cameras, *camera, *screenshot;
+    struct opt_size size;
+    struct opt_vec3 bg;
+    int mode, sh, frames;
+    bool headless;
+};
+
+#define AT(m) offsetof(struct values, m)
+
+static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
+
+static const struct opt opts[] = {
+    {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
+     .help = "cameras or a camera path; default those beside the scene"},
+    {"camera", 0, OPT_STRING, AT(camera), .value = "NAME|INDEX", .help = "start at this one"},
+    {"size", 's', OPT_SIZE, AT(size), .help = "of the window; default 1280x720"},
+    {"bg", 'b', OPT_COLOR, AT(bg), .help = "background: r,g,b from 0 to 1, or #rrggbb"},
+    {"mode", 'm', OPT_ENUM, AT(mode), .def = "auto", .choices = modes,
+     .help = "how the scene was trained; auto is as the file says"},
+    {"sh", 0, OPT_INT, AT(sh), .def = "-1", .min = -1, .max = 3,
+     .help = "highest spherical-harmonics degree drawn; -1 draws all"},
+    {"screenshot", 0, OPT_STRING, AT(screenshot), .value = "FILE.png", .file = true,
+     .help = "save the last picture when done"},
+    {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 1e9, .value = "N",
+     .help = "end after showing the scene N times; 0 waits for the window to be closed"},
+    {"headless", 0, OPT_FLAG, AT(headless), .help = "no window: draw, save the screenshot, end"},
+    {0}};
+
+static int run(struct app *app, const void *values, const struct opt_args *args)
+{
+    const struct values *v = values;
+    const char *scene = args->count ? args->items[0] : NULL;
+    if (!scene && (v->headless || v->frames))
+        return fv_fail(CMD_USAGE, "--%s needs a scene to draw",
+                       v->headless ? "headless" : "frames");
+    struct viewer_opts o = {.scene = scene,
+                            .cameras = v->cameras,
+                            .camera = v->camera,
+                            .screenshot = v->screenshot,
+                            .width = v->size.width,
+                            .height = v->size.height,
+                            .frames = v->frames,
+                            .headless = v->headless,
+                            .mode = v->mode,
+                            .sh_bands = v->sh + 1,
+                            .has_bg = v->bg.set};
+    memcpy(o.bg, v->bg.v, sizeof o.bg);
+    if (v->size.set && (!o.width || !o.height || o.width > 16384 || o.height > 16384))
+        return fv_fail(FV_EINVALID, "--size %ux%u: each side must be 1 to 16384", o.width, o.height);
+    return viewer_run(app, &o);
+}
+
+const struct cmd cmd_view = {
+    .name = "view",
+    .summary = "move through a scene in a window",
+    .usage = "[SCENE] [options]",
+    .examples = "fovea view garden.spz\topen a window; H shows the keys\n"
+                "fovea view garden.ply --cameras cameras.json\tkeys 1 to 9 go to its cameras\n"
+                "fovea view garden.ply --headless --screenshot a.png\tone picture, no window",
+    .details = "Without SCENE the window waits for a file to be dropped on it. Cameras are taken "
+               "from a cameras.json or transforms.json beside the scene unless --cameras is given; "
+               "the list, a path editor and video export are in the panel on the right.",
+    .opts = opts,
+    .size = sizeof(struct values),
+    .most_args = 1,
+    .arg = "a scene file",
+    .run = run,
+};
