@@ -53,7 +53,8 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                             .has_bg = v->bg.set};
     memcpy(o.bg, v->bg.v, sizeof o.bg);
     if (v->size.set && (!o.width || !o.height || o.width > 16384 || o.height > 16384))
-        return fv_fail(FV_EINVALID, "--size %ux%u: each side must be 1 to 16384", o.width, o.height);
+        return fv_fail(FV_EINVALID, "--size %ux%u: each side must be 1 to 16384", o.width,
+                       o.height);
     return viewer_run(app, &o);
 }
 

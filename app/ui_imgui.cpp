@@ -32,21 +32,17 @@ static void set_style()
     s.WindowPadding = ImVec2(10, 8);
     s.FramePadding = ImVec2(7, 3);
     s.ItemSpacing = ImVec2(7, 5);
-    s.ScrollbarSize = s.GrabMinSize = 11;
     const ImVec4 accent(0.20f, 0.55f, 0.76f, 1), hover(0.26f, 0.63f, 0.85f, 1);
     ImVec4 *c = s.Colors;
     c[ImGuiCol_Text] = ImVec4(0.93f, 0.94f, 0.95f, 1);
     c[ImGuiCol_TextDisabled] = ImVec4(0.63f, 0.66f, 0.70f, 1);
     c[ImGuiCol_WindowBg] = c[ImGuiCol_PopupBg] = ImVec4(0.09f, 0.10f, 0.115f, 0.93f);
-    c[ImGuiCol_Border] = ImVec4(1, 1, 1, 0.09f);
     c[ImGuiCol_TitleBg] = c[ImGuiCol_TitleBgActive] = c[ImGuiCol_TitleBgCollapsed] =
         ImVec4(0.13f, 0.145f, 0.165f, 0.96f);
-    c[ImGuiCol_FrameBg] = ImVec4(1, 1, 1, 0.075f);
+    c[ImGuiCol_FrameBg] = c[ImGuiCol_Button] = ImVec4(1, 1, 1, 0.09f);
     c[ImGuiCol_FrameBgHovered] = c[ImGuiCol_FrameBgActive] = ImVec4(1, 1, 1, 0.13f);
-    c[ImGuiCol_Button] = ImVec4(1, 1, 1, 0.10f);
     c[ImGuiCol_ButtonHovered] = c[ImGuiCol_SliderGrab] = c[ImGuiCol_PlotHistogram] = accent;
-    c[ImGuiCol_ButtonActive] = c[ImGuiCol_SliderGrabActive] = c[ImGuiCol_PlotLines] = hover;
-    c[ImGuiCol_CheckMark] = hover;
+    c[ImGuiCol_ButtonActive] = c[ImGuiCol_SliderGrabActive] = c[ImGuiCol_CheckMark] = hover;
     c[ImGuiCol_Header] = ImVec4(0.20f, 0.55f, 0.76f, 0.32f);
     c[ImGuiCol_HeaderHovered] = c[ImGuiCol_HeaderActive] = ImVec4(0.20f, 0.55f, 0.76f, 0.55f);
     s.ScaleAllSizes(unit);
@@ -56,20 +52,16 @@ static void set_style()
 static bool start_renderer(ui *u)
 {
     const ui_device &d = u->device;
-    const auto keep = [](VkResult r) { bad_result = bad_result ? bad_result : r; };
-    ImGui_ImplVulkan_InitInfo info = {d.instance,
-                                      d.phys,
-                                      d.device,
-                                      d.queue_family,
-                                      d.queue,
-                                      VK_NULL_HANDLE,
-                                      u->pool,
-                                      0,
-                                      2,
-                                      2,
-                                      VK_SAMPLE_COUNT_1_BIT,
-                                      nullptr,
-                                      keep}; // 2: draws in flight
+    ImGui_ImplVulkan_InitInfo info = {};
+    info.Instance = d.instance;
+    info.PhysicalDevice = d.phys;
+    info.Device = d.device;
+    info.QueueFamily = d.queue_family;
+    info.Queue = d.queue;
+    info.DescriptorPool = u->pool;
+    info.MinImageCount = info.ImageCount = 2; // draws in flight
+    info.MSAASamples = VK_SAMPLE_COUNT_1_BIT;
+    info.CheckVkResultFn = [](VkResult r) { bad_result = bad_result ? bad_result : r; };
     return ImGui_ImplVulkan_Init(&info, d.render_pass) && bad_result == VK_SUCCESS;
 }
 
@@ -77,8 +69,8 @@ ui *ui_create(const ui_device *d)
 {
     ui *u = static_cast<ui *>(calloc(1, sizeof(ui)));
     VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 4};
-    VkDescriptorPoolCreateInfo info = {
-        VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, nullptr, 0, 4, 1, &size};
+    auto type = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO;
+    VkDescriptorPoolCreateInfo info = {type, nullptr, 0, 4, 1, &size};
     if (!u || vkCreateDescriptorPool(d->device, &info, nullptr, &u->pool) != VK_SUCCESS) {
         free(u);
         return nullptr;
