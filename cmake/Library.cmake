@@ -17,6 +17,7 @@ target_link_libraries(fovea_static PUBLIC ${libfovea_deps})
 target_link_libraries(fovea_shared PRIVATE ${libfovea_deps})
 if(FOVEA_HOT_RELOAD)
   target_link_libraries(fovea_static PUBLIC Shaderc::Shaderc)
+  target_compile_definitions(fovea_static PUBLIC FOVEA_HOT_RELOAD=1)
   target_link_libraries(fovea_shared PRIVATE Shaderc::Shaderc)
 endif()
 

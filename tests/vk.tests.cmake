@@ -2,4 +2,7 @@
 foreach(name err arena file json half thread)
   fv_test(vk/base/test_${name} LABELS cpu)
 endforeach()
-fv_test(vk/test_cmd LABELS gpu)
+fv_test(vk/test_spirv LABELS cpu)
+foreach(name device cmd)
+  fv_test(vk/test_${name} LABELS gpu)
+endforeach()

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 16, MAX_BOUND = 1 << 20 };
+enum { MAX_DEPTH = 16, MAX_BOUND = 1 << 20, MAX_STEPS = 1 << 16 };
 
 struct id {
     const uint32_t *words; /* of the defining instruction; NULL = none */
@@ -27,6 +27,7 @@ struct module {
     const uint32_t *spec;
     uint32_t nspec;
     uint32_t size_ids[3]; /* of LocalSizeId */
+    uint32_t steps;       /* of the recursions below: ids may refer to one another in any way */
 };
 
 /* Operand i of an id's instruction, 0 when it has fewer. */
@@ -145,10 +146,10 @@ static int read_instruction(struct module *m, struct vk_reflection *out, const u
 
 /* A 32-bit constant with specialisation applied; 0 for what cannot be known. Arithmetic is what
  * array sizes are made of: `shared uint x[LANES * 4]`. */
-static uint32_t constant(const struct module *m, uint32_t id, int depth)
+static uint32_t constant(struct module *m, uint32_t id, int depth)
 {
     const struct id *t = get(m, id);
-    if (!t || depth > MAX_DEPTH)
+    if (!t || depth > MAX_DEPTH || m->steps++ > MAX_STEPS)
         return 0;
     if (t->op == SpvOpConstant)
         return operand(t, 3);
@@ -178,11 +179,11 @@ static uint32_t constant(const struct module *m, uint32_t id, int depth)
 
 /* Bytes a type takes in memory: with its layout decorations where it has them (blocks), packed
  * where not (shared memory). Saturates. */
-static uint64_t type_bytes(const struct module *m, uint32_t id, uint32_t matrix_stride, int depth)
+static uint64_t type_bytes(struct module *m, uint32_t id, uint32_t matrix_stride, int depth)
 {
     const struct id *t = get(m, id);
     uint64_t count, each, sum = 0;
-    if (!t || depth > MAX_DEPTH)
+    if (!t || depth > MAX_DEPTH || m->steps++ > MAX_STEPS)
         return 0;
     switch (t->op) {
     case SpvOpTypeInt:
@@ -273,7 +274,7 @@ static int add_binding(const struct module *m, struct vk_reflection *out, const 
     return fv_fail(FV_EFORMAT, "shader binding %u has storage class %u", v->binding, storage);
 }
 
-static int add_variable(const struct module *m, struct vk_reflection *out, const struct id *v)
+static int add_variable(struct module *m, struct vk_reflection *out, const struct id *v)
 {
     const struct id *pointer = get(m, operand(v, 1));
     if (v->word_count < 4 || !pointer || pointer->op != SpvOpTypePointer || pointer->word_count < 4)
@@ -304,7 +305,7 @@ static int read_interface(struct module *m, struct vk_reflection *out)
     }
     for (int i = 0; m->size_ids[0] && i < 3; i++)
         out->local_size[i] = constant(m, m->size_ids[i], 0);
-    return 0;
+    return m->steps > MAX_STEPS ? fv_fail(FV_EFORMAT, "SPIR-V types are nested without end") : 0;
 }
 
 int vk_spirv_reflect(struct vk_reflection *out, const uint32_t *code, size_t words,
