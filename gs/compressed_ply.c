@@ -67,37 +67,42 @@ static void unpack_rotation(uint32_t u, float q[4])
     q[left_out] = (float)sqrt(fmax(0, 1 - sum));
 }
 
-static uint32_t pack_rotation_once(const float q[4])
+static int largest_of(const float q[4])
 {
-    double norm = 0;
     int largest = 0;
-    for (int k = 0; k < 4; k++) {
-        norm += (double)q[k] * (double)q[k];
+    for (int k = 1; k < 4; k++)
         if (fabsf(q[k]) > fabsf(q[largest]))
             largest = k;
-    }
-    norm = sqrt(norm) * (q[largest] < 0 ? -1 : 1);
-    uint32_t u = (uint32_t)largest;
-    for (int k = 0; k < 4; k++)
-        if (k != largest)
-            u = u << 10 | gs_quantise((double)q[k] / norm / sqrt_2 + 0.5, 1023);
-    return u;
+    return largest;
 }
 
-/* Rounding may make another component the largest, and the next writer would then leave that
- * one out; settle on bits that a rewrite keeps. */
+/* Rounding may leave a reader with another component a little larger than the one left out,
+ * and a rewrite would then leave that one out and round again: it is moved a step down. */
 static uint32_t pack_rotation(const float q[4])
 {
+    int left_out = largest_of(q), largest, tries = 0;
+    double norm = 0;
+    uint32_t code[4];
     float back[4];
-    uint32_t u = pack_rotation_once(q);
-    for (int i = 0; i < 8; i++) {
+    for (int k = 0; k < 4; k++)
+        norm += (double)q[k] * (double)q[k];
+    norm = sqrt(norm) * (q[left_out] < 0 ? -1 : 1);
+    for (int k = 0; k < 4; k++)
+        code[k] = gs_quantise((double)q[k] / norm / sqrt_2 + 0.5, 1023);
+    for (;;) {
+        uint32_t u = (uint32_t)left_out;
+        for (int k = 0; k < 4; k++)
+            if (k != left_out)
+                u = u << 10 | code[k];
         unpack_rotation(u, back);
-        uint32_t again = pack_rotation_once(back);
-        if (again == u)
-            break;
-        u = again;
+        largest = largest_of(back);
+        if (largest == left_out || tries++ == 8)
+            return u;
+        if (code[largest] > 511)
+            code[largest]--;
+        else
+            code[largest]++;
     }
-    return u;
 }
 
 static double unpack_sh(uint8_t b)

@@ -1,5 +1,6 @@
 /* Scene edits: merge, filter, similarity transform, order (gs.h, scene.h). */
 #include "gs/scene.h"
+#include "vk/base/log.h"
 
 #include <string.h>
 
@@ -37,18 +38,25 @@ static void take_arrays(struct gs_scene *s, struct gs_scene *t)
     gs_scene_finish(&old);
 }
 
+/* There is one mode for a scene; a file that says nothing is classic. */
+static enum gs_mode merged_mode(enum gs_mode a, enum gs_mode b)
+{
+    if (a == b)
+        return a;
+    if (a == GS_MODE_ANTIALIASED || b == GS_MODE_ANTIALIASED)
+        fv_log(FV_WARN, "only one of the merged scenes was trained antialiased: the result is "
+                        "marked classic");
+    return GS_MODE_CLASSIC;
+}
+
 int gs_scene_append(struct gs_scene *s, const struct gs_scene *more)
 {
     struct gs_scene both;
-    if (s->mode != more->mode && s->count && more->count)
-        return fv_fail(FV_EINVALID, "one scene was trained in another mode (classic or "
-                                    "antialiased) than the other; set both to one");
     int degree = s->sh_degree > more->sh_degree ? s->sh_degree : more->sh_degree;
     FV_TRY(gs_scene_alloc(&both, s->count + more->count, degree));
     copy_rows(&both, 0, s);
     copy_rows(&both, s->count, more);
-    if (!s->count)
-        s->mode = more->mode;
+    s->mode = s->count ? merged_mode(s->mode, more->mode) : more->mode;
     if (s->up[0] == 0 && s->up[1] == 0 && s->up[2] == 0)
         memcpy(s->up, more->up, sizeof s->up);
     if (s->format != more->format)
