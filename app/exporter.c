@@ -81,7 +81,7 @@ static void list_args(struct args *a, const struct exporter_opts *o, const char 
 
 /* --- the process --- */
 
-static int spawn(struct exporter_private *p, char *const *argv)
+static int spawn(struct exporter_private *p, const char *program, char *const *argv)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -91,7 +91,8 @@ static int spawn(struct exporter_private *p, char *const *argv)
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    int error = posix_spawn(&p->pid, "/proc/self/exe", &actions, NULL, argv, environ);
+    int error =
+        posix_spawn(&p->pid, program ? program : "/proc/self/exe", &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (error) {
@@ -138,7 +139,7 @@ int exporter_start(struct exporter **out, const struct exporter_opts *opts)
     list_args(a, opts, p->path_file);
     if (a->full)
         FV_GOTO(fv_fail(FV_EINVALID, "the names of scene and output are too long to export"));
-    FV_GOTO(spawn(p, a->items));
+    FV_GOTO(spawn(p, opts->program, a->items));
     *out = e;
     e = NULL;
 done:
@@ -159,8 +160,8 @@ static void take_line(struct exporter *e, const char *line)
     }
     if (fv_json_parse(&doc, line, strlen(line), "progress") < 0)
         return;
-    const char *unit = fv_json_string_or(&doc, doc.root, "what", "");
-    if (strcmp(unit, "reading") && strcmp(unit, "uploading")) {
+    const char *what = fv_json_string_or(&doc, doc.root, "what", "");
+    if (!strcmp(what, "rendering")) {
         e->done = fv_json_number_or(&doc, doc.root, "done", 0);
         e->total = fv_json_number_or(&doc, doc.root, "total", 0);
         e->fps = fv_json_number_or(&doc, doc.root, "fps", 0);

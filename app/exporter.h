@@ -13,7 +13,8 @@
 
 struct exporter_opts {
     const char *scene, *output;
-    const char *device; /* as --device; NULL = best */
+    const char *device;  /* as --device; NULL = best */
+    const char *program; /* fovea; NULL = the running program */
     const struct gs_cameras *path;
     uint32_t width, height;
     double fps;

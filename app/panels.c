@@ -15,7 +15,7 @@ static float room(const struct viewer *v)
     return (float)v->height / v->window->scale - 2 * edge - 34;
 }
 
-/* --- left: the scene and how it is drawn --- */
+/* --- the scene and how it is drawn --- */
 
 static void scene_info(struct viewer *v)
 {
@@ -136,25 +136,7 @@ static void statistics(struct viewer *v)
     passes(v);
 }
 
-static void left_panel(struct viewer *v)
-{
-    struct ui_place place = {.x = edge, .y = edge, .width = panel_width, .max_height = room(v)};
-    if (ui_panel_begin("Scene", &place, NULL)) {
-        if (ui_section("File", true))
-            scene_info(v);
-        if (ui_section("View", true)) {
-            movement(v);
-            drawing(v);
-        }
-        if (ui_section("Crop box", false))
-            crop_box(v);
-        if (ui_section("Statistics", true))
-            statistics(v);
-    }
-    ui_panel_end();
-}
-
-/* --- right: cameras and path --- */
+/* --- cameras and path --- */
 
 static bool camera_name(void *ud, int i, const char **name)
 {
@@ -300,18 +282,48 @@ static void export_video(struct viewer *v)
         viewer_export(v);
 }
 
+static void camera_sections(struct viewer *v)
+{
+    if (ui_section("Cameras", true))
+        camera_list(v);
+    if (ui_section("Path", true))
+        path_buttons(v);
+    if (ui_section("Video", v->path.count > 1))
+        export_video(v);
+}
+
+/* Whether two side panels would leave too little of the picture: then one holds everything. */
+static bool narrow(const struct viewer *v)
+{
+    return (float)v->width / v->window->scale < 3 * panel_width;
+}
+
+static void left_panel(struct viewer *v)
+{
+    struct ui_place place = {.x = edge, .y = edge, .width = panel_width, .max_height = room(v)};
+    if (ui_panel_begin("Scene", &place, NULL)) {
+        if (ui_section("File", true))
+            scene_info(v);
+        if (ui_section("View", true)) {
+            movement(v);
+            drawing(v);
+        }
+        if (ui_section("Crop box", false))
+            crop_box(v);
+        if (narrow(v))
+            camera_sections(v);
+        if (ui_section("Statistics", true))
+            statistics(v);
+    }
+    ui_panel_end();
+}
+
 static void right_panel(struct viewer *v)
 {
     struct ui_place place = {
         .ax = 1, .x = -edge, .y = edge, .width = panel_width, .max_height = room(v)};
-    if (ui_panel_begin("Cameras", &place, NULL)) {
-        if (ui_section("List", true))
-            camera_list(v);
-        if (ui_section("Path", true))
-            path_buttons(v);
-        if (ui_section("Video", v->path.count > 1))
-            export_video(v);
-    }
+    if (ui_panel_begin("Camera path", &place, NULL))
+        camera_sections(v);
     ui_panel_end();
 }
 
@@ -332,7 +344,8 @@ static void status_line(const struct viewer *v)
 
 static void notice(const struct viewer *v)
 {
-    struct ui_place place = {.ax = 0.5f, .ay = 1, .y = -edge, .flags = UI_NO_TITLE | UI_NO_INPUT};
+    struct ui_place place = {
+        .ax = 0.5f, .ay = 1, .y = -edge - 40, .flags = UI_NO_TITLE | UI_NO_INPUT};
     if (ui_panel_begin("notice", &place, NULL))
         ui_text("%s", v->notice);
     ui_panel_end();
@@ -343,7 +356,7 @@ static void welcome(void)
     struct ui_place place = {.ax = 0.5f, .ay = 0.5f, .width = 380, .flags = UI_NO_TITLE};
     if (ui_panel_begin("welcome", &place, NULL)) {
         ui_text("Drop a scene of Gaussian splats here");
-        ui_note(".ply  .spz  .sog  .splat  .ksplat  .glb  .gltf, or a folder with a meta.json");
+        ui_note(".ply  .spz  .sog  .splat  .ksplat  .glb  .gltf");
     }
     ui_panel_end();
 }
@@ -397,7 +410,8 @@ void panels_draw(struct viewer *v)
 {
     if (v->scene && v->panels) {
         left_panel(v);
-        right_panel(v);
+        if (!narrow(v))
+            right_panel(v);
         status_line(v);
     }
     if (v->loader)

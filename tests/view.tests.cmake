@@ -1,7 +1,11 @@
-# The viewer's tests; the window ones bring their own X server (Xvfb) and are skipped without it.
+# The viewer's tests; test_viewer brings its own X server (Xvfb) and is skipped without it.
 if(FOVEA_VIEWER)
   foreach(file pace path_edit camera_control)
     fv_test(app/test_${file} LABELS cpu)
+    target_link_libraries(app_test_${file} PRIVATE fovea_app)
+  endforeach()
+  foreach(file exporter viewer)
+    fv_test(app/test_${file} LABELS gpu app)
     target_link_libraries(app_test_${file} PRIVATE fovea_app)
   endforeach()
 endif()

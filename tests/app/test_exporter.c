@@ -1,0 +1,156 @@
+/* Exporting a path through the real binary: app/exporter.h. */
+#include "app/exporter.h"
+#include "support/test.h"
+#include "vk/base/thread.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct gs_cameras path_of(double seconds)
+{
+    struct gs_cameras list, path = {.is_path = true, .fps = 10};
+    assert_ok(
+        gs_cameras_load(&list, test_source("tests/golden/01_forward/tiny50_sh3/cameras.json")));
+    path.items = calloc(2, sizeof *path.items);
+    path.count = 2;
+    path.items[0] = path.items[1] = list.items[0];
+    path.items[1].view[3] += 0.1;
+    path.items[1].time = seconds;
+    gs_cameras_finish(&list);
+    return path;
+}
+
+static struct exporter_opts options(const struct gs_cameras *path, const char *scene,
+                                    const char *output)
+{
+    return (struct exporter_opts){.scene = scene,
+                                  .output = output,
+                                  .device = getenv("FOVEA_DEVICE"),
+                                  .program = FOVEA_BINARY,
+                                  .path = path,
+                                  .width = 64,
+                                  .height = 48,
+                                  .fps = 10,
+                                  .render = {.mode = GS_MODE_CLASSIC,
+                                             .sh_bands = 2,
+                                             .has_bg = true,
+                                             .bg = {0.1f, 0.2f, 0.3f},
+                                             .splat_scale = 0.9f,
+                                             .has_crop = true,
+                                             .crop_min = {-9, -9, -9},
+                                             .crop_max = {9, 9, 9}}};
+}
+
+static const char *scene(void)
+{
+    return test_source("tests/golden/01_forward/tiny50_sh3/scene.ply");
+}
+
+/* Until it is over, or has drawn `frames` (0: never mind). */
+static int wait_for(struct exporter *e, double frames)
+{
+    double until = fv_now() + 120;
+    int rc;
+    while ((rc = exporter_poll(e)) == 0 && fv_now() < until && !(frames > 0 && e->done >= frames))
+        usleep(5000);
+    return rc;
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void writes_a_video_and_counts_its_frames(void **state)
+{
+    (void)state;
+    const char *out = test_tmp_path("a.mp4");
+    struct gs_cameras path = path_of(1);
+    struct exporter_opts o = options(&path, scene(), out);
+    struct exporter *e;
+    assert_ok(exporter_start(&e, &o));
+    int rc = wait_for(e, 0);
+    if (rc != 1)
+        fail_msg("%d: %s", rc, fv_error());
+    assert_true(e->total >= 10 && e->done == e->total);
+    assert_true(size_of(out) > 500);
+    assert_int_equal(exporter_poll(e), 1); /* stays so */
+    exporter_destroy(&e);
+    assert_null(e);
+    gs_cameras_finish(&path);
+}
+
+static void cancelling_leaves_a_playable_file(void **state)
+{
+    (void)state;
+    const char *out = test_tmp_path("cut.mp4");
+    struct gs_cameras path = path_of(100000);
+    struct exporter_opts o = options(&path, scene(), out);
+    struct exporter *e;
+    assert_ok(exporter_start(&e, &o));
+    assert_int_equal(wait_for(e, 3), 0);
+    exporter_cancel(e);
+    assert_int_equal(wait_for(e, 0), FV_ECANCELLED);
+    assert_true(strstr(fv_error(), "cancelled") != NULL);
+    exporter_destroy(&e);
+    gs_cameras_finish(&path);
+
+    char command[600];
+    snprintf(command, sizeof command,
+             "ffprobe -v error -count_frames -show_entries stream=nb_read_frames -of csv=p=0 '%s'",
+             out);
+    FILE *p = popen(command, "r");
+    int frames = 0;
+    assert_int_equal(fscanf(p, "%d", &frames), 1);
+    pclose(p);
+    assert_true(frames >= 1);
+}
+
+static void destroying_ends_a_running_export(void **state)
+{
+    (void)state;
+    struct gs_cameras path = path_of(100000);
+    struct exporter_opts o = options(&path, scene(), test_tmp_path("gone.mp4"));
+    struct exporter *e;
+    assert_ok(exporter_start(&e, &o));
+    double start = fv_now();
+    exporter_destroy(&e);
+    assert_true(fv_now() - start < 10);
+    gs_cameras_finish(&path);
+}
+
+static void failures_come_with_the_sentence_of_the_command(void **state)
+{
+    (void)state;
+    struct gs_cameras path = path_of(1), empty = {.is_path = true};
+    struct exporter *e;
+    struct exporter_opts o = options(&path, test_tmp_path("absent.ply"), test_tmp_path("b.mp4"));
+    assert_ok(exporter_start(&e, &o));
+    assert_int_equal(wait_for(e, 0), FV_EIO);
+    assert_true(strstr(fv_error(), "absent.ply") != NULL);
+    assert_true(strncmp(fv_error(), "fovea", 5) != 0);
+    exporter_destroy(&e);
+
+    o = options(&empty, scene(), test_tmp_path("b.mp4"));
+    assert_fails(exporter_start(&e, &o), FV_EINVALID, "no keys");
+    assert_null(e);
+    o = options(&path, scene(), test_tmp_path("b.mp4"));
+    o.program = "/nonexistent/fovea";
+    assert_fails(exporter_start(&e, &o), FV_EIO, "cannot start");
+    assert_null(e);
+    gs_cameras_finish(&path);
+}
+
+int main(void)
+{
+    test_device(); /* skips when there is none */
+    test_device_done();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_a_video_and_counts_its_frames),
+        cmocka_unit_test(cancelling_leaves_a_playable_file),
+        cmocka_unit_test(destroying_ends_a_running_export),
+        cmocka_unit_test(failures_come_with_the_sentence_of_the_command),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,541 @@
+/* The real viewer: without a window, and in a real one on an X server of its own, with real
+ * input by xdotool. What the window shows is grabbed by ffmpeg and compared with the pictures
+ * the viewer saves. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
+#include "app/image_io.h"
+#include "support/test.h"
+#include "vk/base/file.h"
+#include "vk/base/thread.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { WIDTH = 640, HEIGHT = 480 };
+static pid_t server; /* Xvfb */
+
+/* --- pictures --- */
+
+/* Largest difference of any sample, 0..255; 256 when the sizes differ. */
+static double largest(const struct image *a, const struct image *b)
+{
+    double most = 0;
+    if (a->width != b->width || a->height != b->height || a->channels != b->channels)
+        return 256;
+    for (size_t i = 0; i < (size_t)a->width * a->height * a->channels; i++)
+        most = fmax(most, fabs((double)a->data[i] - b->data[i]) * 255);
+    return most;
+}
+
+/* Share of the samples that differ by more than 8. */
+static double share(const struct image *a, const struct image *b)
+{
+    size_t count = (size_t)a->width * a->height * a->channels, differ = 0;
+    assert_int_equal(a->width, b->width);
+    for (size_t i = 0; i < count; i++)
+        differ += fabs((double)a->data[i] - b->data[i]) * 255 > 8;
+    return (double)differ / (double)count;
+}
+
+static struct image load(const char *path)
+{
+    struct image i;
+    assert_ok(image_load(&i, path));
+    return i;
+}
+
+static const char *scene(void)
+{
+    return test_source("tests/golden/01_forward/tiny50_sh3/scene.ply");
+}
+
+static const char *cameras(void)
+{
+    return test_source("tests/golden/01_forward/tiny50_sh3/cameras.json");
+}
+
+/* What `view --headless` draws of a camera in the window's size. */
+static struct image headless(const char *camera, int width, int height)
+{
+    const char *out = test_tmp_path("headless.png");
+    char *text = NULL;
+    int status = test_fovea(&text,
+                            "view '%s' --cameras '%s' --camera %s --size %dx%d --headless "
+                            "--screenshot '%s'",
+                            scene(), cameras(), camera, width, height, out);
+    if (status)
+        fail_msg("status %d: %s", status, text);
+    free(text);
+    return load(out);
+}
+
+/* --- without a window --- */
+
+static void headless_draws_what_render_draws(void **state)
+{
+    (void)state;
+    const char *view = test_tmp_path("view.png"), *render = test_tmp_path("render.png");
+    char *text = NULL;
+    int status = test_fovea(&text,
+                            "view '%s' --cameras '%s' --camera 1 --size 320x240 --headless "
+                            "--bg 0.2,0.4,0.6 --sh 2 --mode antialiased --screenshot '%s'",
+                            scene(), cameras(), view);
+    if (status)
+        fail_msg("status %d: %s", status, text);
+    free(text);
+    status = test_fovea(&text,
+                        "render '%s' --cameras '%s' --camera 1 --size 320x240 "
+                        "--bg 0.2,0.4,0.6 --sh 2 --mode antialiased -o '%s'",
+                        scene(), cameras(), render);
+    if (status)
+        fail_msg("status %d: %s", status, text);
+    free(text);
+    struct image a = load(view), b = load(render);
+    assert_int_equal(a.width, 320);
+    assert_int_equal(a.height, 240);
+    assert_true(largest(&a, &b) == 0);
+    image_finish(&a);
+    image_finish(&b);
+}
+
+/* The command fails with this status and a sentence that contains part. */
+static void rejects(int wanted, const char *part, const char *args)
+{
+    char *text = NULL;
+    int status = test_fovea(&text, "view %s", args);
+    if (status != wanted || !strstr(text, part))
+        fail_msg("view %s: status %d, \"%s\"", args, status, text);
+    free(text);
+}
+
+static void rejects_what_cannot_be_shown(void **state)
+{
+    (void)state;
+    char args[1200];
+    const char *bad = test_tmp_path("bad.ply"), *out = test_tmp_path("none.png");
+    test_write_file(bad, "ply\nformat", 10);
+    rejects(1, "absent.ply: no such file", "absent.ply");
+    rejects(2, "needs a scene", "--headless");
+    rejects(2, "needs a scene", "--frames 3");
+    snprintf(args, sizeof args, "'%s' --headless --screenshot '%s'", bad, out);
+    rejects(1, "bad.ply", args);
+    assert_false(fv_exists(out));
+    snprintf(args, sizeof args, "'%s' --headless --size 0x10", scene());
+    rejects(1, "each side", args);
+    snprintf(args, sizeof args, "'%s' --headless --cameras '%s' --camera nobody", scene(),
+             cameras());
+    rejects(1, "nobody", args);
+    snprintf(args, sizeof args, "'%s' --headless --cameras '%s'", scene(), bad);
+    rejects(1, "bad.ply", args);
+    snprintf(args, sizeof args, "'%s' --headless --screenshot /nonexistent/a.png", scene());
+    rejects(1, "/nonexistent/a.png", args);
+}
+
+static void no_display_is_a_sentence(void **state)
+{
+    (void)state;
+    char *text = NULL, *display = getenv("DISPLAY");
+    display = display ? strdup(display) : NULL;
+    unsetenv("DISPLAY");
+    int status = test_fovea(&text, "view '%s'", scene());
+    if (display)
+        setenv("DISPLAY", display, 1);
+    free(display);
+    assert_int_equal(status, 1);
+    assert_true(strstr(text, "--headless") != NULL);
+    free(text);
+}
+
+/* --- an X server --- */
+
+static bool installed(const char *program)
+{
+    char command[64];
+    snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", program);
+    return system(command) == 0;
+}
+
+/* Starts Xvfb on a free display and points DISPLAY at it. */
+static int start_server(void **state)
+{
+    (void)state;
+    int ends[2];
+    char number[16] = "", fd[16], display[32];
+    if (pipe(ends) < 0)
+        return -1;
+    server = fork();
+    if (server == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, 2);
+        close(ends[0]);
+        snprintf(fd, sizeof fd, "%d", ends[1]);
+        execlp("Xvfb", "Xvfb", "-displayfd", fd, "-screen", "0", "800x600x24", "-noreset",
+               "-nolisten", "tcp", (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    size_t n = 0;
+    while (n < sizeof number - 1 && read(ends[0], number + n, 1) == 1 && number[n] != '\n')
+        n++;
+    close(ends[0]);
+    if (!n)
+        return -1;
+    snprintf(display, sizeof display, ":%d", atoi(number));
+    setenv("DISPLAY", display, 1);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    kill(server, SIGTERM);
+    waitpid(server, NULL, 0);
+    unsetenv("DISPLAY");
+    return 0;
+}
+
+/* --- a viewer in it --- */
+
+struct viewer {
+    pid_t pid;
+    char log[256]; /* its standard error */
+};
+
+/* Runs in the temporary directory, where it saves pictures. extra: more arguments, NULL last. */
+static struct viewer start(const char *file, const char *const *extra)
+{
+    struct viewer v;
+    char size[32];
+    const char *argv[24] = {"fovea"};
+    int argc = 1;
+    if (getenv("FOVEA_TEST_VALIDATION"))
+        argv[argc++] = "--validation";
+    argv[argc++] = "view";
+    argv[argc++] = file;
+    snprintf(size, sizeof size, "--size=%dx%d", WIDTH, HEIGHT);
+    argv[argc++] = size;
+    for (; extra && *extra; extra++)
+        argv[argc++] = *extra;
+    snprintf(v.log, sizeof v.log, "%s", test_tmp_path("viewer.log"));
+    v.pid = fork();
+    if (v.pid == 0) {
+        int log = open(v.log, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+        dup2(log, 1);
+        dup2(log, 2);
+        if (chdir(test_tmp()) == 0)
+            execv(FOVEA_BINARY, (char *const *)argv);
+        _exit(127);
+    }
+    assert_true(v.pid > 0);
+    return v;
+}
+
+static struct viewer start_with_cameras(void)
+{
+    const char *extra[] = {"--cameras", cameras(), NULL};
+    return start(scene(), extra);
+}
+
+static void input(const char *what)
+{
+    char command[512];
+    snprintf(command, sizeof command, "xdotool %s >/dev/null 2>&1", what);
+    if (system(command))
+        fail_msg("%s", command);
+}
+
+static struct image grab(int width, int height)
+{
+    char command[600];
+    const char *out = test_tmp_path("grab.png");
+    snprintf(command, sizeof command,
+             "ffmpeg -loglevel error -y -f x11grab -draw_mouse 0 -video_size %dx%d -i %s "
+             "-frames:v 1 -pix_fmt rgb24 '%s'",
+             width, height, getenv("DISPLAY"), out);
+    if (system(command))
+        fail_msg("%s", command);
+    return load(out);
+}
+
+/* Grabs until the window shows the picture (within one step of 255), or fails. */
+static void shows(const struct image *wanted, const char *when)
+{
+    double until = fv_now() + 60, off = 256;
+    while (off > 1) {
+        struct image now = grab((int)wanted->width, (int)wanted->height);
+        off = largest(&now, wanted);
+        image_finish(&now);
+        if (fv_now() > until)
+            fail_msg("%s: the window is off by %.0f of 255", when, off);
+    }
+}
+
+/* Grabs until the window shows something else. */
+static void shows_not(const struct image *old, double least_share, const char *when)
+{
+    double until = fv_now() + 60;
+    for (double differ = 0; differ < least_share;) {
+        struct image now = grab((int)old->width, (int)old->height);
+        differ = share(&now, old);
+        image_finish(&now);
+        if (fv_now() > until)
+            fail_msg("%s: the window changed in %.4f of its samples only", when, differ);
+    }
+}
+
+/* Presses F12 and returns the n-th picture saved by this viewer's scene. */
+static struct image shoot(int n)
+{
+    char name[64];
+    snprintf(name, sizeof name, "scene-%03d.png", n);
+    const char *path = test_tmp_path(name);
+    remove(path);
+    input("key F12");
+    for (double until = fv_now() + 60; !fv_exists(path) && fv_now() < until;)
+        usleep(20000);
+    struct image i = load(path);
+    remove(path); /* so that the next one gets the first name again */
+    return i;
+}
+
+static int quit(struct viewer *v)
+{
+    int status;
+    input("key ctrl+q");
+    for (double until = fv_now() + 30; waitpid(v->pid, &status, WNOHANG) == 0; usleep(10000))
+        if (fv_now() > until) {
+            kill(v->pid, SIGKILL);
+            waitpid(v->pid, &status, 0);
+            fail_msg("the viewer did not quit");
+        }
+    char *log = test_read_file(v->log, NULL);
+    if (strstr(log, "validation:"))
+        fail_msg("%s", log);
+    free(log);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* A viewer of the scene at its first camera, panels hidden, mouse in the middle. */
+static struct viewer start_bare(struct image *first)
+{
+    struct viewer v = start_with_cameras();
+    *first = headless("0", WIDTH, HEIGHT);
+    input("mousemove 320 240");
+    struct image black = grab(WIDTH, HEIGHT);
+    memset(black.data, 0, sizeof(float) * black.width * black.height * black.channels);
+    shows_not(&black, 0.2, "starting"); /* the panels are up */
+    image_finish(&black);
+    for (double until = fv_now() + 60; fv_now() < until;) { /* the status line: scene is there */
+        struct image now = grab(WIDTH, HEIGHT);
+        double differ = share(&now, first);
+        image_finish(&now);
+        if (differ < 0.75)
+            break;
+    }
+    input("key Tab");
+    shows(first, "at the first camera");
+    return v;
+}
+
+static void window_shows_the_picture_and_saves_it(void **state)
+{
+    (void)state;
+    struct image first;
+    struct viewer v = start_bare(&first);
+    struct image saved = shoot(1);
+    assert_true(largest(&saved, &first) == 0);
+    image_finish(&saved);
+    input("key 2");
+    struct image second = headless("1", WIDTH, HEIGHT);
+    assert_true(share(&second, &first) > 0.01);
+    shows(&second, "at the second camera");
+    image_finish(&second);
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+static void drags_scrolls_and_keys_change_the_view(void **state)
+{
+    (void)state;
+    static const char *const actions[][2] = {
+        {"mousemove 320 240 mousedown 1 mousemove 380 260 mousemove 420 270 mouseup 1", "turning"},
+        {"mousemove 320 240 mousedown 3 mousemove 350 240 mousemove 400 260 mouseup 3", "moving"},
+        {"mousemove 320 240 click --repeat 4 --delay 30 4", "scrolling"},
+        {"keydown w sleep 0.3 keyup w", "flying ahead"},
+        {"keydown d sleep 0.3 keyup d", "flying aside"},
+        {"key f", "framing"},
+        {"key v", "showing alpha"},
+    };
+    struct image first;
+    struct viewer v = start_bare(&first);
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+        input(actions[i][0]);
+        shows_not(&first, 0.01, actions[i][1]);
+        usleep(400000); /* let it come to rest at full size */
+        struct image saved = shoot(1);
+        assert_int_equal(saved.width, WIDTH);
+        assert_true(share(&saved, &first) > 0.01);
+        shows(&saved, actions[i][1]);
+        image_finish(&saved);
+        if (i + 1 < sizeof actions / sizeof *actions) {
+            input("key r");
+            shows(&first, "after a reset");
+        }
+    }
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+static void turning_around_a_picked_point_keeps_it_in_place(void **state)
+{
+    (void)state;
+    struct image first;
+    struct viewer v = start_bare(&first);
+    input("mousemove 330 250 click --repeat 2 --delay 60 1");
+    usleep(5000000); /* until the notice is gone: picking alone must not move the view */
+    shows(&first, "after picking");
+    input("mousemove 500 400 mousedown 1 mousemove 470 390 mousemove 440 380 mouseup 1");
+    shows_not(&first, 0.01, "turning around the point");
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+static void follows_the_windows_size(void **state)
+{
+    (void)state;
+    struct image first;
+    struct viewer v = start_bare(&first);
+    input("search --name 'scene.ply - fovea' windowsize 500 300");
+    struct image small = headless("0", 500, 300);
+    shows(&small, "smaller");
+    image_finish(&small);
+    input("search --name 'scene.ply - fovea' windowsize 800 560");
+    struct image large = headless("0", 800, 560);
+    shows(&large, "larger");
+    image_finish(&large);
+    input("key F11");
+    struct image full = headless("0", 800, 600);
+    shows(&full, "full screen");
+    image_finish(&full);
+    input("key F11");
+    usleep(500000);
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+static void help_and_panels_come_and_go(void **state)
+{
+    (void)state;
+    struct image first;
+    struct viewer v = start_bare(&first);
+    input("key h");
+    shows_not(&first, 0.05, "help");
+    input("key Escape");
+    shows(&first, "help closed");
+    input("key F1");
+    shows_not(&first, 0.05, "help again");
+    input("key F1");
+    shows(&first, "help closed again");
+    input("key Tab");
+    shows_not(&first, 0.05, "panels");
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+static double cpu_seconds(pid_t pid)
+{
+    char path[64], text[1024] = "";
+    unsigned long user = 0, system_time = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    const char *after = strrchr(text, ')');
+    assert_non_null(after);
+    assert_int_equal(sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                            &system_time),
+                     2);
+    return (double)(user + system_time) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void rests_when_nothing_changes(void **state)
+{
+    (void)state;
+    struct image first;
+    struct viewer v = start_bare(&first);
+    usleep(1000000);
+    double before = cpu_seconds(v.pid);
+    usleep(3000000);
+    double used = cpu_seconds(v.pid) - before;
+    if (used > 0.15)
+        fail_msg("%.2f s of CPU in 3 s of rest", used);
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+static void ends_by_itself_after_its_frames(void **state)
+{
+    (void)state;
+    const char *out = test_tmp_path("last.png");
+    char *text = NULL;
+    int status = test_fovea(&text,
+                            "view '%s' --cameras '%s' --size 320x240 --frames 5 "
+                            "--screenshot '%s'",
+                            scene(), cameras(), out);
+    if (status)
+        fail_msg("status %d: %s", status, text);
+    free(text);
+    struct image last = load(out), same = headless("0", 320, 240);
+    assert_true(largest(&last, &same) == 0);
+    image_finish(&last);
+    image_finish(&same);
+}
+
+static void a_bad_file_is_told_in_the_window_and_at_the_end(void **state)
+{
+    (void)state;
+    const char *bad = test_tmp_path("broken.ply");
+    test_write_file(bad, "ply\nformat", 10);
+    struct viewer v = start(bad, NULL);
+    input("mousemove 320 240");
+    struct image black = grab(WIDTH, HEIGHT);
+    memset(black.data, 0, sizeof(float) * black.width * black.height * black.channels);
+    shows_not(&black, 0.5, "opening"); /* not the empty screen any more */
+    image_finish(&black);
+    usleep(1000000);
+    assert_int_equal(quit(&v), 1);
+    char *log = test_read_file(v.log, NULL);
+    assert_true(strstr(log, "broken.ply") != NULL);
+    free(log);
+}
+
+int main(void)
+{
+    test_device(); /* skips when there is none */
+    test_device_done();
+    const struct CMUnitTest plain[] = {
+        cmocka_unit_test(headless_draws_what_render_draws),
+        cmocka_unit_test(rejects_what_cannot_be_shown),
+        cmocka_unit_test(no_display_is_a_sentence),
+    };
+    const struct CMUnitTest windows[] = {
+        cmocka_unit_test(window_shows_the_picture_and_saves_it),
+        cmocka_unit_test(drags_scrolls_and_keys_change_the_view),
+        cmocka_unit_test(turning_around_a_picked_point_keeps_it_in_place),
+        cmocka_unit_test(follows_the_windows_size),
+        cmocka_unit_test(help_and_panels_come_and_go),
+        cmocka_unit_test(rests_when_nothing_changes),
+        cmocka_unit_test(ends_by_itself_after_its_frames),
+        cmocka_unit_test(a_bad_file_is_told_in_the_window_and_at_the_end),
+    };
+    int failed = cmocka_run_group_tests_name("without a window", plain, NULL, NULL);
+    if (failed)
+        return failed;
+    if (!installed("Xvfb") || !installed("xdotool") || !installed("ffmpeg")) {
+        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
+        return 77;
+    }
+    return cmocka_run_group_tests_name("in a window", windows, start_server, stop_server);
+}
