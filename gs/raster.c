@@ -194,16 +194,15 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
     for (uint32_t c = 0; c < s->chunk_count; c++) {
         const struct gs_chunk *chunk = &s->chunks[c];
         struct gs_project_push push = {chunk->count, chunk->block, plan->slots, slice};
-        VkFormat format = v->exact ? GS_F4 : GS_U4;
         gs_dispatch(
             &(struct gs_pass){
                 .r = r, .cmd = cmd, .name = "project", .variant = variant,
                 .spec = {group, v->bands_sh, s->sh_stride, v->antialiased, plan->tile_w,
-                         plan->tile_h, plan->bin_tiles},
-                .nspec = 7, .subgroup = plan->wide ? 0 : group,
+                         plan->tile_h, plan->bin_tiles, s->exact},
+                .nspec = 8, .subgroup = plan->wide ? 0 : group,
                 .bind = {{&r->params, v->params_at, sizeof v->params},
-                         {&chunk->geo, .format = format},
-                         {&chunk->sh, .format = format},
+                         {&chunk->geo, .format = GS_U4},
+                         {&chunk->sh, .format = GS_U4},
                          {&r->rec},
                          {histogram ? &r->piece : &r->key},
                          {&r->visible},

@@ -7,7 +7,7 @@
 //                 EXACT, 3:   x, y, A, B | C, log2 opacity, rows/bins, z | r, g, b, scene index
 //   exponent of alpha at (dx,dy):  L - (A dx^2 + B dx dy + C dy^2)
 //
-// Variants: EXACT reads float32 attributes; COUNT only counts a slice's visible Gaussians;
+// Variants: EXACT computes in full precision, from float32 or packed attributes; COUNT only counts a slice's visible Gaussians;
 // HISTOGRAM counts them by depth, to cut the scene into slices.
 #include "gs/common.glsl"
 #include "lib/sh.glsl"
@@ -21,13 +21,15 @@ layout(constant_id = 5) const uint TILE_H = 16;
 layout(constant_id = 6) const uint BIN_TILES = 8;
 
 layout(binding = 0) uniform Params { gs_params p; };
+// FLOATS: position, opacity | quaternion | standard deviations, 0
+// else:   position, opacity | scales 3 x 21 bits, quaternion 4 x snorm16
+IN_UVEC4(1, geo)
+IN_UVEC4(2, sh)
 #ifdef EXACT
-IN_VEC4(1, geo) // position, opacity | quaternion | standard deviations, 0
-IN_VEC4(2, sh)
+layout(constant_id = 7) const bool FLOATS = true; // the scene was uploaded exact
 #define RECORD 3u
 #else
-IN_UVEC4(1, geo) // position, opacity | scales 3 x 21 bits, quaternion 4 x snorm16
-IN_UVEC4(2, sh)
+const bool FLOATS = false;
 #define RECORD 2u
 #endif
 layout(binding = 3) buffer Rec { vec4 rec[]; };
@@ -46,20 +48,19 @@ struct gaussian {
 gaussian load(uint g)
 {
     gaussian o;
-#ifdef EXACT
-    vec4 a = LD4(geo, g * 3u), b = LD4(geo, g * 3u + 1u), c = LD4(geo, g * 3u + 2u);
-    o.mean = a.xyz;
-    o.opacity = a.w;
-    o.q = b;
-    o.deviation = c.xyz;
-#else
-    uvec4 a = LD4(geo, g * 2u), b = LD4(geo, g * 2u + 1u);
+    uint at = g * (FLOATS ? 3u : 2u);
+    uvec4 a = LD4(geo, at), b = LD4(geo, at + 1u);
     o.mean = uintBitsToFloat(a.xyz);
     o.opacity = uintBitsToFloat(a.w);
-    uvec3 code = uvec3(b.x & 0x1fffffu, (b.x >> 21 | b.y << 11) & 0x1fffffu, b.y >> 10 & 0x1fffffu);
-    o.deviation = exp2(vec3(code) * (60.0 / 2097151.0) - 30.0); // log2 in [-30,30]
-    o.q = vec4(unpackSnorm2x16(b.z), unpackSnorm2x16(b.w));
-#endif
+    if (FLOATS) {
+        o.q = uintBitsToFloat(b);
+        o.deviation = uintBitsToFloat(LD4(geo, at + 2u).xyz);
+    } else {
+        uvec3 code =
+            uvec3(b.x & 0x1fffffu, (b.x >> 21 | b.y << 11) & 0x1fffffu, b.y >> 10 & 0x1fffffu);
+        o.deviation = exp2(vec3(code) * (60.0 / 2097151.0) - 30.0); // log2 in [-30,30]
+        o.q = vec4(unpackSnorm2x16(b.z), unpackSnorm2x16(b.w));
+    }
     return o;
 }
 
@@ -67,23 +68,14 @@ vec3 color_of(uint g, vec3 mean)
 {
     vec3 d = normalize(mean - p.eye.xyz), c = vec3(0.5);
     uint s = g * STRIDE;
-#ifdef EXACT
-    float v[48];
+    // coefficients in pairs: two halves a word, or words of their own
+    uint v[48];
     [[unroll]] for (uint q = 0u; q < 12u; q++)
-        if (q * 4u < 3u * BANDS * BANDS) {
-            vec4 t = LD4(sh, s + q);
-            v[q * 4u] = t.x, v[q * 4u + 1u] = t.y, v[q * 4u + 2u] = t.z, v[q * 4u + 3u] = t.w;
-        }
-#define COEF(i) v[i]
-#else
-    uint v[24];
-    [[unroll]] for (uint q = 0u; q < 6u; q++)
-        if (q * 8u < 3u * BANDS * BANDS) {
+        if (q * (FLOATS ? 4u : 8u) < 3u * BANDS * BANDS) {
             uvec4 t = LD4(sh, s + q);
             v[q * 4u] = t.x, v[q * 4u + 1u] = t.y, v[q * 4u + 2u] = t.z, v[q * 4u + 3u] = t.w;
         }
-#define COEF(i) unpackHalf2x16(v[(i) / 2])[(i) & 1]
-#endif
+#define COEF(i) (FLOATS ? uintBitsToFloat(v[i]) : unpackHalf2x16(v[(i) / 2])[(i) & 1])
     [[unroll]] for (int k = 0; k < 16; k++)
         if (k < int(BANDS * BANDS))
             c += sh_basis(k, d) * vec3(COEF(k * 3), COEF(k * 3 + 1), COEF(k * 3 + 2));
