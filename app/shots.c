@@ -41,7 +41,9 @@ static bool names_are_unique(const struct gs_cameras *c)
 
 static int load_cameras(struct shots *s, const struct shots_opts *o)
 {
-    FV_TRY(gs_cameras_load(&s->cameras, o->file));
+    /* for files that hold no picture size */
+    uint32_t width = o->size.set ? o->size.width : 0, height = o->size.set ? o->size.height : 0;
+    FV_TRY(gs_cameras_load_sized(&s->cameras, o->file, width, height));
     if (!s->cameras.count)
         return fv_fail(FV_EFORMAT, "%s: holds no cameras", o->file);
     s->kind = s->cameras.is_path ? SHOTS_PATH : SHOTS_LIST;

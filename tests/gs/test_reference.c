@@ -5,69 +5,6 @@
 #include "vk/base/json.h"
 #include "vk/base/npy.h"
 
-/* Reads the fixed INRIA layout of the golden scenes: x y z nx ny nz f_dc f_rest opacity scale
- * rot, all float32, f_rest channel-major. */
-static void load_scene(struct gs_scene *out, const char *path)
-{
-    size_t size;
-    char *file = test_read_file(path, &size);
-    char *body = strstr(file, "end_header\n");
-    const char *count = strstr(file, "element vertex ");
-    assert_non_null(body);
-    assert_non_null(count);
-    size_t n = strtoul(count + 15, NULL, 10), floats = 0;
-    for (char *p = file; (p = strstr(p, "property float")) && p < body; p++)
-        floats++;
-    body += strlen("end_header\n");
-    assert_int_equal(size - (size_t)(body - file), n * floats * sizeof(float));
-    int rest = (int)floats - 17, degree = rest == 45 ? 3 : rest == 24 ? 2 : rest == 9 ? 1 : 0;
-    assert_ok(gs_scene_alloc(out, n, degree));
-    int coefs = gs_sh_coefs(degree);
-    for (size_t i = 0; i < n; i++) {
-        float row[62];
-        memcpy(row, body + i * floats * sizeof(float), floats * sizeof(float));
-        memcpy(out->position + 3 * i, row, 12);
-        float *sh = out->sh + i * (size_t)coefs * 3;
-        for (int ch = 0; ch < 3; ch++) {
-            sh[ch] = row[6 + ch];
-            for (int k = 1; k < coefs; k++)
-                sh[3 * k + ch] = row[9 + ch * (coefs - 1) + k - 1];
-        }
-        out->opacity[i] = row[floats - 8];
-        memcpy(out->scale + 3 * i, row + floats - 7, 12);
-        memcpy(out->rotation + 4 * i, row + floats - 4, 16);
-    }
-    free(file);
-}
-
-static size_t load_cameras(struct gs_camera *out, size_t room, const char *path)
-{
-    struct fv_json doc;
-    assert_ok(fv_json_open(&doc, path));
-    size_t n = fv_node_count(doc.root);
-    assert_true(n <= room);
-    for (size_t i = 0; i < n; i++) {
-        struct fv_node c = fv_node_at(doc.root, i);
-        double bg[3];
-        out[i] = (struct gs_camera){.width = (uint32_t)fv_json_int(&doc, c, "width", 1, 4096),
-                                    .height = (uint32_t)fv_json_int(&doc, c, "height", 1, 4096),
-                                    .fx = fv_json_number(&doc, c, "fx"),
-                                    .fy = fv_json_number(&doc, c, "fy"),
-                                    .cx = fv_json_number(&doc, c, "cx"),
-                                    .cy = fv_json_number(&doc, c, "cy"),
-                                    .has_bg = true};
-        snprintf(out[i].name, sizeof out[i].name, "%s", fv_json_string(&doc, c, "name"));
-        fv_json_numbers(&doc, fv_node_get(c, "viewmat"), out[i].view, 16);
-        fv_json_numbers(&doc, fv_node_get(c, "bg"), bg, 3);
-        for (int k = 0; k < 3; k++)
-            out[i].bg[k] = (float)bg[k];
-    }
-    if (doc.failed)
-        fail_msg("%s", fv_error());
-    fv_json_close(&doc);
-    return n;
-}
-
 /* How far gsplat's own float32 is from itself in double, per view and mode (noise.json). */
 struct noise {
     double max, mean;
@@ -200,14 +137,15 @@ static void matches_golden_pictures(void **state)
         char noise[512]; /* test_golden's own storage is reused */
         snprintf(noise, sizeof noise, "%s", found);
         struct gs_scene s;
-        struct gs_camera cameras[8];
-        load_scene(&s, ply);
-        size_t n = load_cameras(cameras, 8, json);
-        for (size_t c = 0; c < n; c++)
+        struct gs_cameras cameras;
+        assert_ok(gs_scene_load(&s, ply, NULL));
+        assert_ok(gs_cameras_load(&cameras, json));
+        for (size_t c = 0; c < cameras.count; c++)
             for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
-                compared += compare_variant(
-                    scenes[i], &s, &cameras[c], v,
-                    read_noise(noise, cameras[c].name, variants[v].mode == GS_MODE_ANTIALIASED));
+                compared += compare_variant(scenes[i], &s, &cameras.items[c], v,
+                                            read_noise(noise, cameras.items[c].name,
+                                                       variants[v].mode == GS_MODE_ANTIALIASED));
+        gs_cameras_finish(&cameras);
         gs_scene_finish(&s);
     }
     assert_true(compared > 0);
