@@ -232,13 +232,20 @@ static int next_type(const struct vk_device *dev, uint32_t *bits, enum vk_buf_ki
 
 /* --- slabs --- */
 
+/* SwiftShader says 1 GiB and refuses exactly that much (its own header comes on top), so stay a
+ * little below what is said. */
+static uint64_t largest_allocation(const struct vk_device *dev)
+{
+    return dev->caps.max_allocation - 65536;
+}
+
 static uint64_t usual_slab(const struct vk_device *dev, uint32_t type)
 {
     uint64_t size = SLAB_BYTES;
     uint64_t heap = dev->p->memory.memoryHeaps[dev->p->memory.memoryTypes[type].heapIndex].size;
     if (size > heap / 16)
         size = align_up(heap / 16, MIN_ALIGN);
-    return size > dev->caps.max_allocation ? dev->caps.max_allocation : size;
+    return size > largest_allocation(dev) ? largest_allocation(dev) : size;
 }
 
 static int new_slab(struct vk_slab **out, struct vk_device *dev, uint32_t type, uint64_t size)
@@ -385,8 +392,8 @@ static int allocate_any(struct vk_buf_private *b, struct vk_device *dev,
 
 uint64_t vk_buf_max(const struct vk_device *dev)
 {
-    uint64_t max = dev->caps.max_storage_range;
-    max = dev->caps.max_allocation < max ? dev->caps.max_allocation : max;
+    uint64_t max = largest_allocation(dev);
+    max = dev->caps.max_storage_range < max ? dev->caps.max_storage_range : max;
     max = dev->caps.max_buffer < max ? dev->caps.max_buffer : max;
     return max & ~(uint64_t)255;
 }
