@@ -110,6 +110,7 @@ void vk_cmd_begin(struct vk_cmd *cmd)
     cmd->recording = false;
     cmd->raw = false;
     cmd->set_at = 0;
+    cmd->sets_used = 0;
     vk_scopes_reset(cmd);
     int rc = vk_wait(dev, cmd->ticket);
     for (uint32_t i = 0; !rc && i < cmd->set_pools; i++)
@@ -199,11 +200,18 @@ static struct vk_access transfer(const struct vk_buf *b, uint64_t offset, uint64
 
 /* --- descriptors --- */
 
+/* Counted here: what a driver does beyond maxSets is its own affair (lavapipe and SwiftShader go
+ * on without end). */
+static uint32_t pool_sets(uint32_t pool)
+{
+    return 64u << pool;
+}
+
 static int add_set_pool(struct vk_cmd *cmd)
 {
     if (cmd->set_pools == VK_DESCRIPTOR_POOLS)
         return fv_fail(FV_EINVALID, "too many dispatches in one recording");
-    uint32_t sets = 64u << cmd->set_pools;
+    uint32_t sets = pool_sets(cmd->set_pools);
     VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 8 * sets},
                                     {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, 4 * sets},
                                     {VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER, sets}};
@@ -219,13 +227,15 @@ static int add_set_pool(struct vk_cmd *cmd)
 
 static int new_set(VkDescriptorSet *out, struct vk_cmd *cmd, const struct vk_pipe *pipe)
 {
-    for (;; cmd->set_at++) {
+    VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                        .descriptorSetCount = 1,
+                                        .pSetLayouts = &pipe->set_layout};
+    for (;; cmd->set_at++, cmd->sets_used = 0) {
         if (cmd->set_at == cmd->set_pools)
             FV_TRY(add_set_pool(cmd));
-        VkDescriptorSetAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-                                            .descriptorPool = cmd->sets[cmd->set_at],
-                                            .descriptorSetCount = 1,
-                                            .pSetLayouts = &pipe->set_layout};
+        if (cmd->sets_used++ >= pool_sets(cmd->set_at))
+            continue;
+        info.descriptorPool = cmd->sets[cmd->set_at];
         VkResult r = vkAllocateDescriptorSets(cmd->dev->handle, &info, out);
         if (r != VK_ERROR_OUT_OF_POOL_MEMORY && r != VK_ERROR_FRAGMENTED_POOL)
             return vk_check(cmd->dev, r, "vkAllocateDescriptorSets");

@@ -50,7 +50,7 @@ struct vk_cmd {
     const struct vk_pipe *bound;
 
     VkDescriptorPool sets[VK_DESCRIPTOR_POOLS]; /* each twice the one before */
-    uint32_t set_pools, set_at;
+    uint32_t set_pools, set_at, sets_used;      /* how many; the one in use, and its sets */
 
     struct vk_buf_private **touched; /* buffers of this recording, to mark with the ticket */
     size_t touched_count, touched_room;
