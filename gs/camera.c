@@ -191,9 +191,9 @@ void gs_camera_resize(struct gs_camera *c, uint32_t width, uint32_t height)
     c->height = height;
 }
 
-/* The turn is a circle about the up axis, seen from 15 degrees above; the sphere of the bounds
- * fills the shorter side of the picture. It starts on the -z side, where captures and made
- * scenes mostly put their first camera. */
+/* The turn is a circle about the up axis, seen from 15 degrees above. The sphere of the bounds
+ * fills the shorter side of the picture but for a tenth, as it holds nine tenths of the scene.
+ * Frame 0 is on the -z side, where captures and made scenes mostly put their first camera. */
 void gs_camera_orbit(struct gs_camera *out, const struct gs_scene *s, const struct gs_bounds *b,
                      uint32_t width, uint32_t height, double turn)
 {
@@ -211,7 +211,7 @@ void gs_camera_orbit(struct gs_camera *out, const struct gs_scene *s, const stru
     cross(side, up, front);
 
     double radius = b->radius > 0 && isfinite(b->radius) ? b->radius : 1;
-    double distance = radius / sin(fov / 2), a = 2 * PI * turn;
+    double distance = 1.1 * radius / sin(fov / 2), a = 2 * PI * turn;
     double eye[3], target[3];
     for (int k = 0; k < 3; k++) {
         target[k] = b->centre[k];
