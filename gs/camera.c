@@ -150,6 +150,13 @@ bool gs_camera_set_c2w(struct gs_camera *c, const double m[12])
     return true;
 }
 
+float gs_near_plane(const struct gs_camera *c, double scene_radius)
+{
+    if (c->near > 0)
+        return (float)fmin(c->near, 0.2);
+    return (float)(scene_radius > 0 && scene_radius < 1 ? 0.2 * scene_radius : 0.2);
+}
+
 double gs_focal_of_angle(double angle, double size)
 {
     return size / (2 * tan(angle / 2));

@@ -30,6 +30,10 @@ bool gs_camera_set_pose(struct gs_camera *c, const double rotation[4], const dou
 void gs_camera_rotation(const struct gs_camera *c, double out[4]);
 /* Row-major 3x3 of a quaternion w,x,y,z of any length; false when that is 0 or not finite. */
 bool gs_quaternion_matrix(const double q[4], double out[9]);
+/* Gaussians at this view depth or nearer are left out: 0.2 as in the reference rasterisers, or
+ * the camera's near where that is less (more is no reason to cut: LLFF's is where the scene
+ * mostly begins); when the camera says nothing, a fifth of the radius of a scene smaller than 1. */
+float gs_near_plane(const struct gs_camera *c, double scene_radius);
 /* fx = fy from an angle in radians across `size` pixels. */
 double gs_focal_of_angle(double angle, double size);
 

@@ -130,7 +130,9 @@ struct gs_camera {
     uint32_t width, height; /* pixels */
     double fx, fy, cx, cy;  /* pixels; cx = width/2 is centred */
     double view[16];        /* world->camera, row-major */
-    double near, far;       /* 0 = from the scene's bounds */
+    double near, far;       /* as the file says; 0 = it says nothing. Gaussians are left out at view
+                               depths up to min(near, 0.2); without near, up to 0.2 or a fifth of
+                               the radius of a scene smaller than 1 */
     bool has_bg;
     float bg[3];
     double time;   /* seconds along a path; 0 in plain lists */

@@ -10,6 +10,7 @@
  *
  * A scene of more Gaussians than a record buffer holds is drawn in depth slices, front to
  * back: a histogram of depth cuts it, and pixels keep their state between slices. */
+#include "gs/camera.h"
 #include "gs/gpu.h"
 #include "vk/base/half.h"
 
@@ -99,8 +100,7 @@ void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct 
         z += c->view[8 + j] * (double)s->centre[j];
     }
     z += c->view[11];
-    /* 0.2 as the reference has it, unless the scene is tiny */
-    double near = c->near > 0 ? c->near : s->radius < 1 && s->radius > 0 ? 0.2 * s->radius : 0.2;
+    double near = gs_near_plane(c, s->radius);
     p->eye[3] = (float)near;
     p->focal[0] = (float)(c->fx * factor);
     p->focal[1] = (float)(c->fy * factor);

@@ -3,7 +3,7 @@
  * Kerbl et al. 2023, with the projection and blending rules that gsplat and the INRIA
  * rasteriser share:
  *
- *     t = view * mean, left out when float32(t.z) <= 0.2
+ *     t = view * mean, left out when float32(t.z) <= 0.2 (gs_near_plane)
  *     Sigma = R diag(s)^2 R^T,  J = d(pixel)/d(t) at t clamped to 1.15 x the picture
  *     cov = J view Sigma view^T J^T,  conic = inverse(cov + 0.3 I)
  *     by float32(t.z), then by index:
@@ -12,7 +12,7 @@
  *         rgb += colour alpha T,  depth += t.z alpha T,  T *= 1 - alpha
  *     rgb += T background
  */
-#include "gs/gs.h"
+#include "gs/camera.h"
 #include "vk/base/thread.h"
 
 #include <math.h>
@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define EPS_2D      0.3
-#define NEAR_PLANE  0.2f
 #define MOST_ALPHA  0.99
 #define LEAST_ALPHA (1.0 / 255.0)
 #define LEAST_T     1e-4
@@ -42,6 +41,7 @@ struct view {
     const struct gs_render_opts *opts;
     double centre[3], background[3];
     double splat_scale;
+    float near_plane;
     int bands;
     bool antialiased;
     struct splat *splats;
@@ -156,7 +156,7 @@ static bool project(const struct view *v, size_t i, struct splat *out)
     for (int k = 0; k < 3; k++)
         t[k] = c->view[4 * k] * p[0] + c->view[4 * k + 1] * p[1] + c->view[4 * k + 2] * p[2] +
                c->view[4 * k + 3];
-    if (!((float)t[2] > NEAR_PLANE) || cropped(v->opts, p))
+    if (!((float)t[2] > v->near_plane) || cropped(v->opts, p))
         return false;
     project_covariance(v, i, t, cov);
     double xx = cov[0] + EPS_2D, yy = cov[2] + EPS_2D, det = xx * yy - cov[1] * cov[1];
@@ -276,6 +276,9 @@ int gs_render_reference(const struct gs_scene *s, const struct gs_camera *c,
         for (int j = 0; j < 3; j++)
             v.centre[k] -= c->view[4 * j + k] * c->view[4 * j + 3];
     }
+    struct gs_bounds bounds;
+    gs_scene_bounds(s, &bounds);
+    v.near_plane = gs_near_plane(c, bounds.radius);
     v.splats = malloc((s->count ? s->count : 1) * sizeof *v.splats);
     if (!v.splats)
         return fv_fail(FV_ENOMEM, "out of memory for %zu Gaussians", s->count);

@@ -1,7 +1,7 @@
 /* gs_render_reference against pictures of gsplat's PyTorch reference, INRIA's rasteriser and
  * Mip-Splatting's, and by hand where one Gaussian makes the answer plain. */
 #include "support/test.h"
-#include "gs/gs.h"
+#include "gs/camera.h"
 #include "vk/base/json.h"
 #include "vk/base/npy.h"
 
@@ -234,7 +234,26 @@ static void near_plane_is_float32(void **state)
     assert_true(centre_pixel(&s, &c, NULL)[3] == 0);
     s.position[2] = nextafterf(0.2f, 1);
     assert_true(centre_pixel(&s, &c, NULL)[3] > 0);
+    c.near = 0.1;
+    s.position[2] = 0.15f;
+    assert_true(centre_pixel(&s, &c, NULL)[3] > 0);
+    c.near = 1; /* where an LLFF scene begins, not where to cut it */
+    assert_true(centre_pixel(&s, &c, NULL)[3] == 0);
+    s.position[2] = 0.5f;
+    assert_true(centre_pixel(&s, &c, NULL)[3] > 0);
     gs_scene_finish(&s);
+}
+
+static void near_plane_of_small_scenes(void **state)
+{
+    (void)state;
+    struct gs_camera c = {.near = 0};
+    assert_true(gs_near_plane(&c, 3) == 0.2f);
+    assert_true(gs_near_plane(&c, 0) == 0.2f);
+    assert_true(gs_near_plane(&c, INFINITY) == 0.2f);
+    assert_true(gs_near_plane(&c, 0.5) == 0.1f);
+    c.near = 0.2; /* said by the camera: then the scene's size does not matter */
+    assert_true(gs_near_plane(&c, 0.5) == 0.2f);
 }
 
 static void rejects_bad_cameras(void **state)
@@ -255,9 +274,8 @@ static void rejects_bad_cameras(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_golden_pictures),
-        cmocka_unit_test(options_do_what_they_say),
-        cmocka_unit_test(near_plane_is_float32),
+        cmocka_unit_test(matches_golden_pictures), cmocka_unit_test(options_do_what_they_say),
+        cmocka_unit_test(near_plane_is_float32),   cmocka_unit_test(near_plane_of_small_scenes),
         cmocka_unit_test(rejects_bad_cameras),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
