@@ -30,8 +30,8 @@ struct scene_opts {
             .help = "take .spz coordinates as they are stored"                                     \
     }
 
-/* Loads, cuts the SH, warns about rows left out; a scene without Gaussians is an error.
- * Caller finishes the scene. */
+/* Loads (rows left out are warned about, a scene without Gaussians is an error) and cuts the
+ * SH. Caller finishes the scene; on failure it is zeroed. */
 int scene_in_load(struct gs_scene *out, const char *path, const struct scene_opts *opts,
                   struct progress *progress);
 

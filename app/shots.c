@@ -41,9 +41,7 @@ static bool names_are_unique(const struct gs_cameras *c)
 
 static int load_cameras(struct shots *s, const struct shots_opts *o)
 {
-    /* for files that hold no picture size */
-    uint32_t width = o->size.set ? o->size.width : 0, height = o->size.set ? o->size.height : 0;
-    FV_TRY(gs_cameras_load_sized(&s->cameras, o->file, width, height));
+    FV_TRY(gs_cameras_load_sized(&s->cameras, o->file, o->size.width, o->size.height));
     if (!s->cameras.count)
         return fv_fail(FV_EFORMAT, "%s: holds no cameras", o->file);
     s->kind = s->cameras.is_path ? SHOTS_PATH : SHOTS_LIST;
@@ -95,7 +93,6 @@ static int settle_size(struct shots *s, const struct shots_opts *o)
 {
     char what[160];
     if (o->size.set) {
-        FV_TRY(shots_check_size("--size", o->size.width, o->size.height));
         s->width = o->size.width;
         s->height = o->size.height;
         return 0;
@@ -138,7 +135,11 @@ static void settle_rate(struct shots *s, const struct shots_opts *o)
 int shots_open(struct shots *s, const struct shots_opts *o)
 {
     *s = (struct shots){.kind = SHOTS_ORBIT};
-    int rc = o->file ? load_cameras(s, o) : 0;
+    int rc = 0;
+    if (o->size.set)
+        rc = shots_check_size("--size", o->size.width, o->size.height);
+    if (rc >= 0 && o->file)
+        rc = load_cameras(s, o);
     if (rc >= 0) {
         settle_rate(s, o);
         rc = settle_size(s, o);

@@ -1,0 +1,376 @@
+/* fovea info: what a file is. Scenes, cameras, pictures and arrays, videos. */
+#include "app/image_io.h"
+#include "app/scene_in.h"
+#include "app/text.h"
+#include "app/video.h"
+#include "vk/base/file.h"
+#include "vk/base/npy.h"
+
+#include <cjson/cJSON.h>
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct values {
+    bool json;
+    struct opt_size size;
+    struct scene_opts scene;
+    int progress;
+};
+
+#define AT(m) offsetof(struct values, m)
+static const struct opt opts[] = {
+    {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
+    {"size", 's', OPT_SIZE, AT(size), .def = "1280x720",
+     .help = "picture size the memory estimate is for"},
+    SCENE_OPTS(struct values, scene),
+    {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
+     .help = "on standard error"},
+    {0}};
+
+/* A line "name  value" for people, or a member for JSON: each fact is written once. */
+struct report {
+    bool json;
+    cJSON *object;
+};
+
+static void say_text(struct report *r, const char *key, const char *label, const char *value)
+{
+    if (r->json)
+        cJSON_AddStringToObject(r->object, key, value);
+    else if (label)
+        printf("  %-14s %s\n", label, value);
+}
+
+static void say_number(struct report *r, const char *key, const char *label, double value,
+                       const char *shown)
+{
+    if (r->json)
+        cJSON_AddNumberToObject(r->object, key, value);
+    else if (label)
+        printf("  %-14s %s\n", label, shown);
+}
+
+static void say_count(struct report *r, const char *key, const char *label, uint64_t n)
+{
+    char text[32];
+    count_text(text, n);
+    say_number(r, key, label, (double)n, text);
+}
+
+static void say_bytes(struct report *r, const char *key, const char *label, uint64_t n)
+{
+    char text[32];
+    bytes_text(text, n);
+    say_number(r, key, label, (double)n, text);
+}
+
+static void say_vec3(struct report *r, const char *key, const char *label, const float v[3])
+{
+    char text[96];
+    if (r->json) {
+        cJSON_AddItemToObject(r->object, key, cJSON_CreateFloatArray(v, 3));
+        return;
+    }
+    snprintf(text, sizeof text, "%.6g %.6g %.6g", (double)v[0], (double)v[1], (double)v[2]);
+    printf("  %-14s %s\n", label, text);
+}
+
+static uint64_t folder_bytes;
+
+static int add_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)path, (void)ftw;
+    if (flag == FTW_F)
+        folder_bytes += (uint64_t)st->st_size;
+    return 0;
+}
+
+/* Size of a file, or of all files in a folder. */
+static uint64_t disk_bytes(const char *path)
+{
+    folder_bytes = 0;
+    nftw(path, add_file, 16, FTW_PHYS);
+    return folder_bytes;
+}
+
+/* ---- scenes ----------------------------------------------------------------------------- */
+
+/* The renderer's buffers by number of Gaussians and pixels; measured by bench render on scenes
+ * of 10 k to 1 M at 640x360 to 1920x1080, compared with it by test_cli. */
+static uint64_t working_bytes(size_t count, uint32_t width, uint32_t height)
+{
+    return 6500000 + 207 * (uint64_t)count + (uint64_t)(9.6 * width * height);
+}
+
+static int info_scene(struct report *r, const char *path, const struct values *v,
+                      struct progress *p)
+{
+    struct gs_scene s;
+    struct gs_bounds b;
+    char text[160];
+    int rc = scene_in_load(&s, path, &v->scene, p);
+    progress_done(p);
+    FV_TRY(rc);
+    gs_scene_bounds(&s, &b);
+    uint64_t disk = disk_bytes(path);
+    say_text(r, "kind", NULL, "scene");
+    snprintf(text, sizeof text, "Gaussian-splat scene, %s", s.detail);
+    if (r->json)
+        say_text(r, "detail", NULL, s.detail);
+    else
+        say_text(r, "", "what", text);
+    say_text(r, "format", NULL, gs_format_name(s.format));
+    say_count(r, "gaussians", "Gaussians", s.count);
+    if (s.dropped || r->json)
+        say_count(r, "dropped", "left out", s.dropped);
+    snprintf(text, sizeof text, "%d", s.sh_degree);
+    say_number(r, "sh_degree", "SH degree", s.sh_degree, text);
+    static const char *const modes[] = {"unstated", "classic", "antialiased"};
+    say_text(r, "mode", "mode",
+             s.mode == GS_MODE_AUTO && !r->json ? "not stated; classic is taken" : modes[s.mode]);
+    say_vec3(r, "min", "from", b.min);
+    say_vec3(r, "max", "to", b.max);
+    say_vec3(r, "centre", "centre", b.centre);
+    snprintf(text, sizeof text, "%.6g (holds 90 %% of the centres)", (double)b.radius);
+    say_number(r, "radius", "radius", (double)b.radius, text);
+    if (s.up[0] != 0 || s.up[1] != 0 || s.up[2] != 0)
+        say_vec3(r, "up", "up", s.up);
+    say_bytes(r, "bytes", "on disk", disk);
+    uint64_t packed = gs_gpu_scene_bytes(s.count, s.sh_degree, false);
+    say_bytes(r, "device_bytes", "on the device", packed);
+    say_bytes(r, "device_bytes_exact", "with --exact",
+              gs_gpu_scene_bytes(s.count, s.sh_degree, true));
+    char work[32];
+    bytes_text(work, working_bytes(s.count, v->size.width, v->size.height));
+    snprintf(text, sizeof text, "about %s more to draw %ux%u", work, v->size.width, v->size.height);
+    say_number(r, "working_bytes", "and",
+               (double)working_bytes(s.count, v->size.width, v->size.height), text);
+    gs_scene_finish(&s);
+    return 0;
+}
+
+/* ---- cameras ---------------------------------------------------------------------------- */
+
+static int info_cameras(struct report *r, const char *path)
+{
+    static const char *const formats[] = {
+        "unknown", "camera list", "INRIA cameras.json", "transforms.json", "COLMAP model",
+        "LLFF poses_bounds", "fovea camera path"};
+    struct gs_cameras c;
+    char text[160];
+    FV_TRY(gs_cameras_load(&c, path));
+    say_text(r, "kind", NULL, "cameras");
+    say_text(r, "format", "what", formats[c.format]);
+    say_count(r, "cameras", c.is_path ? "keyframes" : "cameras", c.count);
+    if (c.is_path) {
+        double seconds = gs_cameras_duration(&c);
+        snprintf(text, sizeof text, "%.3f s%s", seconds, c.loop ? ", closed" : "");
+        say_number(r, "seconds", "length", seconds, text);
+    }
+    float min[3] = {INFINITY, INFINITY, INFINITY}, max[3] = {-INFINITY, -INFINITY, -INFINITY};
+    cJSON *list = r->json ? cJSON_AddArrayToObject(r->object, "list") : NULL;
+    for (size_t i = 0; i < c.count; i++) {
+        const struct gs_camera *k = &c.items[i];
+        double centre[3];
+        gs_camera_centre(k, centre);
+        for (int a = 0; a < 3; a++) {
+            min[a] = fminf(min[a], (float)centre[a]);
+            max[a] = fmaxf(max[a], (float)centre[a]);
+        }
+        if (list) {
+            cJSON *o = cJSON_CreateObject();
+            cJSON_AddStringToObject(o, "name", k->name);
+            cJSON_AddNumberToObject(o, "width", k->width);
+            cJSON_AddNumberToObject(o, "height", k->height);
+            cJSON_AddNumberToObject(o, "fx", k->fx);
+            cJSON_AddNumberToObject(o, "fy", k->fy);
+            cJSON_AddNumberToObject(o, "cx", k->cx);
+            cJSON_AddNumberToObject(o, "cy", k->cy);
+            cJSON_AddItemToObject(o, "centre", cJSON_CreateDoubleArray(centre, 3));
+            cJSON_AddItemToArray(list, o);
+        } else if (i < 8) {
+            printf("  %-14s %s%s%ux%u, f %.2f %.2f, centre %.4g %.4g %.4g\n", i ? "" : "list",
+                   k->name, *k->name ? ": " : "", k->width, k->height, k->fx, k->fy, centre[0],
+                   centre[1], centre[2]);
+        }
+    }
+    if (!list && c.count > 8)
+        printf("  %-14s and %zu more (--json lists them)\n", "", c.count - 8);
+    say_vec3(r, "min", "from", min);
+    say_vec3(r, "max", "to", max);
+    gs_cameras_finish(&c);
+    return 0;
+}
+
+/* ---- pictures and videos ---------------------------------------------------------------- */
+
+static int info_picture(struct report *r, const char *path)
+{
+    struct image i;
+    char text[96];
+    FV_TRY(image_load(&i, path));
+    size_t n = (size_t)i.width * i.height * i.channels;
+    float least = INFINITY, most = -INFINITY;
+    for (size_t k = 0; k < n; k++) {
+        least = fminf(least, i.data[k]);
+        most = fmaxf(most, i.data[k]);
+    }
+    say_text(r, "kind", NULL, "picture");
+    snprintf(text, sizeof text, "%s, %ux%u, %u %s",
+             fv_ends_with(path, ".npy") ? "array as a picture" : "picture", i.width, i.height,
+             i.channels, i.channels == 1 ? "channel" : "channels");
+    if (!r->json)
+        say_text(r, "", "what", text);
+    say_number(r, "width", NULL, i.width, NULL);
+    say_number(r, "height", NULL, i.height, NULL);
+    say_number(r, "channels", NULL, i.channels, NULL);
+    snprintf(text, sizeof text, "%g to %g", (double)least, (double)most);
+    if (!r->json)
+        say_text(r, "", "values", text);
+    say_number(r, "least", NULL, (double)least, NULL);
+    say_number(r, "most", NULL, (double)most, NULL);
+    say_bytes(r, "bytes", "on disk", disk_bytes(path));
+    image_finish(&i);
+    return 0;
+}
+
+/* Our own comment is JSON: shown as it is, nested in --json. */
+static void say_comment(struct report *r, const char *comment)
+{
+    cJSON *ours = comment && *comment == '{' ? cJSON_Parse(comment) : NULL;
+    if (r->json && ours)
+        cJSON_AddItemToObject(r->object, "comment", ours);
+    else
+        cJSON_Delete(ours);
+    if (comment && !(r->json && ours))
+        say_text(r, "comment", "comment", comment);
+}
+
+static int info_video(struct report *r, const char *path)
+{
+    struct video_in *in;
+    char text[160];
+    FV_TRY(video_in_open(&in, path));
+    const struct video_info *i = video_in_info(in);
+    double fps = i->fps_den ? (double)i->fps_num / i->fps_den : 0;
+    say_text(r, "kind", NULL, "video");
+    snprintf(text, sizeof text, "video, %s %s in %s", i->codec, i->pixel_format, i->container);
+    if (!r->json)
+        say_text(r, "", "what", text);
+    else
+        say_text(r, "codec", NULL, i->codec);
+    say_text(r, "pixel_format", NULL, i->pixel_format);
+    say_text(r, "container", NULL, i->container);
+    snprintf(text, sizeof text, "%ux%u", i->width, i->height);
+    say_number(r, "width", "size", i->width, text);
+    say_number(r, "height", NULL, i->height, NULL);
+    snprintf(text, sizeof text, "%.6g frames/s", fps);
+    say_number(r, "fps", "rate", fps, text);
+    if (i->frames)
+        say_count(r, "frames", "frames", i->frames);
+    snprintf(text, sizeof text, "%.3f s", i->seconds);
+    say_number(r, "seconds", "length", i->seconds, text);
+    snprintf(text, sizeof text, "primaries %s, transfer %s, matrix %s, range %s", i->primaries,
+             i->transfer, i->matrix, i->range);
+    say_text(r, "colour", "colour", text);
+    if (i->title)
+        say_text(r, "title", "title", i->title);
+    say_comment(r, i->comment);
+    say_bytes(r, "bytes", "on disk", disk_bytes(path));
+    video_in_close(&in);
+    return 0;
+}
+
+/* ---- which of them ---------------------------------------------------------------------- */
+
+/* LLFF poses are an .npy too: N rows of 17. */
+static bool is_poses(const char *path)
+{
+    struct fv_npy a;
+    if (!fv_ends_with(path, ".npy") || fv_npy_open(&a, path) < 0)
+        return false;
+    bool yes = a.rank == 2 && a.dims[1] == 17;
+    fv_npy_close(&a);
+    return yes;
+}
+
+static bool is_video_name(const char *path)
+{
+    static const char *const more[] = {".y4m", ".avi", ".ivf", ".m4v", ".ts", ".ogv", ".gif"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (fv_ends_with(path, more[i]))
+            return true;
+    return video_is_container(path);
+}
+
+static int info_any(struct report *r, const char *path, const struct values *v, struct progress *p)
+{
+    if (!fv_is_dir(path)) {
+        if (is_video_name(path))
+            return info_video(r, path);
+        if (is_poses(path))
+            return info_cameras(r, path);
+        if (image_has_suffix(path))
+            return info_picture(r, path);
+    }
+    bool maybe_cameras = fv_is_dir(path) || fv_ends_with(path, ".json") ||
+                         fv_ends_with(path, ".txt") || fv_ends_with(path, ".bin") ||
+                         fv_ends_with(path, ".cams");
+    int rc = info_scene(r, path, v, p);
+    if (rc >= 0 || rc == FV_ECANCELLED || !maybe_cameras || !fv_exists(path))
+        return rc;
+    char as_scene[512];
+    snprintf(as_scene, sizeof as_scene, "%s", fv_error());
+    int cameras = info_cameras(r, path);
+    if (cameras < 0 && fv_is_dir(path))
+        return fv_fail(rc, "%s; nor cameras: %.400s", as_scene, fv_error());
+    return cameras;
+}
+
+static int run(struct app *app, const void *values, const struct opt_args *args)
+{
+    const struct values *v = values;
+    struct report r = {.json = v->json};
+    struct progress p;
+    int rc = 0;
+    cJSON *list = v->json && args->count > 1 ? cJSON_CreateArray() : NULL;
+    for (size_t i = 0; i < args->count && rc >= 0; i++) {
+        progress_start(&p, (enum progress_mode)v->progress, NULL, app->quiet);
+        r.object = v->json ? cJSON_CreateObject() : NULL;
+        if (v->json)
+            cJSON_AddStringToObject(r.object, "file", args->items[i]);
+        else
+            printf("%s\n", args->items[i]);
+        rc = info_any(&r, args->items[i], v, &p);
+        progress_done(&p);
+        if (list)
+            cJSON_AddItemToArray(list, r.object);
+        else if (v->json && rc >= 0)
+            print_cjson(r.object);
+        else
+            cJSON_Delete(r.object);
+    }
+    if (list && rc >= 0)
+        print_cjson(list);
+    else
+        cJSON_Delete(list);
+    return rc;
+}
+
+const struct cmd cmd_info = {
+    .name = "info",
+    .summary = "what a scene, camera file, picture or video holds",
+    .usage = "FILE... [OPTION]...",
+    .examples = "fovea info scene.spz\tcounts, bounds, memory\n"
+                "fovea info --json out.mp4\tsettings a video was rendered with",
+    .opts = opts,
+    .size = sizeof(struct values),
+    .least_args = 1,
+    .most_args = 4096,
+    .arg = "a file",
+    .run = run,
+};
