@@ -65,6 +65,9 @@ struct gs_scene {
 struct gs_load_opts {
     enum gs_format format; /* AUTO */
     int lod;               /* level of a lod-meta.json: 0 = finest (default) */
+    bool spz_raw_axes;     /* take SPZ coordinates as they are stored (some tools store the .ply's
+                              frame); default: right-up-back as the format says, or as the file's
+                              coordinate-system extension says, turned into the .ply's frame */
     fv_progress_fn on_progress;
     void *ud;
 };
