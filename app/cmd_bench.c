@@ -19,9 +19,9 @@
 #include <string.h>
 
 enum { IN_FLIGHT = 3, PROFILED = 5, MOST_PASSES = 24 };
-#define WARM_SECONDS 0.5
+#define WARM_SECONDS  0.5
 #define LEAST_SECONDS 1.0
-#define LEAST_FRAMES 8
+#define LEAST_FRAMES  8
 
 struct values {
     const char *cameras, *camera;
@@ -65,9 +65,9 @@ struct result {
     uint32_t width, height;
     double load_seconds, upload_seconds;
     uint64_t scene_bytes;
-    struct spread wall, cpu; /* ms a frame, one at a time */
-    double frames_per_second; /* with three in flight */
-    double pairs_per_second;  /* of CPU-or-GPU frame time: mean pairs / mean wall */
+    struct spread wall, cpu;     /* ms a frame, one at a time */
+    double frames_per_second;    /* with three in flight */
+    double pairs_per_second;     /* of CPU-or-GPU frame time: mean pairs / mean wall */
     struct gs_frame_stats stats; /* of the last frame */
     size_t pass_count;
     struct gs_pass_time pass[MOST_PASSES]; /* medians of the profiled frames */
@@ -255,8 +255,11 @@ static int measure(struct work *w, struct result *r)
 static int bench_scene(struct app *app, const struct values *v, const char *path, struct result *r)
 {
     struct work w = {.v = v};
-    struct shots_opts o = {.file = v->cameras, .camera = v->camera, .size = v->size,
-                           .frames = v->cameras ? 0 : 8, .several = true};
+    struct shots_opts o = {.file = v->cameras,
+                           .camera = v->camera,
+                           .size = v->size,
+                           .frames = v->cameras ? 0 : 8,
+                           .several = true};
     progress_start(&w.progress, (enum progress_mode)v->progress, "frames", app->quiet);
     int rc = shots_open(&w.shots, &o);
     if (rc >= 0 && (rc = prepare(app, &w, path, r)) >= 0)

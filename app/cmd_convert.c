@@ -19,8 +19,8 @@ struct values {
 };
 
 /* In the order of enum gs_format. */
-static const char *const formats[] = {"auto", "ply", "compressed.ply", "splat", "ksplat",
-                                      "spz",  "sog", "glb",            NULL};
+static const char *const formats[] = {
+    "auto", "ply", "compressed.ply", "splat", "ksplat", "spz", "sog", "glb", NULL};
 static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
 
 #define AT(m) offsetof(struct values, m)
@@ -61,8 +61,9 @@ static void multiply(float out[4], const float a[4], const float b[4])
 
 static int bad_rotation(const char *text)
 {
-    return fv_fail(CMD_USAGE, "--rotate: \"%s\" is neither turns such as x:90,z:-45 nor a "
-                              "quaternion w,x,y,z",
+    return fv_fail(CMD_USAGE,
+                   "--rotate: \"%s\" is neither turns such as x:90,z:-45 nor a "
+                   "quaternion w,x,y,z",
                    text);
 }
 

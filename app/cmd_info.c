@@ -22,27 +22,35 @@ struct values {
 };
 
 #define AT(m) offsetof(struct values, m)
-static const struct opt opts[] = {
-    {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
-    {"size", 's', OPT_SIZE, AT(size), .def = "1280x720",
-     .help = "picture size the memory estimate is for"},
-    SCENE_OPTS(struct values, scene),
-    {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
-     .help = "on standard error"},
-    {0}};
+static const struct opt opts[] = {{"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
+                                  {"size", 's', OPT_SIZE, AT(size), .def = "1280x720",
+                                   .help = "picture size the memory estimate is for"},
+                                  SCENE_OPTS(struct values, scene),
+                                  {"progress", 0, OPT_ENUM, AT(progress), .def = "auto",
+                                   .choices = progress_choices, .help = "on standard error"},
+                                  {0}};
 
 /* A line "name  value" for people, or a member for JSON: each fact is written once. */
 struct report {
-    bool json;
+    bool json, titled;
+    const char *file;
     cJSON *object;
 };
+
+/* The file's name stands above its facts; not at all when there are none. */
+static void title(struct report *r)
+{
+    if (!r->titled)
+        puts(r->file);
+    r->titled = true;
+}
 
 static void say_text(struct report *r, const char *key, const char *label, const char *value)
 {
     if (r->json)
         cJSON_AddStringToObject(r->object, key, value);
     else if (label)
-        printf("  %-14s %s\n", label, value);
+        title(r), printf("  %-14s %s\n", label, value);
 }
 
 static void say_number(struct report *r, const char *key, const char *label, double value,
@@ -51,7 +59,7 @@ static void say_number(struct report *r, const char *key, const char *label, dou
     if (r->json)
         cJSON_AddNumberToObject(r->object, key, value);
     else if (label)
-        printf("  %-14s %s\n", label, shown);
+        title(r), printf("  %-14s %s\n", label, shown);
 }
 
 static void say_count(struct report *r, const char *key, const char *label, uint64_t n)
@@ -157,9 +165,9 @@ static int info_scene(struct report *r, const char *path, const struct values *v
 
 static int info_cameras(struct report *r, const char *path)
 {
-    static const char *const formats[] = {
-        "unknown", "camera list", "INRIA cameras.json", "transforms.json", "COLMAP model",
-        "LLFF poses_bounds", "fovea camera path"};
+    static const char *const formats[] = {"unknown",          "camera list",  "INRIA cameras.json",
+                                          "transforms.json",  "COLMAP model", "LLFF poses_bounds",
+                                          "fovea camera path"};
     struct gs_cameras c;
     char text[160];
     FV_TRY(gs_cameras_load(&c, path));
@@ -276,7 +284,12 @@ static int info_video(struct report *r, const char *path)
     say_number(r, "seconds", "length", i->seconds, text);
     snprintf(text, sizeof text, "primaries %s, transfer %s, matrix %s, range %s", i->primaries,
              i->transfer, i->matrix, i->range);
-    say_text(r, "colour", "colour", text);
+    if (!r->json)
+        say_text(r, "", "colour", text);
+    say_text(r, "primaries", NULL, i->primaries);
+    say_text(r, "transfer", NULL, i->transfer);
+    say_text(r, "matrix", NULL, i->matrix);
+    say_text(r, "range", NULL, i->range);
     if (i->title)
         say_text(r, "title", "title", i->title);
     say_comment(r, i->comment);
@@ -341,10 +354,10 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     for (size_t i = 0; i < args->count && rc >= 0; i++) {
         progress_start(&p, (enum progress_mode)v->progress, NULL, app->quiet);
         r.object = v->json ? cJSON_CreateObject() : NULL;
+        r.file = args->items[i];
+        r.titled = false;
         if (v->json)
-            cJSON_AddStringToObject(r.object, "file", args->items[i]);
-        else
-            printf("%s\n", args->items[i]);
+            cJSON_AddStringToObject(r.object, "file", r.file);
         rc = info_any(&r, args->items[i], v, &p);
         progress_done(&p);
         if (list)
