@@ -44,8 +44,10 @@ void pace_measured(struct pace *p, int step, double ms)
     p->ms[step] = ms;
     if (!p->moving || step != p->moving_step)
         return;
-    if (ms > slow_ms && step < PACE_STEPS - 1) {
+    p->slow = ms > slow_ms ? p->slow + 1 : 0;
+    if (p->slow > 1 && step < PACE_STEPS - 1) { /* one alone may be a pipeline being made */
         p->moving_step++;
+        p->slow = 0;
     } else if (ms < fast_ms && step > 0) {
         double grow = factor[step - 1] / factor[step];
         double known = p->ms[step - 1];

@@ -16,6 +16,7 @@ enum { PACE_STEPS = 5 }; /* 1, 2/3, 1/2, 1/3, 1/4 of the width and height */
 struct pace {
     double ms[PACE_STEPS]; /* last measured frame time at each step; 0 = not yet */
     int moving_step;       /* in use while moving */
+    int slow;              /* slow frames in a row */
     bool moving;
     double changed_at; /* seconds */
 };

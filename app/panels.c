@@ -126,7 +126,10 @@ static void statistics(struct viewer *v)
     bytes_text(used, reserved);
     bytes_text(work, s->device_bytes);
     ui_row("Device", "%s", v->dev->caps.name);
-    ui_row("Rate", "%.1f fps", v->rate);
+    if (fv_now() - v->shown_at < 0.5)
+        ui_row("Rate", "%.1f fps", v->rate);
+    else
+        ui_row("Rate", "at rest");
     ui_row("Picture", "%.2f ms at %ux%u", v->picture->ms, v->picture->width, v->picture->height);
     ui_row("Visible", "%s", visible);
     ui_row("Pairs", "%s", pairs);

@@ -51,6 +51,16 @@ static void hopeless_device_stops_at_the_coarsest(void **state)
     assert_int_equal(move_for(&p, &now, 20, 500, 500), PACE_STEPS - 1);
 }
 
+static void one_slow_frame_changes_nothing(void **state)
+{
+    (void)state;
+    struct pace p = {0};
+    double now = 1;
+    move_for(&p, &now, 5, 1, 10);
+    move_for(&p, &now, 1, 1, 900);
+    assert_int_equal(move_for(&p, &now, 3, 1, 10), 0);
+}
+
 static void still_view_gets_full_size_after_a_moment(void **state)
 {
     (void)state;
@@ -84,6 +94,7 @@ int main(void)
         cmocka_unit_test(fast_device_stays_at_full_size),
         cmocka_unit_test(slow_device_reaches_a_fluid_rate),
         cmocka_unit_test(hopeless_device_stops_at_the_coarsest),
+        cmocka_unit_test(one_slow_frame_changes_nothing),
         cmocka_unit_test(still_view_gets_full_size_after_a_moment),
         cmocka_unit_test(first_moving_frame_uses_what_the_still_one_took),
     };
