@@ -1,4 +1,4 @@
-# The viewer's tests; test_viewer brings its own X server (Xvfb) and is skipped without it.
+# The viewer's tests; those of windows bring their own X server (Xvfb) and skip without it.
 if(FOVEA_VIEWER)
   foreach(file pace path_edit camera_control)
     fv_test(app/test_${file} LABELS cpu)
@@ -8,4 +8,7 @@ if(FOVEA_VIEWER)
     fv_test(app/test_${file} LABELS gpu app)
     target_link_libraries(app_test_${file} PRIVATE fovea_app)
   endforeach()
+  set_tests_properties(app_test_viewer PROPERTIES TIMEOUT 900)
+  fv_test(vk/test_swapchain LABELS gpu)
+  target_link_libraries(vk_test_swapchain PRIVATE fovea_app)
 endif()

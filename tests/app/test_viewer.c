@@ -3,6 +3,7 @@
  * the viewer saves. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
 #include "app/image_io.h"
 #include "support/test.h"
+#include "support/xserver.h"
 #include "vk/base/file.h"
 #include "vk/base/thread.h"
 
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 enum { WIDTH = 640, HEIGHT = 480 };
-static pid_t server; /* Xvfb */
 
 /* --- pictures --- */
 
@@ -146,55 +146,20 @@ static void no_display_is_a_sentence(void **state)
     free(text);
 }
 
-/* --- an X server --- */
+/* --- in a window --- */
 
-static bool installed(const char *program)
-{
-    char command[64];
-    snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", program);
-    return system(command) == 0;
-}
-
-/* Starts Xvfb on a free display and points DISPLAY at it. */
 static int start_server(void **state)
 {
     (void)state;
-    int ends[2];
-    char number[16] = "", fd[16], display[32];
-    if (pipe(ends) < 0)
-        return -1;
-    server = fork();
-    if (server == 0) {
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, 2);
-        close(ends[0]);
-        snprintf(fd, sizeof fd, "%d", ends[1]);
-        execlp("Xvfb", "Xvfb", "-displayfd", fd, "-screen", "0", "800x600x24", "-noreset",
-               "-nolisten", "tcp", (char *)NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    size_t n = 0;
-    while (n < sizeof number - 1 && read(ends[0], number + n, 1) == 1 && number[n] != '\n')
-        n++;
-    close(ends[0]);
-    if (!n)
-        return -1;
-    snprintf(display, sizeof display, ":%d", atoi(number));
-    setenv("DISPLAY", display, 1);
-    return 0;
+    return xserver_start(800, 600);
 }
 
 static int stop_server(void **state)
 {
     (void)state;
-    kill(server, SIGTERM);
-    waitpid(server, NULL, 0);
-    unsetenv("DISPLAY");
+    xserver_stop();
     return 0;
 }
-
-/* --- a viewer in it --- */
 
 struct viewer {
     pid_t pid;
@@ -236,25 +201,9 @@ static struct viewer start_with_cameras(void)
     return start(scene(), extra);
 }
 
-static void input(const char *what)
-{
-    char command[512];
-    snprintf(command, sizeof command, "xdotool %s >/dev/null 2>&1", what);
-    if (system(command))
-        fail_msg("%s", command);
-}
-
 static struct image grab(int width, int height)
 {
-    char command[600];
-    const char *out = test_tmp_path("grab.png");
-    snprintf(command, sizeof command,
-             "ffmpeg -loglevel error -y -f x11grab -draw_mouse 0 -video_size %dx%d -i %s "
-             "-frames:v 1 -pix_fmt rgb24 '%s'",
-             width, height, getenv("DISPLAY"), out);
-    if (system(command))
-        fail_msg("%s", command);
-    return load(out);
+    return load(xserver_grab(width, height));
 }
 
 /* Grabs until the window shows the picture (within one step of 255), or fails. */
@@ -290,7 +239,7 @@ static struct image shoot(int n)
     snprintf(name, sizeof name, "scene-%03d.png", n);
     const char *path = test_tmp_path(name);
     remove(path);
-    input("key F12");
+    xserver_input("key F12");
     for (double until = fv_now() + 60; !fv_exists(path) && fv_now() < until;)
         usleep(20000);
     struct image i = load(path);
@@ -301,7 +250,7 @@ static struct image shoot(int n)
 static int quit(struct viewer *v)
 {
     int status;
-    input("key ctrl+q");
+    xserver_input("key ctrl+q");
     for (double until = fv_now() + 30; waitpid(v->pid, &status, WNOHANG) == 0; usleep(10000))
         if (fv_now() > until) {
             kill(v->pid, SIGKILL);
@@ -320,7 +269,7 @@ static struct viewer start_bare(struct image *first)
 {
     struct viewer v = start_with_cameras();
     *first = headless("0", WIDTH, HEIGHT);
-    input("mousemove 320 240");
+    xserver_input("mousemove 320 240");
     struct image black = grab(WIDTH, HEIGHT);
     memset(black.data, 0, sizeof(float) * black.width * black.height * black.channels);
     shows_not(&black, 0.2, "starting"); /* the panels are up */
@@ -332,7 +281,7 @@ static struct viewer start_bare(struct image *first)
         if (differ < 0.75)
             break;
     }
-    input("key Tab");
+    xserver_input("key Tab");
     shows(first, "at the first camera");
     return v;
 }
@@ -345,7 +294,7 @@ static void window_shows_the_picture_and_saves_it(void **state)
     struct image saved = shoot(1);
     assert_true(largest(&saved, &first) == 0);
     image_finish(&saved);
-    input("key 2");
+    xserver_input("key 2");
     struct image second = headless("1", WIDTH, HEIGHT);
     assert_true(share(&second, &first) > 0.01);
     shows(&second, "at the second camera");
@@ -369,7 +318,7 @@ static void drags_scrolls_and_keys_change_the_view(void **state)
     struct image first;
     struct viewer v = start_bare(&first);
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
-        input(actions[i][0]);
+        xserver_input(actions[i][0]);
         shows_not(&first, 0.01, actions[i][1]);
         usleep(400000); /* let it come to rest at full size */
         struct image saved = shoot(1);
@@ -378,7 +327,7 @@ static void drags_scrolls_and_keys_change_the_view(void **state)
         shows(&saved, actions[i][1]);
         image_finish(&saved);
         if (i + 1 < sizeof actions / sizeof *actions) {
-            input("key r");
+            xserver_input("key r");
             shows(&first, "after a reset");
         }
     }
@@ -391,10 +340,10 @@ static void turning_around_a_picked_point_keeps_it_in_place(void **state)
     (void)state;
     struct image first;
     struct viewer v = start_bare(&first);
-    input("mousemove 330 250 click --repeat 2 --delay 60 1");
+    xserver_input("mousemove 330 250 click --repeat 2 --delay 60 1");
     usleep(5000000); /* until the notice is gone: picking alone must not move the view */
     shows(&first, "after picking");
-    input("mousemove 500 400 mousedown 1 mousemove 470 390 mousemove 440 380 mouseup 1");
+    xserver_input("mousemove 500 400 mousedown 1 mousemove 470 390 mousemove 440 380 mouseup 1");
     shows_not(&first, 0.01, "turning around the point");
     assert_int_equal(quit(&v), 0);
     image_finish(&first);
@@ -405,19 +354,19 @@ static void follows_the_windows_size(void **state)
     (void)state;
     struct image first;
     struct viewer v = start_bare(&first);
-    input("search --name 'scene.ply - fovea' windowsize 500 300");
+    xserver_input("search --name 'scene.ply - fovea' windowsize 500 300");
     struct image small = headless("0", 500, 300);
     shows(&small, "smaller");
     image_finish(&small);
-    input("search --name 'scene.ply - fovea' windowsize 800 560");
+    xserver_input("search --name 'scene.ply - fovea' windowsize 800 560");
     struct image large = headless("0", 800, 560);
     shows(&large, "larger");
     image_finish(&large);
-    input("key F11");
+    xserver_input("key F11");
     struct image full = headless("0", 800, 600);
     shows(&full, "full screen");
     image_finish(&full);
-    input("key F11");
+    xserver_input("key F11");
     usleep(500000);
     assert_int_equal(quit(&v), 0);
     image_finish(&first);
@@ -428,15 +377,15 @@ static void help_and_panels_come_and_go(void **state)
     (void)state;
     struct image first;
     struct viewer v = start_bare(&first);
-    input("key h");
+    xserver_input("key h");
     shows_not(&first, 0.05, "help");
-    input("key Escape");
+    xserver_input("key Escape");
     shows(&first, "help closed");
-    input("key F1");
+    xserver_input("key F1");
     shows_not(&first, 0.05, "help again");
-    input("key F1");
+    xserver_input("key F1");
     shows(&first, "help closed again");
-    input("key Tab");
+    xserver_input("key Tab");
     shows_not(&first, 0.05, "panels");
     assert_int_equal(quit(&v), 0);
     image_finish(&first);
@@ -499,7 +448,7 @@ static void a_bad_file_is_told_in_the_window_and_at_the_end(void **state)
     const char *bad = test_tmp_path("broken.ply");
     test_write_file(bad, "ply\nformat", 10);
     struct viewer v = start(bad, NULL);
-    input("mousemove 320 240");
+    xserver_input("mousemove 320 240");
     struct image black = grab(WIDTH, HEIGHT);
     memset(black.data, 0, sizeof(float) * black.width * black.height * black.channels);
     shows_not(&black, 0.5, "opening"); /* not the empty screen any more */
@@ -533,7 +482,7 @@ int main(void)
     int failed = cmocka_run_group_tests_name("without a window", plain, NULL, NULL);
     if (failed)
         return failed;
-    if (!installed("Xvfb") || !installed("xdotool") || !installed("ffmpeg")) {
+    if (!xserver_available()) {
         fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
         return 77;
     }
