@@ -174,6 +174,16 @@ const char *fv_node_key(struct fv_node n)
     return n.item && n.item->string ? n.item->string : "";
 }
 
+const char *fv_node_string(struct fv_node n)
+{
+    return fv_node_is_string(n) ? n.item->valuestring : "";
+}
+
+double fv_node_number(struct fv_node n)
+{
+    return fv_node_is_number(n) ? n.item->valuedouble : 0;
+}
+
 struct fv_node fv_node_get(struct fv_node object, const char *key)
 {
     struct cJSON *item = NULL;

@@ -55,6 +55,10 @@ struct fv_node fv_node_at(struct fv_node n, size_t i);
 /* The sibling after n, which is number next_index (from 0) of its parent. */
 struct fv_node fv_node_next(struct fv_node n, size_t next_index);
 const char *fv_node_key(struct fv_node n);
+/* Borrowed text of an element; "" when it is not text. */
+const char *fv_node_string(struct fv_node n);
+/* Value of a number element; 0 when it is none. May be infinite (1e999). */
+double fv_node_number(struct fv_node n);
 /* The member, or a node without item. */
 struct fv_node fv_node_get(struct fv_node object, const char *key);
 
