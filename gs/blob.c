@@ -1,0 +1,34 @@
+/* Bytes with an owner, and the rule for names found in files (blob.h). */
+#include "gs/blob.h"
+#include "vk/base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int gs_blob_open(struct gs_blob *out, const char *path)
+{
+    *out = (struct gs_blob){0};
+    FV_TRY(fv_map_open(&out->map, path));
+    out->data = out->map.data;
+    out->size = out->map.size;
+    return 0;
+}
+
+void gs_blob_free(struct gs_blob *b)
+{
+    free(b->heap);
+    fv_map_close(&b->map);
+    *b = (struct gs_blob){0};
+}
+
+bool gs_path_is_inside(const char *path)
+{
+    if (!*path || *path == '/' || strchr(path, '\\') || strchr(path, ':'))
+        return false;
+    for (const char *p = path; p; p = strchr(p, '/')) {
+        p += *p == '/';
+        if (!strncmp(p, "..", 2) && (p[2] == '/' || !p[2]))
+            return false;
+    }
+    return true;
+}
