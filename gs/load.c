@@ -14,6 +14,7 @@ static const struct {
     const char *name, *suffix;
     gs_read_fn *read;
     gs_write_fn *write;
+    gs_read_path_fn *read_path; /* of formats whose files have neighbours */
 } formats[] = {
     [GS_FORMAT_AUTO] = {"unknown", "", NULL, NULL},
     [GS_FORMAT_PLY] = {"ply", ".ply", gs_read_ply, gs_write_ply},
@@ -21,9 +22,9 @@ static const struct {
                                   gs_write_compressed_ply},
     [GS_FORMAT_SPLAT] = {"splat", ".splat", gs_read_splat, gs_write_splat},
     [GS_FORMAT_KSPLAT] = {"ksplat", ".ksplat", gs_read_ksplat, NULL},
-    [GS_FORMAT_SPZ] = {"spz", ".spz", NULL, NULL},
-    [GS_FORMAT_SOG] = {"sog", ".sog", NULL, NULL},
-    [GS_FORMAT_GLTF] = {"gltf", ".glb", NULL, NULL},
+    [GS_FORMAT_SPZ] = {"spz", ".spz", gs_read_spz, gs_write_spz},
+    [GS_FORMAT_SOG] = {"sog", ".sog", gs_read_sog, gs_write_sog, gs_read_sog_path},
+    [GS_FORMAT_GLTF] = {"gltf", ".glb", gs_read_glb, gs_write_glb, gs_read_gltf_path},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -65,6 +66,10 @@ static enum gs_format format_of_bytes(const uint8_t *data, size_t size, const ch
         return GS_FORMAT_SOG;
     if (size >= 4 && !memcmp(data, "glTF", 4))
         return GS_FORMAT_GLTF;
+    if (fv_ends_with(name, ".gltf"))
+        return GS_FORMAT_GLTF;
+    if (fv_ends_with(name, ".json")) /* meta.json, lod-meta.json */
+        return GS_FORMAT_SOG;
     /* two bytes of gzip are too few to overrule a name: a .splat may begin with any float */
     if (by_name == GS_FORMAT_AUTO && size >= 3 && !memcmp(data, "\x1f\x8b\x08", 3))
         return GS_FORMAT_SPZ;
@@ -164,18 +169,43 @@ static int load_file(struct gs_scene *out, const char *path, const struct gs_loa
 {
     struct fv_map map;
     FV_TRY(fv_map_open(&map, path));
-    int rc = gs_scene_parse(out, map.data, map.size, path, opts);
+    enum gs_format format = opts ? opts->format : GS_FORMAT_AUTO;
+    if (format == GS_FORMAT_AUTO && map.size)
+        format = format_of_bytes(map.data, map.size, path);
+    int rc;
+    if (map.size && (size_t)format < FORMATS && formats[format].read_path) {
+        rc = formats[format].read_path(out, path, opts);
+        if (rc == 0)
+            rc = finish_scene(out, path, format);
+    } else {
+        rc = gs_scene_parse(out, map.data, map.size, path, opts);
+    }
     fv_map_close(&map);
     return rc;
+}
+
+/* dir/name when there is such a file, else NULL. */
+static char *find_file(const char *dir, const char *name)
+{
+    char *file = fv_path_join(dir, name);
+    if (file && !fv_exists(file)) {
+        free(file);
+        file = NULL;
+    }
+    return file;
 }
 
 static int load_folder(struct gs_scene *out, const char *path, const struct gs_load_opts *opts)
 {
     char *file = find_trained(path);
     if (!file)
+        file = find_file(path, "lod-meta.json");
+    if (!file)
+        file = find_file(path, "meta.json");
+    if (!file)
         return fv_fail(FV_EIO,
                        "%s: is a folder with no scene I know in it: "
-                       "point_cloud/iteration_N/point_cloud.ply",
+                       "point_cloud/iteration_N/point_cloud.ply, lod-meta.json or meta.json",
                        path);
     int rc = load_file(out, file, opts);
     free(file);

@@ -40,9 +40,11 @@ gs_read_fn gs_read_ksplat;         /* ksplat.c */
 gs_read_fn gs_read_spz;            /* spz.c */
 gs_read_fn gs_read_sog;            /* sog.c: the .sog bundle */
 gs_read_fn gs_read_glb;            /* gltf.c: .glb in memory */
-/* Formats of several files: path is that of the meta.json, lod-meta.json or .gltf. */
-int gs_read_sog_path(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
-int gs_read_gltf_path(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
+/* The same for formats whose files may have neighbours: path is that of a .sog, meta.json or
+ * lod-meta.json; of a .glb or .gltf. */
+typedef int gs_read_path_fn(struct gs_scene *out, const char *path, const struct gs_load_opts *opts);
+gs_read_path_fn gs_read_sog_path;
+gs_read_path_fn gs_read_gltf_path;
 
 typedef int gs_write_fn(const struct gs_scene *s, struct fv_writer *w,
                         const struct gs_save_opts *opts);
