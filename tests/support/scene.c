@@ -3,8 +3,11 @@
 
 void test_put(struct test_bytes *b, const void *data, size_t size)
 {
-    b->data = realloc(b->data, b->size + size + 1);
-    assert_non_null(b->data);
+    if (b->size + size + 1 > b->room) {
+        b->room = 2 * (b->size + size + 1);
+        b->data = realloc(b->data, b->room);
+        assert_non_null(b->data);
+    }
     if (size)
         memcpy(b->data + b->size, data, size);
     b->size += size;

@@ -8,7 +8,7 @@
 /* A growing byte string. */
 struct test_bytes {
     uint8_t *data;
-    size_t size;
+    size_t size, room;
 };
 void test_put(struct test_bytes *b, const void *data, size_t size);
 void test_putf(struct test_bytes *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
