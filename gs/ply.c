@@ -48,6 +48,7 @@ struct reader {
     bool rgb, flat, filter;
     uint32_t sh_offset[48]; /* fast path: where in the row each of the scene's sh floats is */
     struct gs_scene *scene;
+    const struct gs_load_opts *opts; /* NULL = defaults */
 };
 
 /* ---- what is in the file ---------------------------------------------------------------- */
@@ -264,6 +265,16 @@ static int row_error(const struct reader *r, size_t row, const struct gs_ply_pro
     return fv_fail(FV_EFORMAT, "%s: row %zu: property %.40s: %s", r->name, row, p->name, what);
 }
 
+/* For rows that can only be read one after the other. */
+static int tell_progress(const struct reader *r, size_t row)
+{
+    const struct gs_load_opts *o = r->opts;
+    struct fv_progress p = {"reading", (double)row, (double)r->scene->count};
+    if (row % (1 << 16) || !o || !o->on_progress || !o->on_progress(o->ud, &p))
+        return 0;
+    return fv_fail(FV_ECANCELLED, "reading was cancelled");
+}
+
 /* Rows with lists, one after the other. */
 static int walk_rows(struct reader *r)
 {
@@ -271,6 +282,7 @@ static int walk_rows(struct reader *r)
     size_t at = r->body;
     float v[SLOTS] = {0};
     for (size_t i = 0; i < r->scene->count; i++) {
+        FV_TRY(tell_progress(r, i));
         for (size_t k = 0; k < r->vertex->property_count; k++) {
             const struct gs_ply_property *p = &r->vertex->properties[k];
             enum gs_ply_type head = p->is_list ? p->count_type : p->type;
@@ -348,6 +360,7 @@ static int read_words(struct reader *r, locale_t c_locale)
     size_t at = r->body;
     float v[SLOTS] = {0};
     for (size_t i = 0; i < r->scene->count; i++) {
+        FV_TRY(tell_progress(r, i));
         for (size_t k = 0; k < r->vertex->property_count; k++) {
             const struct gs_ply_property *p = &r->vertex->properties[k];
             size_t length;
@@ -370,7 +383,7 @@ static int read_words(struct reader *r, locale_t c_locale)
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-static int read_rows(struct reader *r, const struct gs_load_opts *opts)
+static int read_rows(struct reader *r)
 {
     if (r->header.encoding == GS_PLY_ASCII) {
         locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
@@ -383,10 +396,10 @@ static int read_rows(struct reader *r, const struct gs_load_opts *opts)
     if (r->vertex->has_list)
         return walk_rows(r);
     return gs_for_rows(r->scene->count, can_copy(r) ? copy_rows : convert_rows, r, "reading",
-                       opts ? opts->on_progress : NULL, opts ? opts->ud : NULL);
+                       r->opts ? r->opts->on_progress : NULL, r->opts ? r->opts->ud : NULL);
 }
 
-static int read_scene(struct reader *r, const struct gs_load_opts *opts)
+static int read_scene(struct reader *r)
 {
     int degree = 0;
     r->vertex = gs_ply_element(&r->header, "vertex");
@@ -397,7 +410,7 @@ static int read_scene(struct reader *r, const struct gs_load_opts *opts)
     if (!r->vertex->count)
         return fv_fail(FV_EFORMAT, "%s: vertex count 0: the scene is empty", r->name);
     FV_TRY(gs_scene_alloc(r->scene, (size_t)r->vertex->count, degree));
-    FV_TRY(read_rows(r, opts));
+    FV_TRY(read_rows(r));
     /* Mip-Splatting renders what it trained with its filter with the compensated opacity */
     r->scene->mode = r->header.mode;
     if (r->filter && r->header.mode == GS_MODE_AUTO)
@@ -413,10 +426,10 @@ static int read_scene(struct reader *r, const struct gs_load_opts *opts)
 int gs_read_ply(struct gs_scene *out, const uint8_t *data, size_t size, const char *name,
                 const struct gs_load_opts *opts)
 {
-    struct reader r = {.name = name, .data = data, .size = size, .scene = out};
+    struct reader r = {.name = name, .data = data, .size = size, .scene = out, .opts = opts};
     *out = (struct gs_scene){0};
     FV_TRY(gs_ply_header_parse(&r.header, data, size, name));
-    int rc = read_scene(&r, opts);
+    int rc = read_scene(&r);
     gs_ply_header_finish(&r.header);
     if (rc < 0)
         gs_scene_finish(out);

@@ -710,6 +710,11 @@ static void reading_can_be_cancelled(void **state)
     assert_int_equal(calls, 1);
     assert_null(got.position);
     test_bytes_free(&b);
+    s.count = 5;
+    b = test_ply_build(&s, &(struct test_ply){.format = "ascii"});
+    assert_fails(gs_scene_parse(&got, b.data, b.size, "a.ply", &opts), FV_ECANCELLED, "cancelled");
+    assert_int_equal(calls, 2);
+    test_bytes_free(&b);
     gs_scene_finish(&s);
 }
 
