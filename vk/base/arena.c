@@ -24,7 +24,7 @@ void *fv_arena_alloc(struct fv_arena *a, size_t size)
         size_t block = b && b->size < (1u << 20) ? b->size * 2 : b ? 1u << 20 : 4096;
         if (block < need)
             block = need;
-        b = block <= SIZE_MAX - sizeof *b ? calloc(1, sizeof *b + block) : NULL;
+        b = block <= PTRDIFF_MAX - sizeof *b ? calloc(1, sizeof *b + block) : NULL;
         if (!b) {
             fv_fail(FV_ENOMEM, "out of memory (%zu bytes)", block);
             return NULL;

@@ -132,6 +132,7 @@ static void rejects_more_values_than_allowed(void **state)
         text[i] = i % 2 ? ',' : '0';
     text[0] = '[';
     text[n - 1] = ']';
+    fv_json_close(&doc);
     assert_fails(fv_json_parse(&doc, text, n, "t.json"), FV_EFORMAT, "4 million");
     free(text);
 }
