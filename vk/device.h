@@ -68,11 +68,6 @@ int vk_device_create(struct vk_device **out, const struct vk_device_opts *opts);
  * of the device must be gone (pipelines are the device's own). */
 void vk_device_destroy(struct vk_device **dev);
 
-/* Around the caller's own use of dev->queue (vkQueuePresentKHR): submissions come from several
- * threads. */
-void vk_queue_lock(struct vk_device *dev);
-void vk_queue_unlock(struct vk_device *dev);
-
 /* Turns a VkResult into a code and a sentence naming the call; marks the device on loss. */
 int vk_check(struct vk_device *dev, VkResult r, const char *call);
 #define VK_TRY(dev, x) FV_TRY(vk_check(dev, (x), #x))

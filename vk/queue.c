@@ -17,16 +17,6 @@ void vk_queue_destroy(struct vk_device *dev)
     vkDestroySemaphore(dev->handle, dev->p->timeline, NULL);
 }
 
-void vk_queue_lock(struct vk_device *dev)
-{
-    pthread_mutex_lock(&dev->p->queue_lock);
-}
-
-void vk_queue_unlock(struct vk_device *dev)
-{
-    pthread_mutex_unlock(&dev->p->queue_lock);
-}
-
 static VkSemaphoreSubmitInfo semaphore(VkSemaphore s, uint64_t value, VkPipelineStageFlags2 stage)
 {
     return (VkSemaphoreSubmitInfo){.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO,
