@@ -446,7 +446,7 @@ int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum
 done:
     if (rc < 0)
         vk_buf_destroy(out);
-    return rc;
+    return rc == FV_ENOMEM ? fv_wrap(rc, "buffer \"%s\": ", label) : rc;
 }
 
 void vk_buf_destroy(struct vk_buf *b)
