@@ -31,28 +31,40 @@ static void wrap(FILE *out, const char *text, int at, int indent)
     }
 }
 
+/* A default that only says "not given" is no news. */
+static bool tells(const struct opt *o)
+{
+    static const char *const none[] = {"", "0", "-1", "auto", "none"};
+    for (size_t i = 0; o->def && i < sizeof none / sizeof *none; i++)
+        if (!strcmp(o->def, none[i]))
+            return false;
+    return o->def != NULL;
+}
+
 static void help_text(const struct opt *o, char *text, size_t size)
 {
-    snprintf(text, size, "%s", o->help);
-    size_t n = strlen(text);
-    if (o->type == OPT_ENUM && o->choices) {
+    size_t n = (size_t)snprintf(text, size, "%s", o->help);
+    if (o->type == OPT_ENUM) {
         n += (size_t)snprintf(text + n, size - n, " (");
         for (int i = 0; o->choices[i] && n < size; i++)
             n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", o->choices[i]);
-        n += (size_t)snprintf(text + n, size - n, "%s%s)", o->def ? "; default " : "",
-                              o->def ? o->def : "");
-    } else if (o->def && *o->def) {
-        snprintf(text + n, size - n, " (default %s)", o->def);
+        n += (size_t)snprintf(text + n, size - n, ")");
     }
+    if (tells(o))
+        snprintf(text + n, size - n, " (default %s)", o->def);
 }
 
-static void help_options(FILE *out, const struct opt *opts)
+static void help_options(FILE *out, const struct opt *opts, bool all)
 {
+    const char *group = NULL;
     for (const struct opt *o = opts; o->type; o++) {
-        if (o->type == OPT_GROUP) {
-            fprintf(out, "\n%s:\n", o->help);
+        if (o->type == OPT_GROUP)
+            group = o->help;
+        if (o->type == OPT_GROUP || (o->rare && !all))
             continue;
-        }
+        if (group)
+            fprintf(out, "\n%s:\n", group);
+        group = NULL;
         char left[96], text[1024];
         const char *value = opt_placeholder(o);
         int n = o->short_name ? snprintf(left, sizeof left, "  -%c, ", o->short_name)
@@ -111,10 +123,18 @@ void doc_overview(FILE *out)
         fprintf(out, "  %-10s%s\n", (*c)->name, (*c)->summary);
     fputs("  help      all options of a command: fovea help render\n", out);
     fputs("\nOptions of every command:\n", out);
-    help_options(out, app_global_opts);
+    help_options(out, app_global_opts, true);
 }
 
-void doc_command(FILE *out, const struct cmd *c)
+static bool has_rare(const struct opt *opts)
+{
+    for (const struct opt *o = opts; o->type; o++)
+        if (o->rare)
+            return true;
+    return false;
+}
+
+void doc_command(FILE *out, const struct cmd *c, bool all)
 {
     fprintf(out, "fovea %s: %s\n\n", c->name, c->summary);
     if (c->examples) {
@@ -124,13 +144,16 @@ void doc_command(FILE *out, const struct cmd *c)
     fprintf(out, "Usage: fovea %s %s\n", c->name, c->usage);
     if (c->opts->type && c->opts->type != OPT_GROUP)
         fputs("\nOptions:\n", out);
-    help_options(out, c->opts);
-    if (c->details) {
+    help_options(out, c->opts, all);
+    if (c->details && all) {
         fputc('\n', out);
         wrap(out, c->details, 0, 0);
         fputc('\n', out);
     }
-    fputs("\nOptions of every command: fovea --help\n", out);
+    if (!all && has_rare(c->opts))
+        fprintf(out, "\nMore options and details: fovea help %s\n", c->name);
+    else
+        fputs("\nOptions of every command: fovea --help\n", out);
 }
 
 /* ---- man page --------------------------------------------------------------------------- */

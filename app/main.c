@@ -80,7 +80,7 @@ static int help(int argc, char **argv)
     const struct cmd *c = find_command(argv[0]);
     if (!c)
         return unknown_command(argv[0]);
-    doc_command(stdout, c);
+    doc_command(stdout, c, true);
     return 0;
 }
 
@@ -105,7 +105,7 @@ static int run_command(struct app *app, const struct cmd *c, int argc, char **ar
     if (opt_parse(sets, 2, &args, argc, argv, &app->arena) < 0)
         return CMD_USAGE;
     if (app->help)
-        return doc_command(stdout, c), 0;
+        return doc_command(stdout, c, false), 0;
     FV_TRY(count_args(c, &args));
     context_logging(app);
     return c->run(app, values, &args);

@@ -69,6 +69,7 @@ struct opt {
     const char *const *choices; /* OPT_ENUM: names, NULL last */
     double min, max;            /* OPT_INT, OPT_FLOAT: range when min < max */
     bool file;                  /* completion offers file names */
+    bool rare;                  /* only in `fovea help COMMAND` and the man page, not --help */
 };
 
 /* A table with the values it fills. */

@@ -19,15 +19,13 @@ struct scene_opts {
      OPT_INT,                                                                                      \
      offsetof(T, m.lod),                                                                           \
      .max = 31,                                                                                    \
-     .help = "level of a streaming scene "                                                         \
-             "(lod-meta.json); 0 is finest"},                                                      \
-        {"sh",        0,                                                                           \
-         OPT_INT,     offsetof(T, m.sh),                                                           \
-         .def = "-1", .min = -1,                                                                   \
-         .max = 3,    .help = "highest spherical-harmonics degree kept; -1 keeps all"},            \
+     .rare = true,                                                                                 \
+     .help = "level of a streaming scene (lod-meta.json); 0 is finest"},                           \
+        {"sh",        0,         OPT_INT,  offsetof(T, m.sh),                                      \
+         .def = "-1", .min = -1, .max = 3, .help = "highest spherical-harmonics degree kept"},     \
     {                                                                                              \
         "spz-raw-axes", 0, OPT_FLAG, offsetof(T, m.spz_raw),                                       \
-            .help = "take .spz coordinates as they are stored"                                     \
+            .rare = true, .help = "take .spz coordinates as they are stored"                       \
     }
 
 /* Loads (rows left out are warned about, a scene without Gaussians is an error) and cuts the
