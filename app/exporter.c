@@ -155,7 +155,7 @@ static void take_line(struct exporter *e, const char *line)
     struct fv_json doc;
     if (line[0] != '{') {
         if (*line)
-            snprintf(e->message, sizeof e->message, "%s", line);
+            snprintf(e->message, sizeof e->message, "%.*s", (int)sizeof e->message - 1, line);
         return;
     }
     if (fv_json_parse(&doc, line, strlen(line), "progress") < 0)

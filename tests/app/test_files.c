@@ -247,8 +247,8 @@ static void y4m_has_header_and_frames(void **state)
     size_t size;
     char *data = test_read_file(path, &size);
     assert_memory_equal(data, "YUV4MPEG2 W16 H8 F25:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\nFRAME\n",
-                        67);
-    assert_int_equal(size, 61 + 3 * (6 + sizeof planes));
+                        66);
+    assert_int_equal(size, 60 + 3 * (6 + sizeof planes));
     free(data);
     struct video_in *in;
     float rgb[16 * 8 * 3];

@@ -14,13 +14,6 @@ enum { W = 192, H = 108, FRAMES = 12 };
 static float picture[H][W][3];
 static bool noisy; /* for files that must grow */
 
-/* libx265 3.5 leaks its frame filters */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libx265";
-}
-
 /* A smooth moving picture with a sharp edge. */
 static void draw(int t)
 {
