@@ -47,6 +47,8 @@ struct check_error {
  * slack: more tolerance for each element; NULL = none. */
 void check_measure(struct check_error *e, const double *got, const double *want,
                    const double *slack, size_t n, const struct check_bounds *b);
+/* What follows is in this directory; in this group of rows. */
+void check_place(struct check *c, const char *dir);
 void check_group(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void check_row(struct check *c, const char *quantity, const struct check_error *e);
 /* A row that only holds or not, with the reason when not. */

@@ -254,8 +254,7 @@ int check_cameras(struct check *c, const char *dir)
         snprintf(path, sizeof path, "%s/%s/expected.json", dir, entries[i]->d_name);
         if (rc >= 0 && entries[i]->d_name[0] != '.' && fv_exists(path)) {
             *strrchr(path, '/') = 0;
-            if (!c->json)
-                printf("%s\n", path);
+            check_place(c, path);
             rc = check_one(c, path);
         }
         free(entries[i]);

@@ -56,6 +56,12 @@ void check_measure(struct check_error *e, const double *got, const double *want,
 
 /* ---- rows ------------------------------------------------------------------------------- */
 
+void check_place(struct check *c, const char *dir)
+{
+    snprintf(c->place, sizeof c->place, "%s", dir);
+    c->group[0] = 0;
+}
+
 void check_group(struct check *c, const char *fmt, ...)
 {
     va_list ap;
@@ -70,6 +76,9 @@ void check_group(struct check *c, const char *fmt, ...)
 
 static void show_group(struct check *c)
 {
+    if (!c->json && strcmp(c->place, c->place_shown))
+        printf("%s\n", c->place);
+    memcpy(c->place_shown, c->place, sizeof c->place);
     if (!c->json && !c->group_shown)
         printf("%s\n", c->group);
     c->group_shown = true;
@@ -178,10 +187,7 @@ static int check_dir(struct check *c, int arch, const char *dir)
     if (!fv_is_dir(dir))
         return fv_fail(FV_EIO, "%s: %s", dir,
                        fv_exists(dir) ? "is a file, not a directory" : "no such directory");
-    snprintf(c->place, sizeof c->place, "%s", dir);
-    if (!c->json)
-        printf("%s\n", dir);
-    c->group[0] = 0;
+    check_place(c, dir);
     size_t before = c->passed + c->failed;
     FV_TRY(arch == ARCH_SPLAT     ? check_splat(c, dir)
            : arch == ARCH_FORMATS ? check_formats(c, dir)
