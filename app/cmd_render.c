@@ -62,7 +62,7 @@ static const struct opt opts[] = {
     {"eye-distance", 0, OPT_FLOAT, AT(eye_distance), .rare = true, .def = "0", .max = 1e9,
      .help = "in scene units; 0 is by the scene's size"},
     {.type = OPT_GROUP, .help = "Picture"},
-    {"bg", 'b', OPT_COLOR, AT(bg), .help = "background: r,g,b from 0 to 1, or #rrggbb"},
+    {"bg", 'b', OPT_COLOR, AT(bg), .help = "background: r,g,b from 0 to 1, or rrggbb"},
     {"mode", 'm', OPT_ENUM, AT(mode), .def = "auto", .choices = modes,
      .help = "pixel filter the scene was trained with; auto is as the file says"},
     {"aov", 0, OPT_ENUM, AT(aov), .rare = true, .def = "color", .choices = aovs,
@@ -335,7 +335,8 @@ const struct cmd cmd_render = {
         "fovea render scene.ply -o scene.mp4\ta turn around the scene\n"
         "fovea render scene.spz -o walk.mp4 --cameras path.json --size 1920x1080\ta camera path\n"
         "fovea render scene.ply -o views/ --cameras sparse/0\tone PNG for each COLMAP camera\n"
-        "fovea render scene.ply -o - --format y4m | ffmpeg -i - out.avi\tinto another program",
+        "fovea render scene.ply -o - -f y4m | ffmpeg -colorspace bt709 -i - out.avi\tinto another "
+        "program",
     .details =
         "The scene is any file fovea info understands. Without --cameras the camera makes one "
         "turn around it. A camera path gives its own length; a list of cameras gives one frame "
@@ -343,6 +344,8 @@ const struct cmd cmd_render = {
         "The output takes its name only when it is complete. After Ctrl-C or an error the frames "
         "so far are kept: under the output's name if there was no such file, else as "
         "NAME.partial.EXT.\n\n"
+        "Video is BT.709, limited range, and tagged so; .y4m and raw streams have no place for "
+        "the tag: tell the program that reads them.\n\n"
         "Progress lines with --progress json are objects with what, done, total, fps, eta and "
         "elapsed, on standard error.",
     .opts = opts,

@@ -129,11 +129,11 @@ static int set_vec3(const struct opt *o, struct opt_vec3 *out, const char *text)
 static int set_color(const struct opt *o, struct opt_vec3 *out, const char *text)
 {
     struct opt_vec3 v = {.set = true};
-    if (*text == '#') {
-        size_t n = strspn(text + 1, "0123456789abcdefABCDEF");
-        if (n != 6 || text[7])
-            return bad_value(o, text, "a colour such as #336699");
-        unsigned long rgb = strtoul(text + 1, NULL, 16);
+    const char *hex = text + (*text == '#'); /* which a shell takes for a comment */
+    if (*text == '#' || (!strchr(text, ',') && strlen(text) == 6)) {
+        if (strspn(hex, "0123456789abcdefABCDEF") != 6 || hex[6])
+            return bad_value(o, text, "a colour such as 336699");
+        unsigned long rgb = strtoul(hex, NULL, 16);
         for (int i = 0; i < 3; i++)
             v.v[i] = (float)(rgb >> (16 - 8 * i) & 255) / 255.0f;
     } else {
@@ -141,7 +141,7 @@ static int set_color(const struct opt *o, struct opt_vec3 *out, const char *text
         for (int i = 0; i < 3; i++)
             ok = ok && v.v[i] >= 0 && v.v[i] <= 1;
         if (!ok)
-            return bad_value(o, text, "a colour: r,g,b from 0 to 1, or #rrggbb");
+            return bad_value(o, text, "a colour: r,g,b from 0 to 1, or rrggbb");
     }
     *out = v;
     return 0;

@@ -32,7 +32,7 @@ enum opt_type {
     OPT_ENUM,   /* int: index into choices */
     OPT_SIZE,   /* struct opt_size: 1280x720 */
     OPT_VEC3,   /* struct opt_vec3: 1,2,3 */
-    OPT_COLOR,  /* struct opt_vec3: 0.1,0.2,0.3 or #rrggbb, stored 0..1 */
+    OPT_COLOR,  /* struct opt_vec3: 0.1,0.2,0.3 or [#]rrggbb, stored 0..1 */
     OPT_BOX,    /* struct opt_box: x0,y0,z0,x1,y1,z1; sorted so that min <= max */
     OPT_BYTES,  /* uint64_t: 500k, 8M (decimal), 64Mi (binary) */
     OPT_RATE,   /* struct opt_rate: 30, 29.97, 30000/1001 */

@@ -34,7 +34,7 @@ static size_t lines(const char *text)
 
 static char *succeeds(const char *what)
 {
-    char *out;
+    char *out = NULL;
     int rc = test_fovea(&out, "%s", what);
     if (rc)
         fail_msg("fovea %s: status %d: %s", what, rc, out);
@@ -191,8 +191,8 @@ static void info_tells_what_it_is(void **state)
     assert_non_null(strstr(out, "52\n"));
     assert_non_null(strstr(out, "camera list"));
     free(out);
-    FAILS(1, "empty", "info %s", (test_write_file(test_tmp_path("e.ply"), "", 0),
-                                  test_tmp_path("e.ply")));
+    FAILS(1, "empty", "info %s",
+          (test_write_file(test_tmp_path("e.ply"), "", 0), test_tmp_path("e.ply")));
 }
 
 static void convert_edits_and_round_trips(void **state)
@@ -217,8 +217,7 @@ static void convert_edits_and_round_trips(void **state)
     snprintf(line, sizeof line, "convert %s -o %s --rotate x:90 --scale 2 --translate 1,2,3",
              scene(), test_tmp_path("moved.ply"));
     free(succeeds(line));
-    snprintf(line, sizeof line,
-             "convert %s -o %s --translate=-1,-2,-3", test_tmp_path("moved.ply"),
+    snprintf(line, sizeof line, "convert %s -o %s --translate=-1,-2,-3", test_tmp_path("moved.ply"),
              test_tmp_path("moved.ply"));
     free(succeeds(line));
     snprintf(line, sizeof line, "convert %s -o %s --rotate 0.70710678,-0.70710678,0,0 --scale 0.5",
@@ -317,8 +316,7 @@ static void folders_are_compared_in_order(void **state)
     free(out);
     snprintf(name, sizeof name, "dir1/2.npy");
     unlink(test_tmp_path(name));
-    FAILS(1, "ends after 2 frames", "compare %s %s", test_tmp_path("dir0"),
-          test_tmp_path("dir1"));
+    FAILS(1, "ends after 2 frames", "compare %s %s", test_tmp_path("dir0"), test_tmp_path("dir1"));
 }
 
 static void check_holds_cameras_and_finds_a_change(void **state)

@@ -91,6 +91,9 @@ static void typed_values_are_read(void **state)
     assert_near(v.crop.min[0], -1, 0);
     assert_near(v.crop.max[2], 3, 0);
     assert_int_equal(v.bitrate, 8000000);
+    assert_ok(PARSE("--bg=00ff00"));
+    assert_near(v.bg.v[1], 1, 0);
+    assert_near(v.bg.v[0], 0, 0);
     assert_ok(PARSE("--bitrate=64Ki", "--bg=0.25,0.5,1", "--fps=29.97", "--size", "0x7"));
     assert_int_equal(v.bitrate, 65536);
     assert_near(v.bg.v[1], 0.5, 0);
