@@ -88,9 +88,9 @@ static void scene_key(struct viewer *v, int key)
     }
 }
 
-static void press(struct viewer *v, int key)
+static void press(struct viewer *v, int key, bool control)
 {
-    if (v->window->input.control) {
+    if (control) {
         if (key == 'Q')
             window_close(v->window);
         return;
@@ -173,7 +173,7 @@ static void pick_pivot(struct viewer *v, double x, double y)
 static void drag(struct viewer *v)
 {
     const struct window_input *in = &v->window->input;
-    double dx = in->moved[0], dy = in->moved[1];
+    double dx = in->dragged[0], dy = in->dragged[1];
     if (!dx && !dy)
         return;
     struct gs_camera c = viewer_camera(v);
@@ -213,7 +213,7 @@ void viewer_input(struct viewer *v, double dt)
     if (in->dropped)
         viewer_drop(v, in->dropped);
     for (int i = 0; !typing && i < in->key_count; i++)
-        press(v, in->keys[i]);
+        press(v, in->keys[i].code, in->keys[i].control);
     if (!v->scene)
         return;
     mouse(v, taken);

@@ -30,12 +30,14 @@ static struct window *self(GLFWwindow *handle)
 
 static void on_key(GLFWwindow *handle, int key, int scancode, int action, int mods)
 {
-    (void)scancode, (void)mods;
+    (void)scancode;
     struct window *w = self(handle);
     struct window_input *in = &w->input;
     int room = sizeof in->keys / sizeof *in->keys;
-    if (action == GLFW_PRESS && in->key_count < room)
-        in->keys[in->key_count++] = key;
+    if (action != GLFW_PRESS || in->key_count == room)
+        return;
+    in->keys[in->key_count].code = key;
+    in->keys[in->key_count++].control = mods & GLFW_MOD_CONTROL;
 }
 
 static void on_char(GLFWwindow *handle, unsigned codepoint)
@@ -49,7 +51,8 @@ static void on_move(GLFWwindow *handle, double x, double y)
     struct window *w = self(handle);
     double at[2] = {x * w->density, y * w->density};
     for (int i = 0; i < 2; i++) {
-        w->input.moved[i] += at[i] - w->input.mouse[i];
+        if (w->input.buttons)
+            w->input.dragged[i] += at[i] - w->input.mouse[i];
         w->input.mouse[i] = at[i];
     }
 }
@@ -223,7 +226,7 @@ bool window_wait(struct window *w, double timeout)
     struct window_input *in = &w->input;
     free(in->dropped);
     in->dropped = NULL;
-    in->moved[0] = in->moved[1] = in->scroll = 0;
+    in->dragged[0] = in->dragged[1] = in->scroll = 0;
     in->pressed = 0;
     in->double_click = false;
     in->key_count = 0;

@@ -31,13 +31,17 @@ enum window_button { BUTTON_LEFT = 1, BUTTON_RIGHT = 2, BUTTON_MIDDLE = 4 };
 
 /* What happened since the last window_wait. Positions are in framebuffer pixels. */
 struct window_input {
-    double mouse[2], moved[2];
+    double mouse[2];
+    double dragged[2]; /* moved while a button was held */
     double scroll;
     unsigned buttons; /* held now, of enum window_button */
     unsigned pressed; /* went down */
     bool double_click;
     bool shift, control; /* held now */
-    int keys[16];        /* pressed (not repeated), in order */
+    struct {
+        int code;
+        bool control; /* was held when it was pressed */
+    } keys[16];       /* pressed (not repeated), in order */
     int key_count;
     char *dropped; /* path of a file let go over the window; the window's, until the next wait */
 };

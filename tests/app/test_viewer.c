@@ -335,6 +335,22 @@ static void drags_scrolls_and_keys_change_the_view(void **state)
     image_finish(&first);
 }
 
+static void clicks_do_not_move_the_view(void **state)
+{
+    (void)state;
+    struct image first;
+    struct viewer v = start_bare(&first);
+    for (int i = 0; i < 3; i++) {
+        /* at once: all of it may come in one round of the loop */
+        xserver_input("mousemove 100 100 mousemove 400 300 mousedown 1 mouseup 1 "
+                      "mousemove 200 400 click 3 mousemove 320 240");
+        usleep(600000);
+        shows(&first, "after clicks");
+    }
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
 static void turning_around_a_picked_point_keeps_it_in_place(void **state)
 {
     (void)state;
@@ -387,6 +403,55 @@ static void help_and_panels_come_and_go(void **state)
     shows(&first, "help closed again");
     xserver_input("key Tab");
     shows_not(&first, 0.05, "panels");
+    assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+/* Drops a file on the window like a file manager. False where the tool was not built. */
+static bool drop(const char *path)
+{
+    char command[1200];
+#ifdef XDROP
+    snprintf(command, sizeof command, "'%s' $(xdotool search --name fovea | head -1) 320 240 '%s'",
+             XDROP, path);
+    if (system(command))
+        fail_msg("%s", command);
+    return true;
+#else
+    (void)command, (void)path;
+    return false;
+#endif
+}
+
+static void files_can_be_dropped_on_the_window(void **state)
+{
+    (void)state;
+    struct image first;
+    char bad[256], list[256];
+    snprintf(bad, sizeof bad, "%s", test_tmp_path("dropped.ply"));
+    snprintf(list, sizeof list, "%s", test_tmp_path("dropped.json"));
+    struct viewer v = start_bare(&first);
+    test_write_file(bad, "ply\nformat", 10);
+    if (drop(bad)) {
+        shows_not(&first, 0.02, "the error of a bad file"); /* over the old scene */
+        xserver_input("key Escape");
+        shows(&first, "the old scene after a bad file");
+
+        size_t size;
+        char *text = test_read_file(cameras(), &size); /* the list without its first camera */
+        char *second = strstr(strchr(text, '}') + 1, "{");
+        assert_non_null(second);
+        *--second = '[';
+        test_write_file(list, second, strlen(second));
+        free(text);
+        assert_true(drop(list));
+        struct image other = headless("1", WIDTH, HEIGHT);
+        shows(&other, "the first of the dropped cameras");
+        image_finish(&other);
+
+        assert_true(drop(scene())); /* with the cameras beside it */
+        shows(&first, "the dropped scene");
+    }
     assert_int_equal(quit(&v), 0);
     image_finish(&first);
 }
@@ -472,9 +537,11 @@ int main(void)
     const struct CMUnitTest windows[] = {
         cmocka_unit_test(window_shows_the_picture_and_saves_it),
         cmocka_unit_test(drags_scrolls_and_keys_change_the_view),
+        cmocka_unit_test(clicks_do_not_move_the_view),
         cmocka_unit_test(turning_around_a_picked_point_keeps_it_in_place),
         cmocka_unit_test(follows_the_windows_size),
         cmocka_unit_test(help_and_panels_come_and_go),
+        cmocka_unit_test(files_can_be_dropped_on_the_window),
         cmocka_unit_test(rests_when_nothing_changes),
         cmocka_unit_test(ends_by_itself_after_its_frames),
         cmocka_unit_test(a_bad_file_is_told_in_the_window_and_at_the_end),
