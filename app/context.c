@@ -108,13 +108,15 @@ int app_device(struct app *app, struct vk_device **out)
     return 0;
 }
 
+int context_close_device(struct app *app)
+{
+    unsigned errors = app->dev ? atomic_load(&app->dev->validation_errors) : 0;
+    vk_device_destroy(&app->dev);
+    return errors ? fv_fail(FV_EDEVICE, "the validation layers complained %u times", errors) : 0;
+}
+
 void context_finish(struct app *app)
 {
-    if (app->dev && app->validation) {
-        unsigned errors = atomic_load(&app->dev->validation_errors);
-        if (errors)
-            fv_log(FV_WARN, "validation: %u messages", errors);
-    }
     vk_device_destroy(&app->dev);
     fv_log_sink(NULL, NULL, FV_WARN);
     fv_arena_finish(&app->arena);

@@ -10,6 +10,8 @@
 int context_init(struct app *app);
 /* Log lines to standard error as --quiet and --verbose say; after the options are parsed. */
 void context_logging(struct app *app);
+/* FV_EDEVICE when validation is on and had something to say. */
+int context_close_device(struct app *app);
 void context_finish(struct app *app);
 /* Version of fovea and of the libraries in use, with their licences. */
 void context_version(FILE *out);

@@ -164,6 +164,8 @@ int main(int argc, char **argv)
     int rc = context_init(&app);
     if (rc >= 0)
         rc = dispatch(&app, argc, argv, &command);
+    if (rc >= 0)
+        rc = context_close_device(&app);
     if (fflush(stdout) && rc >= 0)
         rc = fv_fail(FV_EIO, "standard output: write failed");
     int status = report(command, rc);
