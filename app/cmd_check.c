@@ -15,14 +15,14 @@ struct values {
     bool json;
 };
 
-enum { ARCH_NONE, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS };
-static const char *const archs[] = {"none", "splat", "formats", "cameras", NULL};
+enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS };
+static const char *const archs[] = {"auto", "splat", "formats", "cameras", NULL};
 
 #define AT(m) offsetof(struct values, m)
-static const struct opt opts[] = {
-    {"arch", 'a', OPT_ENUM, AT(arch), .choices = archs, .help = "what the directories hold"},
-    {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
-    {0}};
+static const struct opt opts[] = {{"arch", 'a', OPT_ENUM, AT(arch), .choices = archs, .def = "auto",
+                                   .help = "what the directories hold; auto looks into them"},
+                                  {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
+                                  {0}};
 
 /* ---- measuring -------------------------------------------------------------------------- */
 
@@ -182,12 +182,29 @@ void check_failure(struct check *c, const char *quantity)
 
 /* ---- command ---------------------------------------------------------------------------- */
 
+static bool holds(const char *dir, const char *name)
+{
+    char *path = fv_path_join(dir, name);
+    bool yes = path && fv_exists(path);
+    free(path);
+    return yes;
+}
+
+static int look_into(const char *dir)
+{
+    if (!holds(dir, "scene.ply"))
+        return ARCH_CAMERAS;
+    return holds(dir, "cameras.json") ? ARCH_SPLAT : ARCH_FORMATS;
+}
+
 static int check_dir(struct check *c, int arch, const char *dir)
 {
     if (!fv_is_dir(dir))
         return fv_fail(FV_EIO, "%s: %s", dir,
                        fv_exists(dir) ? "is a file, not a directory" : "no such directory");
     check_place(c, dir);
+    if (arch == ARCH_AUTO)
+        arch = look_into(dir);
     size_t before = c->passed + c->failed;
     FV_TRY(arch == ARCH_SPLAT     ? check_splat(c, dir)
            : arch == ARCH_FORMATS ? check_formats(c, dir)
@@ -202,8 +219,6 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     const struct values *v = values;
     struct check c = {.app = app, .json = v->json};
     int rc = 0;
-    if (v->arch == ARCH_NONE)
-        return fv_fail(CMD_USAGE, "needs --arch splat, formats or cameras");
     c.rows = cJSON_CreateArray();
     for (size_t i = 0; i < args->count && rc >= 0; i++) {
         rc = check_dir(&c, v->arch, args->items[i]);
@@ -226,7 +241,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 const struct cmd cmd_check = {
     .name = "check",
     .summary = "compare this device and build with reference outputs",
-    .usage = "--arch NAME DIR... [OPTION]...",
+    .usage = "[--arch NAME] DIR... [OPTION]...",
     .examples = "fovea check --arch splat golden/01_forward/*\tprojection and pictures\n"
                 "fovea check --arch formats golden/03_formats/*\treaders and writers",
     .details =

@@ -105,6 +105,16 @@ static uint64_t disk_bytes(const char *path)
     return folder_bytes;
 }
 
+/* An unbundled .sog is named by its meta.json, a streaming one by its lod-meta.json. */
+static uint64_t scene_bytes(const char *path, enum gs_format format)
+{
+    char *folder =
+        format == GS_FORMAT_SOG && fv_ends_with(path, ".json") ? fv_path_dir(path) : NULL;
+    uint64_t bytes = disk_bytes(folder ? folder : path);
+    free(folder);
+    return bytes;
+}
+
 /* ---- scenes ----------------------------------------------------------------------------- */
 
 /* The renderer's buffers by number of Gaussians and pixels; measured by bench render on scenes
@@ -124,7 +134,7 @@ static int info_scene(struct report *r, const char *path, const struct values *v
     progress_done(p);
     FV_TRY(rc);
     gs_scene_bounds(&s, &b);
-    uint64_t disk = disk_bytes(path);
+    uint64_t disk = scene_bytes(path, s.format);
     say_text(r, "kind", NULL, "scene");
     snprintf(text, sizeof text, "Gaussian-splat scene, %s", s.detail);
     if (r->json)

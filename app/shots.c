@@ -56,7 +56,8 @@ static int load_cameras(struct shots *s, const struct shots_opts *o)
     return 0;
 }
 
-/* A list drawn with more frames than it has cameras is a path with a second between them. */
+/* A list not drawn one frame each is a path with a second between its cameras; one camera
+ * stands still. */
 static void list_to_path(struct shots *s)
 {
     s->kind = SHOTS_PATH;
@@ -84,7 +85,7 @@ static int count_frames(struct shots *s, const struct shots_opts *o)
     if (!(count <= MOST_FRAMES))
         return fv_fail(FV_EINVALID, "%.0f frames are too many; use --frames or --seconds", count);
     s->count = count < 1 ? 1 : (size_t)count;
-    if (s->kind == SHOTS_LIST && s->count != s->cameras.count && s->cameras.count > 1 && o->several)
+    if (s->kind == SHOTS_LIST && s->count != s->cameras.count && o->several)
         list_to_path(s);
     return 0;
 }

@@ -137,7 +137,8 @@ static void wrong_command_lines_exit_2(void **state)
     FAILS(2, "write .npy", "render a.ply -o b.png --aov depth");
     FAILS(2, "needs -o OUT", "convert a.ply");
     FAILS(2, "--rotate:", "convert a.ply -o b.ply --rotate w:90");
-    FAILS(2, "needs --arch", "check somewhere");
+    FAILS(2, "needs directories", "check --arch splat");
+    FAILS(2, "--arch: no", "check --arch nothing x");
     FAILS(2, "no benchmark", "bench ops");
     FAILS(2, "--rotate:", "convert a.ply -o b.ply --rotate 0,0,0,0");
 }
@@ -153,6 +154,9 @@ static void missing_files_exit_1_with_one_line(void **state)
     FAILS(1, "none.ply: No such file", "render none.ply -o %s", test_tmp_path("x.mp4"));
     FAILS(1, "none.json: No such file", "render %s -c none.json -o %s", scene(),
           test_tmp_path("x.mp4"));
+    FAILS(1, "nodir cannot be written to: No such file", "render none.ply -o %s/a.png",
+          test_tmp_path("nodir"));
+    FAILS(1, "cannot be made: No such file", "render none.ply -o %s/", test_tmp_path("no/dir"));
     FAILS(1, "nothing in it to check", "check --arch cameras %s", test_tmp());
     assert_false(fv_exists(test_tmp_path("x.mp4")));
 }

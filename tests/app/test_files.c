@@ -202,8 +202,7 @@ static void sink_reports_a_workers_failure(void **state)
     struct sink *s;
     struct sink_stats stats;
     static float pixels[12];
-    assert_ok(sink_open(&s, &(struct sink_opts){.format = OUTPUT_NPY,
-                                                .output = GS_OUT_RGB_F32}));
+    assert_ok(sink_open(&s, &(struct sink_opts){.format = OUTPUT_NPY, .output = GS_OUT_RGB_F32}));
     int rc = 0;
     for (int i = 0; i < 100 && rc >= 0; i++)
         rc = sink_push(s, test_tmp_path("no/such/folder.npy"), 2, 2, pixels, sizeof pixels);
@@ -225,8 +224,13 @@ static void sink_rejects_a_wrong_frame(void **state)
 
 static struct sink_opts y4m_opts(const char *path)
 {
-    return (struct sink_opts){.format = OUTPUT_Y4M, .path = path, .output = GS_OUT_YUV420P,
-                              .width = 16, .height = 8, .fps_num = 25, .fps_den = 1};
+    return (struct sink_opts){.format = OUTPUT_Y4M,
+                              .path = path,
+                              .output = GS_OUT_YUV420P,
+                              .width = 16,
+                              .height = 8,
+                              .fps_num = 25,
+                              .fps_den = 1};
 }
 
 static void y4m_has_header_and_frames(void **state)
@@ -246,8 +250,8 @@ static void y4m_has_header_and_frames(void **state)
     sink_stats_finish(&stats);
     size_t size;
     char *data = test_read_file(path, &size);
-    assert_memory_equal(data, "YUV4MPEG2 W16 H8 F25:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\nFRAME\n",
-                        66);
+    assert_memory_equal(data,
+                        "YUV4MPEG2 W16 H8 F25:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\nFRAME\n", 66);
     assert_int_equal(size, 60 + 3 * (6 + sizeof planes));
     free(data);
     struct video_in *in;

@@ -77,12 +77,29 @@ static void one_picture_is_the_first_or_the_named(void **state)
     assert_ok(shots_camera(&s, 0, &c));
     assert_near(c.view[3], 2, 0);
     shots_finish(&s);
-    assert_ok(shots_open(&s, &(struct shots_opts){.file = list_file(), .camera = "1",
-                                                  .several = true}));
+    assert_ok(
+        shots_open(&s, &(struct shots_opts){.file = list_file(), .camera = "1", .several = true}));
     assert_int_equal(s.count, 1);
     shots_finish(&s);
     assert_fails(shots_open(&s, &(struct shots_opts){.file = list_file(), .camera = "zz"}),
                  FV_EINVALID, "zz");
+}
+
+static void one_camera_stands_still(void **state)
+{
+    (void)state;
+    struct shots s;
+    struct gs_camera c;
+    assert_ok(shots_open(
+        &s,
+        &(struct shots_opts){.file = list_file(), .camera = "b", .several = true, .frames = 5}));
+    assert_int_equal(s.count, 5);
+    for (size_t i = 0; i < s.count; i++) {
+        assert_ok(shots_camera(&s, i, &c));
+        assert_near(c.view[3], 1, 1e-12);
+        assert_int_equal(c.width, 32);
+    }
+    shots_finish(&s);
 }
 
 static void orbit_goes_once_around(void **state)
@@ -145,6 +162,7 @@ int main(void)
         cmocka_unit_test(video_has_one_size),
         cmocka_unit_test(frames_make_a_path_of_a_list),
         cmocka_unit_test(one_picture_is_the_first_or_the_named),
+        cmocka_unit_test(one_camera_stands_still),
         cmocka_unit_test(orbit_goes_once_around),
         cmocka_unit_test(lengths_by_seconds_and_rate),
         cmocka_unit_test(rejects_sizes_out_of_range),
