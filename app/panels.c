@@ -126,7 +126,7 @@ static void statistics(struct viewer *v)
     bytes_text(used, reserved);
     bytes_text(work, s->device_bytes);
     ui_row("Device", "%s", v->dev->caps.name);
-    if (fv_now() - v->shown_at < 0.5)
+    if (v->pace.moving)
         ui_row("Rate", "%.1f fps", v->rate);
     else
         ui_row("Rate", "at rest");
@@ -335,13 +335,14 @@ static void right_panel(struct viewer *v)
 static void status_line(const struct viewer *v)
 {
     static const char *const modes[] = {"Orbit", "Turntable", "Fly"};
-    struct ui_place place = {.ay = 1, .x = edge, .y = -edge, .flags = UI_NO_TITLE | UI_NO_INPUT};
+    struct ui_place place = {
+        .ay = 1, .x = edge, .y = -edge, .width = 390, .flags = UI_NO_TITLE | UI_NO_INPUT};
     char reduced[48] = "";
     if (v->drawn_step > 0)
         snprintf(reduced, sizeof reduced, "   at %ux%u", v->picture->width, v->picture->height);
     if (ui_panel_begin("status", &place, NULL))
-        ui_text("%s   %.1f ms%s   %s   H: help", modes[v->control.mode], v->picture->ms, reduced,
-                v->panels ? "Tab: hide panels" : "Tab: panels");
+        ui_text("%s   %.1f ms%s   Tab: hide panels   H: help", modes[v->control.mode],
+                v->picture->ms, reduced);
     ui_panel_end();
 }
 
