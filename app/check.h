@@ -19,9 +19,9 @@ struct check {
     size_t passed, failed, skipped;
     bool json;
     struct cJSON *rows; /* with json */
-    char place[512];       /* directory under test, printed once, before its first row */
+    char place[512];    /* directory under test, printed once, before its first row */
     char place_shown[512];
-    char group[256];    /* printed once, before its first row */
+    char group[256]; /* printed once, before its first row */
     bool group_shown;
 };
 
