@@ -95,13 +95,40 @@ static bool came_from_bytes(const float q[4])
            is_whole((q[2] + 1) * 127.5f) && fabsf(q[3] - sqrtf(left > 0 ? left : 0)) < 1e-5f;
 }
 
+/* q . r for the r that a reader makes of x,y,z bytes: the cosine of half the angle between. */
+static double agreement(const float q[4], const float bytes[3])
+{
+    double dot = 0, square = 0;
+    for (int k = 0; k < 3; k++) {
+        double r = (double)bytes[k] / 127.5 - 1;
+        dot += (double)q[k] * r;
+        square += r * r;
+    }
+    double w = sqrt(square < 1 ? 1 - square : 0);
+    return (dot + (double)q[3] * w) / sqrt(square + w * w);
+}
+
+/* Rounding each of x,y,z to the nearest byte can be far off where the reader's w comes out of
+ * the difference of large numbers, so the 8 ways of rounding are compared. */
 static void pack_rotation_bytes(uint8_t *out, float q[4])
 {
     if (!came_from_bytes(q))
         normalise(q);
-    float sign = q[3] < 0 ? -127.5f : 127.5f;
-    for (int k = 0; k < 3; k++)
-        out[k] = to_byte(q[k] * sign + 127.5f);
+    float sign = q[3] < 0 ? -1.0f : 1.0f;
+    double best = -INFINITY;
+    for (int k = 0; k < 4; k++)
+        q[k] *= sign;
+    for (int way = 0; way < 8; way++) {
+        float bytes[3];
+        for (int k = 0; k < 3; k++)
+            bytes[k] = floorf((q[k] + 1) * 127.5f + 1e-3f) + (float)(way >> k & 1);
+        double a = agreement(q, bytes);
+        if (a <= best)
+            continue;
+        best = a;
+        for (int k = 0; k < 3; k++)
+            out[k] = to_byte(bytes[k]);
+    }
 }
 
 /* Which component to leave out: the largest, unless the others are whole steps without another
