@@ -459,7 +459,8 @@ static int apply_matrix(struct reader *r, const struct part *p, struct gs_scene 
 {
     static const double identity[16] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
     const double *m = p->matrix;
-    double rotation[9], size[3], error = 0;
+    double rotation[9], size[3];
+    bool good = true;
     float q[4], move[3];
     if (!memcmp(m, identity, sizeof identity))
         return 0;
@@ -475,9 +476,9 @@ static int apply_matrix(struct reader *r, const struct part *p, struct gs_scene 
         for (int k = 0; k < 3; k++) {
             const double *a = rotation + 3 * ((i + 1) % 3), *b = rotation + 3 * ((i + 2) % 3);
             double cross = a[(k + 1) % 3] * b[(k + 2) % 3] - a[(k + 2) % 3] * b[(k + 1) % 3];
-            error = fmax(error, fabs(cross - rotation[3 * i + k]));
+            good &= fabs(cross - rotation[3 * i + k]) < 1e-3; /* false for NaN too */
         }
-    if (!(error < 1e-3) || !isfinite(move[0] + move[1] + move[2]))
+    if (!good || !isfinite(move[0] + move[1] + move[2]))
         return fv_fail(FV_EUNSUPPORTED,
                        "%s: %s: its transform mirrors, shears or flattens, which "
                        "Gaussians do not survive; apply it before exporting",

@@ -1,7 +1,8 @@
 /* Vector quantisation (kmeans.h).
  *
- * Numbers: the sorted values are cut into cells, the cell of largest squared error first, then
- * Lloyd's iteration moves the borders; prefix sums make a step cost k binary searches.
+ * Numbers: the sorted values are cut into eight times as many cells as wanted, the cell of
+ * largest squared error first; dynamic programming finds the best way of joining neighbours,
+ * and Lloyd's iteration moves the borders to where values lie. Prefix sums make it cheap.
  *
  * Points: the same greedy cutting, each cell across its axis of largest variance, gives k cells
  * (a tree-structured quantiser) in O(n log k). On the way, about k/64 larger cells are kept as
@@ -180,16 +181,79 @@ static size_t lloyd_cells(const struct sorted *s, struct cell *cells, float *boo
     return kept;
 }
 
+/* The best first cell for the last of m joined ones that ends with cell `end`, for all ends in
+ * [low,high): it never decreases with `end`, which halves the search at every level (divide and
+ * conquer). before[e]: least error of m-1 joined cells over cells 0..e. */
+struct join {
+    const struct sorted *s;
+    const struct cell *cells;
+    const double *before;
+    double *error;   /* [cells] out */
+    uint16_t *first; /* [cells] out */
+};
+
+static void join_ends(const struct join *j, size_t low, size_t high, size_t from, size_t to)
+{
+    if (low >= high)
+        return;
+    size_t end = low + (high - low) / 2, best = from;
+    double least = INFINITY;
+    for (size_t first = from; first <= to && first <= end; first++) {
+        double e =
+            j->before[first - 1] + cell_error(j->s, j->cells[first].begin, j->cells[end].end);
+        if (e < least) {
+            least = e;
+            best = first;
+        }
+    }
+    j->error[end] = least;
+    j->first[end] = (uint16_t)best;
+    join_ends(j, low, end, from, best);
+    join_ends(j, end + 1, high, best, to);
+}
+
+/* Joins n cells in ascending order into the k < n that have the least error, in place. */
+static int join_cells(const struct sorted *s, struct cell *cells, size_t n, size_t k)
+{
+    double *error = malloc(2 * n * sizeof *error), *before = error + n;
+    uint16_t *first = malloc(k * n * sizeof *first);
+    if (!error || !first) {
+        free(error);
+        free(first);
+        return fv_fail(FV_ENOMEM, "out of memory");
+    }
+    for (size_t e = 0; e < n; e++)
+        before[e] = cell_error(s, 0, cells[e].end);
+    for (size_t m = 1; m < k; m++) {
+        struct join j = {s, cells, before, error, first + m * n};
+        join_ends(&j, m, n, m, n - 1);
+        memcpy(before + m, error + m, (n - m) * sizeof *before);
+    }
+    size_t end = n - 1;
+    for (size_t m = k; m-- > 0;) {
+        size_t begin = m ? first[m * n + end] : 0;
+        struct cell joined = {cells[begin].begin, cells[end].end, 0};
+        cells[n - k + m] = joined; /* at or behind every cell still needed */
+        end = begin - 1;
+    }
+    memmove(cells, cells + n - k, k * sizeof *cells);
+    free(error);
+    free(first);
+    return 0;
+}
+
 static int finite_codebook(float *book, size_t *used, const struct sorted *s, size_t k)
 {
-    struct cell *cells = malloc(k * sizeof *cells);
+    enum { FINER = 8 };
+    struct cell *cells = malloc(FINER * k * sizeof *cells);
     if (!cells)
         return fv_fail(FV_ENOMEM, "out of memory");
-    *used = cut_cells(s, cells, k);
-    qsort(cells, *used, sizeof *cells, compare_cells);
-    *used = lloyd_cells(s, cells, book, *used);
+    size_t n = cut_cells(s, cells, FINER * k);
+    qsort(cells, n, sizeof *cells, compare_cells);
+    int rc = n > k ? join_cells(s, cells, n, k) : 0;
+    *used = rc == 0 ? lloyd_cells(s, cells, book, n < k ? n : k) : 0;
     free(cells);
-    return 0;
+    return rc;
 }
 
 int gs_codebook(float *book, size_t *used, const float *values, size_t n, size_t k)

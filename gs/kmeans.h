@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The k best values to stand for n numbers (one-dimensional k-means), ascending; *used of them
- * (fewer when there are fewer different numbers, which then are the book exactly). -inf and inf
- * get an entry 20 below or above the finite ones; NaN is ignored. *used is at least 1.
+/* The k <= 4096 best values to stand for n numbers (one-dimensional k-means), ascending; *used
+ * of them (fewer when there are fewer different numbers, which then are the book exactly). -inf
+ * and inf get an entry 20 below or above the finite ones; NaN is ignored. *used is at least 1.
  * Returns 0 or FV_ENOMEM. */
 int gs_codebook(float *book, size_t *used, const float *values, size_t n, size_t k);
 /* Index of the nearest entry of an ascending book. */

@@ -47,10 +47,10 @@ static void read_codebook(struct sog *s, struct fv_node part, float table[256])
     double values[256] = {0};
     struct fv_node book = fv_json_array(&s->doc, part, "codebook");
     size_t n = fv_node_count(book);
-    if (!s->doc.failed && (!n || n > 256)) {
+    if (!n || n > 256)
         fv_json_fail(&s->doc, book, "has %zu values; a codebook has 256", n);
+    if (s->doc.failed)
         return;
-    }
     fv_json_numbers(&s->doc, book, values, n);
     for (size_t i = 0; i < 256; i++)
         table[i] = (float)values[i < n ? i : n ? n - 1 : 0];
@@ -134,7 +134,7 @@ static int read_meta(struct sog *s)
         struct fv_node shape = fv_json_array(doc, means, "shape");
         double rows_columns[2] = {0};
         fv_json_numbers(doc, shape, rows_columns, 2);
-        if (!doc->failed && !(rows_columns[0] >= 0 && rows_columns[0] <= UINT32_MAX))
+        if (doc->failed || !(rows_columns[0] >= 0 && rows_columns[0] <= UINT32_MAX))
             return fv_json_fail(doc, shape, "%g Gaussians", rows_columns[0]);
         s->count = (size_t)rows_columns[0];
     } else {

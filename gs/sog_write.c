@@ -25,8 +25,9 @@ struct book {
 struct sog {
     const struct gs_scene *s;
     const struct gs_save_opts *opts;
-    uint32_t *order;
     double min[3], max[3]; /* of the logarithmic positions */
+    float *step;           /* [count][3] positions as whole steps between them */
+    uint32_t *order;
     struct book scales, sh0, rest;
     struct gs_clusters palette;
     struct gs_image image[IMAGES];
@@ -51,19 +52,38 @@ static double log_position(float v)
     return copysign(log(fabs((double)v) + 1), (double)v);
 }
 
-static void find_range(struct sog *w)
+static int find_steps(void *ud, size_t begin, size_t end)
 {
-    for (size_t k = 0; k < 3; k++) {
-        w->min[k] = INFINITY;
-        w->max[k] = -INFINITY;
-        for (size_t i = 0; i < w->s->count; i++) {
-            float v = w->s->position[3 * i + k];
-            w->min[k] = fmin(w->min[k], v);
-            w->max[k] = fmax(w->max[k], v);
-        }
-        w->min[k] = log_position((float)w->min[k]);
-        w->max[k] = log_position((float)w->max[k]);
+    const struct sog *w = ud;
+    for (size_t i = 3 * begin; i < 3 * end; i++) {
+        double low = w->min[i % 3], range = w->max[i % 3] - low;
+        double t = range > 0 ? (log_position(w->s->position[i]) - low) / range * 65535 : 0;
+        w->step[i] = (float)lround(t < 65535 ? t : 65535);
     }
+    return 0;
+}
+
+/* Quantised positions, and the Morton order of these: a scene read from such a file is written
+ * in the same order again. */
+static int place(struct sog *w)
+{
+    const struct gs_scene *s = w->s;
+    w->step = malloc(3 * s->count * sizeof *w->step);
+    w->order = malloc(s->count * sizeof *w->order);
+    if (!w->step || !w->order)
+        return fv_fail(FV_ENOMEM, "out of memory for %zu Gaussians", s->count);
+    for (size_t k = 0; k < 3; k++) {
+        float min = INFINITY, max = -INFINITY;
+        for (size_t i = 0; i < s->count; i++) {
+            min = fminf(min, s->position[3 * i + k]);
+            max = fmaxf(max, s->position[3 * i + k]);
+        }
+        w->min[k] = log_position(min);
+        w->max[k] = log_position(max);
+    }
+    FV_TRY(fv_parallel(s->count, POINTS_GRAIN, find_steps, w));
+    struct gs_scene steps = {.count = s->count, .position = w->step};
+    return gs_scene_morton(&steps, w->order);
 }
 
 static int make_book(struct book *b, const float *values, size_t n)
@@ -114,11 +134,8 @@ static int make_palette(struct sog *w)
 static int quantise(struct sog *w)
 {
     const struct gs_scene *s = w->s;
-    w->order = malloc(s->count * sizeof *w->order);
     float *dc = copy_sh(s, 0, 3);
-    int rc = w->order && dc ? 0 : fv_fail(FV_ENOMEM, "out of memory for %zu Gaussians", s->count);
-    if (rc == 0)
-        rc = gs_scene_morton(s, w->order);
+    int rc = dc ? place(w) : fv_fail(FV_ENOMEM, "out of memory for %zu Gaussians", s->count);
     if (rc == 0)
         rc = progress(w, "quantising", 0);
     if (rc == 0)
@@ -128,7 +145,6 @@ static int quantise(struct sog *w)
     if (rc == 0 && s->sh_degree)
         rc = make_palette(w);
     free(dc);
-    find_range(w);
     return rc;
 }
 
@@ -137,9 +153,7 @@ static int quantise(struct sog *w)
 static void put_position(const struct sog *w, size_t g, uint8_t *low, uint8_t *high)
 {
     for (size_t k = 0; k < 3; k++) {
-        double n = log_position(w->s->position[3 * g + k]), range = w->max[k] - w->min[k];
-        double t = range > 0 ? (n - w->min[k]) / range * 65535 : 0;
-        unsigned v = (unsigned)lround(t < 65535 ? t : 65535);
+        unsigned v = (unsigned)w->step[3 * g + k];
         low[k] = (uint8_t)v;
         high[k] = (uint8_t)(v >> 8);
     }
@@ -349,6 +363,7 @@ int gs_write_sog(const struct gs_scene *s, struct fv_writer *out, const struct g
         free(w.webp[i]);
     }
     gs_clusters_free(&w.palette);
+    free(w.step);
     free(w.order);
     free(w.meta);
     return rc;

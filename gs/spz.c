@@ -194,10 +194,8 @@ static int decode_points(void *ud, size_t begin, size_t end)
             s->scale[3 * i + k] = (float)f->stream[SPZ_SCALE][3 * i + k] / 16.0f - 10.0f;
             sh[k] = ((float)f->stream[SPZ_COLOR][3 * i + k] / 255.0f - 0.5f) / SPZ_COLOR_SCALE;
         }
-        const uint8_t *rest = f->stream[SPZ_SH] + i * sh_stride;
-        for (int k = 1; k < coefs; k++)
-            for (int ch = 0; ch < 3; ch++)
-                sh[3 * k + ch] = ((float)*rest++ - 128.0f) * sh_scale[k];
+        for (size_t k = 3; k < 3 * (size_t)coefs; k++)
+            sh[k] = ((float)f->stream[SPZ_SH][i * sh_stride + k - 3] - 128.0f) * sh_scale[k / 3];
     }
     return 0;
 }
