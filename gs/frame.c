@@ -2,6 +2,7 @@
  * and reads back, and draws again with larger buffers when one was too small. */
 #include "gs/gpu.h"
 #include "vk/base/log.h"
+#include "vk/base/thread.h"
 #include "vk/xfer.h"
 
 #include <math.h>
@@ -50,6 +51,7 @@ int gs_renderer_create(struct gs_renderer **out, struct vk_device *dev)
         r->lanes = size;
     r->wide = !dev->caps.is_cpu || !r->lanes;
     r->span_lanes = 128;
+    r->threads = fv_cpu_count();
     r->bands = 1;
     return 0;
 }

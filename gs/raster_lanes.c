@@ -111,7 +111,7 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
     struct gs_spans_push spans = {(uint32_t)r->span_room, row0, row1, r->span_lanes};
     struct gs_spans_push lists = {(uint32_t)r->entry_room, row0, row1, r->span_lanes};
     struct gs_bin_push bin = {bins, r->span_lanes, 0};
-    struct gs_blend_push blend = {row0, row1 - row0, 1, (uint32_t)r->entry_room};
+    struct gs_blend_push blend = {row0, row1 - row0, r->threads, (uint32_t)r->entry_room};
     const char *kind = v->exact ? "exact" : "packed";
 
     vk_cmd_scope(cmd, "spans");
@@ -152,17 +152,6 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
     gs_dispatch(&p, groups);
 
     vk_cmd_scope(cmd, "blend");
-    /* a step coprime with the number of rows, near its golden section */
-    for (blend.step = (uint32_t)(0.618 * blend.rows) + 1; blend.step > 1; blend.step--) {
-        uint32_t a = blend.rows, b = blend.step;
-        while (b) {
-            uint32_t rest = a % b;
-            a = b;
-            b = rest;
-        }
-        if (a == 1)
-            break;
-    }
     p = (struct gs_pass){.r = r, .cmd = cmd, .name = "blend", .subgroup = lanes, .nspec = 10,
                          .push = &blend, .push_size = sizeof blend, .nbind = 8,
                          .bind = {params,

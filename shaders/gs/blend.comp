@@ -34,10 +34,21 @@ layout(binding = 7) buffer Ctl { uint ctl[]; };
 layout(push_constant) uniform Push { gs_blend_push pc; };
 shared uint tile_end[BIN_TILES];
 
+// The driver gives each of its threads one contiguous part of the grid. Every step-th tile row
+// first, then the next ones: parts cost about the same, and rows that follow each other in a
+// thread are near each other in the picture (and in the caches).
+uint spread(uint i)
+{
+    uint q = pc.rows / pc.step, longer = pc.rows % pc.step * (q + 1u);
+    uint first_row = i < longer ? i / (q + 1u) : pc.rows % pc.step + (i - longer) / max(q, 1u);
+    uint k = i < longer ? i % (q + 1u) : (i - longer) % max(q, 1u);
+    return k * pc.step + first_row;
+}
+
 void main()
 {
     uint bins_x = p.grid.x, group = gl_WorkGroupID.x, row = group / bins_x, bx = group - row * bins_x;
-    row = row * pc.step % pc.rows; // spreads rows so that every part of the grid costs the same
+    row = spread(row);
     uint bin = row * bins_x + bx, l = gl_LocalInvocationID.x % SG, sub = gl_LocalInvocationID.x / SG;
     uint start = LD1(first, bin), count = LD1(first, bin + 1u) - start;
     if (LD1(first, bins_x * pc.rows) > pc.room)
@@ -165,8 +176,8 @@ void main()
 #ifdef EXACT
                 picture[out_at + r * p.grid.y] = vec4(c, 1.0 - T[r]);
 #else
-                uvec4 b = uvec4(min(vec4(c, 1.0 - T[r]), 1.0) * 255.0 + 0.5);
-                picture[out_at + r * p.grid.y] = b.x | b.y << 8 | b.z << 16 | b.w << 24;
+                ivec4 b = ivec4(min(vec4(c, 1.0 - T[r]), 1.0) * 255.0 + 0.5);
+                picture[out_at + r * p.grid.y] = uint(b.x | b.y << 8 | b.z << 16 | b.w << 24);
 #endif
             }
         }

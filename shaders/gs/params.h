@@ -90,7 +90,7 @@ struct gs_bin_push {
 
 struct gs_blend_push {
     uint row0, rows;  /* tile rows of this band */
-    uint step;        /* rows are visited r -> r*step mod rows: any split of the grid is even */
+    uint step;        /* threads of a CPU driver; see blend.comp */
     uint room;        /* entries */
 };
 
