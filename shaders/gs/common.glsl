@@ -35,17 +35,17 @@
 #define GROUP_ID (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
 
 // alpha = 2^x for x in [-8,0]. The fast form is ((q*q + EXP_B)^2)^..., EXP_K squarings, with
-// q = EXP_S * x + EXP_0: a quadratic fit of 2^t on [-1/2,0] (relative error 0.35 % at K = 4);
+// q = EXP_S * x + EXP_0: a quadratic fit of 2^(x/8), weighted so that alpha is off by at most 0.002;
 // scale and shift are folded into the conic and the log-opacity by project.comp.
 // tests/gs/test_raster.c checks the fit.
 #if defined(EXACT) || defined(WIDE) // GPUs have the instruction
 #define EXP_S 1.0
 #define EXP_0 0.0
 #else
-#define EXP_K 4
-#define EXP_S 0.0280642917
-#define EXP_0 0.763715865
-#define EXP_B 0.416521575
+#define EXP_K 3
+#define EXP_S 0.0545494277
+#define EXP_0 0.782676387
+#define EXP_B 0.387184446
 #endif
 #define LOG2_255 7.99435344
 #define Q_CUT (EXP_S * -LOG2_255 + EXP_0)
