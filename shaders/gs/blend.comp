@@ -14,6 +14,11 @@
 #define BIN_TILES 8u
 #define TILE_W SG // one column a lane
 #define TILE_H 16
+#ifdef EXACT
+#define TOGETHER 4 // Gaussians that share a pass over the rows; measured in docs/SPEED.md
+#else
+#define TOGETHER 2
+#endif
 layout(local_size_x = SG * 8) in;
 layout(constant_id = 8) const bool FIRST = true; // slice: start from nothing, or from `state`
 layout(constant_id = 9) const bool FINAL = true; // slice: finish the picture, or keep `state`
@@ -109,39 +114,59 @@ void main()
         vec3 w3 = vec3(unpackHalf2x16(floatBitsToUint(v.z)), unpackHalf2x16(floatBitsToUint(v.w)).x);
 #endif
         v.y = k + l < end ? v.y : -1e9; // past the end: alpha 0
-        [[unroll]] for (int j = 0; j < SG; j++) {
-            float dx = subgroupShuffle(u.x, j) - fx, dy = subgroupShuffle(u.y, j) - fy;
-            float a = subgroupShuffle(u.z, j), b = subgroupShuffle(u.w, j) * dx;
-            float c = subgroupShuffle(v.x, j), q0 = subgroupShuffle(v.y, j) - dx * (a * dx);
-            float r_ = subgroupShuffle(w3.x, j), g_ = subgroupShuffle(w3.y, j),
-                  b_ = subgroupShuffle(w3.z, j);
-#ifndef EXACT
-            float q = q0 - dy * (b + c * dy);
-            float d = b + c * (2.0 * dy - 1.0), dd = -2.0 * c;
-#endif
-            [[unroll]] for (int r = 0; r < TILE_H; r++) {
+        // TOGETHER Gaussians a pass over the rows: a pixel is loaded and stored once for all
+        [[unroll]] for (int j = 0; j < SG; j += TOGETHER) {
+            float q[TOGETHER], d[TOGETHER], c[TOGETHER];
 #ifdef EXACT
-                float y_ = dy - float(r), al = min(exp2(q0 - y_ * (b + c * y_)), 0.99);
-                al = al >= 1.0 / 255.0 ? al : 0.0;
-                float w = al * T[r], left = T[r] - w;
-                bool stop = left <= least[r];
-                least[r] = stop ? 2.0 : least[r];
-                w = stop ? 0.0 : w;
-                T[r] = stop ? T[r] : left;
-#else
-                float al = q * q + EXP_B;
-                [[unroll]] for (int m = 0; m < EXP_K; m++)
-                    al = al * al;
-                al = min(al, 0.99);
-                al = q >= Q_CUT ? al : 0.0;
-                float w = al * T[r];
-                T[r] -= w;
-                q += d;
-                d += dd;
+            float offset[TOGETHER];
 #endif
-                cr[r] += w * r_;
-                cg[r] += w * g_;
-                cb[r] += w * b_;
+            vec3 tint[TOGETHER];
+            [[unroll]] for (int i = 0; i < TOGETHER; i++) {
+                float dx = subgroupShuffle(u.x, j + i) - fx, dy = subgroupShuffle(u.y, j + i) - fy;
+                float a = subgroupShuffle(u.z, j + i), b = subgroupShuffle(u.w, j + i) * dx;
+                c[i] = subgroupShuffle(v.x, j + i);
+                q[i] = subgroupShuffle(v.y, j + i) - dx * (a * dx);
+                tint[i] = vec3(subgroupShuffle(w3.x, j + i), subgroupShuffle(w3.y, j + i),
+                               subgroupShuffle(w3.z, j + i));
+#ifdef EXACT
+                d[i] = b;
+                offset[i] = dy;
+#else
+                q[i] -= dy * (b + c[i] * dy);
+                d[i] = b + c[i] * (2.0 * dy - 1.0);
+                c[i] *= -2.0;
+#endif
+            }
+            [[unroll]] for (int r = 0; r < TILE_H; r++) {
+                float w[TOGETHER], t = T[r];
+                [[unroll]] for (int i = 0; i < TOGETHER; i++) {
+#ifdef EXACT
+                    float y_ = offset[i] - float(r);
+                    float al = min(exp2(q[i] - y_ * (d[i] + c[i] * y_)), 0.99);
+                    al = al >= 1.0 / 255.0 ? al : 0.0;
+                    w[i] = al * t;
+                    bool stop = t - w[i] <= least[r];
+                    least[r] = stop ? 2.0 : least[r];
+                    w[i] = stop ? 0.0 : w[i];
+#else
+                    float al = q[i] * q[i] + EXP_B;
+                    [[unroll]] for (int m = 0; m < EXP_K; m++)
+                        al = al * al;
+                    al = min(al, 0.99);
+                    al = q[i] >= Q_CUT ? al : 0.0;
+                    w[i] = al * t;
+                    q[i] += d[i];
+                    d[i] += c[i];
+#endif
+                    t -= w[i];
+                }
+                T[r] = t;
+                vec3 sum = w[0] * tint[0];
+                [[unroll]] for (int i = 1; i < TOGETHER; i++)
+                    sum += w[i] * tint[i];
+                cr[r] += sum.x;
+                cg[r] += sum.y;
+                cb[r] += sum.z;
             }
         }
         k += SG;
