@@ -32,3 +32,12 @@ bool gs_path_is_inside(const char *path)
     }
     return true;
 }
+
+bool gs_begins_as_json(const uint8_t *data, size_t size)
+{
+    static const uint8_t mark[] = {0xef, 0xbb, 0xbf}; /* of UTF-8 */
+    size_t i = size >= 3 && !memcmp(data, mark, 3) ? 3 : 0;
+    while (i < size && (data[i] == ' ' || (data[i] >= '\t' && data[i] <= '\r')))
+        i++;
+    return i < size && data[i] == '{';
+}

@@ -25,5 +25,7 @@ void gs_blob_free(struct gs_blob *b);
 /* Whether a file may name this other file as its neighbour: relative, without "..", so that a
  * downloaded scene cannot make the program open files elsewhere. */
 bool gs_path_is_inside(const char *path);
+/* Whether the first byte that is no space opens a JSON object. */
+bool gs_begins_as_json(const uint8_t *data, size_t size);
 
 #endif

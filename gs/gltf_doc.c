@@ -96,6 +96,9 @@ int gltf_open(struct gltf *g, const uint8_t *data, size_t size, const char *name
     struct fv_cursor c = fv_cursor_over(data, size);
     if (fv_get_u32(&c) == GLTF_GLB_MAGIC)
         FV_TRY(split_glb(g, data, size, &json, &json_size));
+    else if (!gs_begins_as_json(data, size))
+        return fv_fail(FV_EFORMAT, "%s: is neither a .glb (magic glTF) nor the JSON of a .gltf",
+                       name);
     FV_TRY(fv_json_parse(&g->doc, (const char *)json, json_size, name));
     int rc = fv_node_is_object(g->doc.root)
                  ? check_required(g)

@@ -386,6 +386,8 @@ int gs_read_sog_path(struct gs_scene *out, const char *path, const struct gs_loa
     int rc;
     if (file.size >= 4 && !memcmp(file.data, "PK\3\4", 4)) {
         rc = gs_read_sog(out, file.data, file.size, path, opts);
+    } else if (!gs_begins_as_json(file.data, file.size)) {
+        rc = fv_fail(FV_EFORMAT, "%s: is neither a SOG bundle (a zip archive) nor a meta.json", path);
     } else if (file.size > SOG_MAX_META) {
         rc = fv_fail(FV_EFORMAT, "%s: %zu bytes are too many for a meta.json", path, file.size);
     } else if (is_lod_meta(&file)) {
