@@ -493,7 +493,7 @@ static void rejects_bad_documents(void **state)
         const char *from, *to, *part;
         int code;
     } cases[] = {
-        {"{\"asset\"", "\"asset\"", "not valid JSON", FV_EFORMAT},
+        {"{\"asset\"", "{{\"asset\"", "not valid JSON", FV_EFORMAT},
         {"{\"asset\"", "[{\"asset\"", "not valid JSON", FV_EFORMAT},
         {"\"nodes\":[0]", "\"nodes\":[1]", "expected the number of one of 1 nodes", FV_EFORMAT},
         {"\"nodes\":[0]", "\"nodes\":[0.5]", "expected the number", FV_EFORMAT},
@@ -633,6 +633,8 @@ static void rejects_damaged_containers(void **state)
         assert_int_equal(gs_read_glb(&s, copy, n, "a.glb", NULL), FV_EFORMAT);
         free(copy);
     }
+    assert_fails(gs_read_glb(&s, b.data + 1, b.size - 1, "a.glb", NULL), FV_EFORMAT,
+                 "neither a .glb (magic glTF) nor");
     b.data[4] = 1;
     assert_fails(gs_read_glb(&s, b.data, b.size, "a.glb", NULL), FV_EUNSUPPORTED, "version 1");
     b.data[4] = 2;

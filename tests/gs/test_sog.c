@@ -232,8 +232,8 @@ static void rejects_bad_meta(void **state)
         const char *from, *to, *part;
         int code;
     } cases[] = {
-        {"{\"version\"", "\"version\"", "not valid JSON", FV_EFORMAT},
-        {"{\"version\"", "[{\"version\"", "not valid JSON", FV_EFORMAT},
+        {"{\"version\"", "{{\"version\"", "not valid JSON", FV_EFORMAT},
+        {"{\"version\"", "[{\"version\"", "neither a SOG bundle", FV_EFORMAT},
         {"\"version\":2", "\"version\":3", "SOG version 3", FV_EUNSUPPORTED},
         {"\"version\":2", "\"version\":\"2\"", "version: expected a number", FV_EFORMAT},
         {"\"count\":300", "\"count\":301", "", FV_EFORMAT},
