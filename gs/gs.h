@@ -202,7 +202,7 @@ struct gs_gpu_scene;
 
 struct gs_upload_opts {
     bool exact;  /* float32 attributes in file order (240 B each) instead of the packed, Morton-
-                    ordered ones (128 B at SH 3, 80 at 2, 56 at 1, 40 at 0) */
+                    ordered ones (128 B at SH 3, 96 at 2, 64 at 1, 48 at 0) */
     fv_progress_fn on_progress;
     void *ud;
 };

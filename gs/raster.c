@@ -181,6 +181,22 @@ int gs_raster_reserve(struct gs_renderer *r, const struct gs_gpu_scene *s, const
     return plan->wide ? gs_reserve_wide(r, v, plan) : gs_reserve_lanes(r, v, plan);
 }
 
+/* The visible (depth key, slot) pairs of all blocks, dense and in scene order. */
+static void compact(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v,
+                    const struct gs_plan *plan)
+{
+    struct gs_project_push push = {v->params.grid[3], 0, plan->slots, 0};
+    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "compact",
+                                  .spec = {plan->wide ? 64 : r->lanes, plan->slices > 1},
+                                  .nspec = 2,
+                                  .bind = {{&r->key, .format = GS_U1},
+                                           {&r->visible, .format = GS_U1},
+                                           {&r->first_slot, .format = GS_U1},
+                                           {&r->pair}},
+                                  .nbind = 4, .push = &push, .push_size = sizeof push},
+                v->params.grid[3]);
+}
+
 /* One of the three forms of project.comp over all chunks. */
 static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
                     const struct gs_view *v, const struct gs_plan *plan, const char *form,
@@ -213,21 +229,25 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
     }
 }
 
+static void begin_view(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v)
+{
+    vk_cmd_scope(cmd, "project");
+    vk_cmd_update(cmd, &r->params, v->params_at, &v->params, sizeof v->params);
+    if (v->clear_counters)
+        vk_cmd_fill(cmd, &r->ctl, 0, 4 * GS_CTL_WORDS, 0);
+}
+
 void gs_project_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
                        const struct gs_view *v, const struct gs_plan *plan)
 {
-    vk_cmd_update(cmd, &r->params, v->params_at, &v->params, sizeof v->params);
-    vk_cmd_fill(cmd, &r->ctl, 0, 4 * GS_CTL_WORDS, 0);
+    begin_view(r, cmd, v);
     project(r, cmd, s, v, plan, "", ~0u);
 }
 
 void gs_raster_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
                       const struct gs_view *v, const struct gs_plan *plan)
 {
-    vk_cmd_scope(cmd, "project");
-    vk_cmd_update(cmd, &r->params, v->params_at, &v->params, sizeof v->params);
-    if (v->clear_counters)
-        vk_cmd_fill(cmd, &r->ctl, 0, 4 * GS_CTL_WORDS, 0);
+    begin_view(r, cmd, v);
     if (plan->slices > 1) {
         struct gs_project_push push = {plan->slices, 0, plan->slots, 0};
         vk_cmd_fill(cmd, &r->piece, 0, 4 * 1024, 0);
@@ -252,6 +272,8 @@ void gs_raster_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs
         if (plan->slices == 1)
             gs_record_scan(r, cmd, &r->visible, &r->first_slot, s->block_count, GS_CTL_VISIBLE,
                            plan->slots, plan->wide);
+        compact(r, cmd, v, plan);
+        gs_record_depth_sort(r, cmd, plan, v->exact, plan->wide);
         if (plan->wide)
             gs_record_wide(r, cmd, v, plan, slice);
         else

@@ -110,7 +110,7 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
     struct vk_bind params = {&r->params, v->params_at, sizeof v->params};
     struct gs_spans_push spans = {(uint32_t)r->span_room, row0, row1, r->span_lanes};
     struct gs_spans_push lists = {(uint32_t)r->entry_room, row0, row1, r->span_lanes};
-    struct gs_bin_push bin = {bins, r->span_lanes, 0};
+    struct gs_bin_push bin = {bins, r->span_lanes};
     struct gs_blend_push blend = {row0, row1 - row0, r->threads, (uint32_t)r->entry_room};
     const char *kind = v->exact ? "exact" : "packed";
 
@@ -173,17 +173,7 @@ void gs_record_lanes(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_
                      const struct gs_plan *plan, uint32_t slice)
 {
     uint32_t lanes = r->lanes;
-    struct gs_project_push compact = {v->params.grid[3], 0, plan->slots, 0};
     struct gs_spans_push partition = {(uint32_t)r->span_room, 0, plan->rows, r->span_lanes};
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "compact", .subgroup = lanes,
-                                  .spec = {lanes, plan->slices > 1}, .nspec = 2,
-                                  .bind = {{&r->key, .format = GS_U1},
-                                           {&r->visible, .format = GS_U1},
-                                           {&r->first_slot, .format = GS_U1},
-                                           {&r->pair}},
-                                  .nbind = 4, .push = &compact, .push_size = sizeof compact},
-                v->params.grid[3]);
-    gs_record_depth_sort(r, cmd, plan, v->exact, false);
     vk_cmd_scope(cmd, "order");
     gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "depth_order",
                                   .variant = v->exact ? "exact" : "packed", .spec = {64},

@@ -160,16 +160,6 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
 void gs_record_wide(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v,
                     const struct gs_plan *plan, uint32_t slice)
 {
-    struct gs_project_push compact = {v->params.grid[3], 0, plan->slots, 0};
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "compact",
-                                  .spec = {64, plan->slices > 1}, .nspec = 2,
-                                  .bind = {{&r->key, .format = GS_U1},
-                                           {&r->visible, .format = GS_U1},
-                                           {&r->first_slot, .format = GS_U1},
-                                           {&r->pair}},
-                                  .nbind = 4, .push = &compact, .push_size = sizeof compact},
-                v->params.grid[3]);
-    gs_record_depth_sort(r, cmd, plan, v->exact, true);
     for (uint32_t row = 0; row < plan->rows; row += plan->rows_per_band)
         band(r, cmd, v, plan, slice, row);
 }

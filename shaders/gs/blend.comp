@@ -29,10 +29,8 @@ IN_VEC4(3, rec)
 layout(binding = 4) buffer Fine { uint fine[]; };
 #ifdef EXACT
 layout(binding = 5) writeonly buffer Picture { vec4 picture[]; }; // rgb over bg, alpha
-#define RECORD 3u
 #else
 layout(binding = 5) writeonly buffer Picture { uint picture[]; }; // RGBA8
-#define RECORD 2u
 #endif
 layout(binding = 6) buffer State { vec4 state[]; }; // rgb, T
 layout(binding = 7) buffer Ctl { uint ctl[]; };

@@ -11,10 +11,8 @@ layout(binding = 2) readonly buffer Range { uint range[]; };
 IN_VEC4(3, rec)
 #ifdef EXACT
 layout(binding = 4) writeonly buffer Picture { vec4 picture[]; };
-#define RECORD 3u
 #else
 layout(binding = 4) writeonly buffer Picture { uint picture[]; };
-#define RECORD 2u
 #endif
 layout(binding = 5) buffer State { vec4 state[]; }; // rgb, T (negative once stopped)
 layout(binding = 6) buffer Ctl { uint ctl[]; };

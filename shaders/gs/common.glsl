@@ -30,6 +30,12 @@
 #define LD1(name, i) name[i]
 #endif
 
+#ifdef EXACT
+#define RECORD 3u // vec4 of a projected Gaussian (project.comp)
+#else
+#define RECORD 2u
+#endif
+
 // Index of a workgroup where there may be more than the 65535 a dimension holds (gs_dispatch
 // then uses two, and the last ones have nothing to do).
 #define GROUP_ID (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)

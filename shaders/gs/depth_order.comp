@@ -4,11 +4,6 @@
 // pieces of the order: piece[i] = (work, tile rows).   C: raster_lanes.c
 #include "gs/common.glsl"
 layout(local_size_x_id = 0) in;
-#ifdef EXACT
-#define RECORD 3u
-#else
-#define RECORD 2u
-#endif
 IN_UINT(0, order)
 IN_VEC4(1, rec)
 layout(binding = 2) readonly buffer Ctl { uint ctl[]; };

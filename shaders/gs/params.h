@@ -85,7 +85,6 @@ struct gs_spans_push {
 struct gs_bin_push {
     uint bins;  /* of this band */
     uint lanes;
-    uint room;  /* entries */
 };
 
 struct gs_blend_push {

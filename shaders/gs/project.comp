@@ -7,8 +7,8 @@
 //                 EXACT, 3:   x, y, A, B | C, log2 opacity, rows/bins, z | r, g, b, scene index
 //   exponent of alpha at (dx,dy):  L - (A dx^2 + B dx dy + C dy^2)
 //
-// Variants: EXACT computes in full precision, from float32 or packed attributes; COUNT only counts a slice's visible Gaussians;
-// HISTOGRAM counts them by depth, to cut the scene into slices.
+// Variants: EXACT computes in full precision, from float32 or packed attributes; COUNT only
+// counts a slice's visible Gaussians; HISTOGRAM counts them by depth, to cut the scene into slices.
 #include "gs/common.glsl"
 #include "lib/sh.glsl"
 #include "lib/splat.glsl"
@@ -27,10 +27,8 @@ IN_UVEC4(1, geo)
 IN_UVEC4(2, sh)
 #ifdef EXACT
 layout(constant_id = 7) const bool FLOATS = true; // the scene was uploaded exact
-#define RECORD 3u
 #else
 const bool FLOATS = false;
-#define RECORD 2u
 #endif
 layout(binding = 3) buffer Rec { vec4 rec[]; };
 layout(binding = 4) buffer Key { uint key[]; };
