@@ -175,6 +175,11 @@ static void check_reader(struct check *c, const char *dir, const char *encoded, 
 /* Half a step of each quantisation, with a tenth more for rounding; 0 = exact, -1 = depends on
  * the scene: write_bounds. SPZ 2 keeps x, y, z of a rotation in 8 bits; w is the root of what
  * they leave: near zero its error is the root of theirs, at most sqrt(2 * sqrt(3) / 255). */
+#define SPZ_STEP(rotation_)                                                                        \
+    {                                                                                              \
+        .position = 0.55 / 4096, .alpha = 0.55 / 255, .scale = 0.55 / 16, .rotation = (rotation_), \
+        .dc = 0.55 / 255 / 0.15, .rest = 0.55 * 16 / 128                                           \
+    }
 static const struct writer {
     const char *suffix;
     int spz_version;
@@ -199,36 +204,9 @@ static const struct writer {
       .rest = 4.5 / 255 * 1.1},
      3,
      false},
-    {".spz",
-     2,
-     {.position = 0.55 / 4096,
-      .alpha = 0.55 / 255,
-      .scale = 0.55 / 16,
-      .rotation = 0.12,
-      .dc = 0.55 / 255 / 0.15,
-      .rest = 0.55 * 16 / 128},
-     3,
-     false},
-    {".spz",
-     3,
-     {.position = 0.55 / 4096,
-      .alpha = 0.55 / 255,
-      .scale = 0.55 / 16,
-      .rotation = 2.0 / 511,
-      .dc = 0.55 / 255 / 0.15,
-      .rest = 0.55 * 16 / 128},
-     3,
-     false},
-    {".spz",
-     4,
-     {.position = 0.55 / 4096,
-      .alpha = 0.55 / 255,
-      .scale = 0.55 / 16,
-      .rotation = 2.0 / 511,
-      .dc = 0.55 / 255 / 0.15,
-      .rest = 0.55 * 16 / 128},
-     3,
-     false},
+    {".spz", 2, SPZ_STEP(0.12), 3, false},
+    {".spz", 3, SPZ_STEP(2.0 / 511), 3, false},
+    {".spz", 4, SPZ_STEP(2.0 / 511), 3, false},
     {".sog", 0, {.position = -1, .alpha = 0.55 / 255, .rotation = 2.0 / 255}, 3, true},
 };
 

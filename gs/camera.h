@@ -46,8 +46,16 @@ int gs_cameras_parse(struct gs_cameras *out, const void *data, size_t size, cons
                      const struct gs_camera_hints *hints);
 /* Copies a name, cutting what does not fit. */
 void gs_camera_set_name(struct gs_camera *c, const char *name);
+/* The newest camera's name from the object, its index when there is none. */
+void gs_json_camera_name(const struct gs_cameras *c, struct fv_json *doc, struct fv_node object,
+                         const char *key);
 /* A picture size from the object, or fails the document. */
 void gs_json_camera_size(struct fv_json *doc, struct fv_node object, struct gs_camera *c);
+
+/* Calls read for every element of an array. cameras_load.c */
+int gs_json_each_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node array,
+                        int (*read)(struct gs_cameras *out, struct fv_json *doc,
+                                    struct fv_node n));
 
 /* Writes the document (freed here) atomically. NULL = out of memory. cameras_list.c */
 struct cJSON;

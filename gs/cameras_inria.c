@@ -9,12 +9,10 @@
 static int read_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node n)
 {
     double r[9], centre[3], m[12];
-    char index[32];
     struct gs_camera *c = gs_cameras_push(out);
     if (!c)
         return FV_ENOMEM;
-    snprintf(index, sizeof index, "%zu", out->count - 1);
-    gs_camera_set_name(c, fv_json_string_or(doc, n, "img_name", index));
+    gs_json_camera_name(out, doc, n, "img_name");
     gs_json_camera_size(doc, n, c);
     c->fx = fv_json_number(doc, n, "fx");
     c->fy = fv_json_number(doc, n, "fy");
@@ -36,9 +34,5 @@ int gs_cameras_read_inria(struct gs_cameras *out, struct fv_json *doc,
                           const struct gs_camera_hints *hints)
 {
     (void)hints;
-    size_t count = fv_node_count(doc->root);
-    struct fv_node n = fv_node_at(doc->root, 0);
-    for (size_t i = 0; i < count; i++, n = fv_node_next(n, i))
-        FV_TRY(read_camera(out, doc, n));
-    return 0;
+    return gs_json_each_camera(out, doc, doc->root, read_camera);
 }

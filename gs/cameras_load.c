@@ -44,6 +44,24 @@ void gs_json_camera_size(struct fv_json *doc, struct fv_node object, struct gs_c
     c->height = (uint32_t)fv_json_int(doc, object, "height", 1, GS_CAMERA_MAX_SIZE);
 }
 
+void gs_json_camera_name(const struct gs_cameras *c, struct fv_json *doc, struct fv_node object,
+                         const char *key)
+{
+    char index[32];
+    snprintf(index, sizeof index, "%zu", c->count - 1);
+    gs_camera_set_name(&c->items[c->count - 1], fv_json_string_or(doc, object, key, index));
+}
+
+int gs_json_each_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node array,
+                        int (*read)(struct gs_cameras *out, struct fv_json *doc, struct fv_node n))
+{
+    size_t count = fv_node_count(array);
+    struct fv_node n = fv_node_at(array, 0);
+    for (size_t i = 0; i < count; i++, n = fv_node_next(n, i))
+        FV_TRY(read(out, doc, n));
+    return 0;
+}
+
 static int read_json(struct gs_cameras *out, struct fv_json *doc,
                      const struct gs_camera_hints *hints)
 {
@@ -104,16 +122,21 @@ static int parse(struct gs_cameras *out, const void *data, size_t size, const ch
     return rc;
 }
 
-int gs_cameras_parse(struct gs_cameras *out, const void *data, size_t size, const char *name,
-                     const struct gs_camera_hints *hints)
+/* What a reader returned, once its cameras have been checked; frees them on failure. */
+static int checked(struct gs_cameras *out, int rc, const char *name)
 {
-    *out = (struct gs_cameras){0};
-    int rc = parse(out, data, size, name, hints);
     if (rc >= 0)
         rc = check_all(out, name);
     if (rc < 0)
         gs_cameras_finish(out);
     return rc;
+}
+
+int gs_cameras_parse(struct gs_cameras *out, const void *data, size_t size, const char *name,
+                     const struct gs_camera_hints *hints)
+{
+    *out = (struct gs_cameras){0};
+    return checked(out, parse(out, data, size, name, hints), name);
 }
 
 static int load_file(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)
@@ -131,12 +154,7 @@ static int load_file(struct gs_cameras *out, const char *path, uint32_t width, u
 
 static int load_colmap(struct gs_cameras *out, const char *dir)
 {
-    int rc = gs_cameras_open_colmap(out, dir);
-    if (rc >= 0)
-        rc = check_all(out, dir);
-    if (rc < 0)
-        gs_cameras_finish(out);
-    return rc;
+    return checked(out, gs_cameras_open_colmap(out, dir), dir);
 }
 
 static int load_dir(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)

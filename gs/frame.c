@@ -37,9 +37,9 @@ struct gs_frame_private {
 
 int gs_renderer_create(struct gs_renderer **out, struct vk_device *dev)
 {
-    const VkSubgroupFeatureFlags need = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT |
-                                        VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
-                                        VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    const VkSubgroupFeatureFlags need =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT |
+        VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
     struct gs_renderer *r = calloc(1, sizeof *r);
     *out = r;
     if (!r)
@@ -96,7 +96,8 @@ struct plane {
 
 static int planes_of(struct plane out[3], enum gs_output o, uint32_t w, uint32_t h)
 {
-    uint32_t wide8 = (w + 7) / 8 * 8, wide4 = (w + 3) / 4 * 4, bytes = o == GS_OUT_YUV420P10 ? 2 : 1;
+    uint32_t wide8 = (w + 7) / 8 * 8, wide4 = (w + 3) / 4 * 4,
+             bytes = o == GS_OUT_YUV420P10 ? 2 : 1;
     switch (o) {
     case GS_OUT_YUV420P:
     case GS_OUT_YUV420P10:
@@ -126,10 +127,10 @@ static uint64_t result_bytes(enum gs_output o, uint32_t w, uint32_t h)
 
 static uint32_t pack_kind(enum gs_output o)
 {
-    static const uint32_t kind[] = {[GS_OUT_RGBA8] = 0, [GS_OUT_YUV420P] = 1,
-                                    [GS_OUT_YUV444P] = 2, [GS_OUT_YUV420P10] = 3,
-                                    [GS_OUT_RGB_F32] = 4, [GS_OUT_ALPHA_F32] = 5,
-                                    [GS_OUT_DEPTH_F32] = 6, [GS_OUT_DEPTH_ACC_F32] = 7};
+    static const uint32_t kind[] = {
+        [GS_OUT_RGBA8] = 0,     [GS_OUT_YUV420P] = 1,      [GS_OUT_YUV444P] = 2,
+        [GS_OUT_YUV420P10] = 3, [GS_OUT_RGB_F32] = 4,      [GS_OUT_ALPHA_F32] = 5,
+        [GS_OUT_DEPTH_F32] = 6, [GS_OUT_DEPTH_ACC_F32] = 7};
     return kind[o];
 }
 
@@ -273,16 +274,21 @@ static int record_result(struct gs_frame *f, struct strip *s)
     vk_cmd_scope(p->cmd, "output");
     if (o->exact || factor > 1 || o->output != GS_OUT_RGBA8) {
         struct gs_pack_push push = {f->width, s->rows, factor, (uint32_t)o->yuv_matrix};
-        uint32_t items = is_420(o->output) ? (f->width + 7) / 8 * (s->rows / 2)
+        uint32_t items = is_420(o->output)             ? (f->width + 7) / 8 * (s->rows / 2)
                          : o->output == GS_OUT_YUV444P ? (f->width + 3) / 4 * s->rows
                                                        : f->width * s->rows;
         from = &r->result;
         struct vk_bind source = {&r->picture, 0, (o->exact ? 16ull : 4ull) * s->plan.pixels,
                                  o->exact ? GS_F4 : GS_U1};
-        gs_dispatch(&(struct gs_pass){.r = r, .cmd = p->cmd, .name = "pack",
+        gs_dispatch(&(struct gs_pass){.r = r,
+                                      .cmd = p->cmd,
+                                      .name = "pack",
                                       .variant = o->exact ? "float" : "rgba8",
-                                      .spec = {64, pack_kind(o->output)}, .nspec = 2,
-                                      .bind = {source, {from}}, .nbind = 2, .push = &push,
+                                      .spec = {64, pack_kind(o->output)},
+                                      .nspec = 2,
+                                      .bind = {source, {from}},
+                                      .nbind = 2,
+                                      .push = &push,
                                       .push_size = sizeof push},
                     (items + 63) / 64);
     }
@@ -492,7 +498,8 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
     v.clear_counters = true;
     FV_TRY(gs_raster_reserve(r, s, &v, &plan));
     if (plan.slices > 1)
-        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians are too many for a projection check", s->count);
+        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians are too many for a projection check",
+                       s->count);
     v.params.grid[0] = plan.bins_x;
     size_t slots = plan.slots;
     rec = malloc(slots * 48);

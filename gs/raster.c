@@ -37,7 +37,10 @@ void gs_dispatch(const struct gs_pass *p, uint32_t groups)
     char name[96];
     const struct vk_pipe *pipe;
     snprintf(name, sizeof name, "gs/%s%s%s%s", p->name, p->variant ? "." : "",
-             p->variant ? p->variant : "", p->plain ? "" : p->r->tex ? ".tex" : ".ssbo");
+             p->variant ? p->variant : "",
+             p->plain    ? ""
+             : p->r->tex ? ".tex"
+                         : ".ssbo");
     int rc = vk_pipe_get(&pipe, p->r->dev, name, p->spec, p->nspec, p->subgroup);
     if (rc < 0) {
         vk_cmd_fail(p->cmd, rc);
@@ -57,13 +60,19 @@ void gs_record_scan(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_b
         gs_wide_scan(r, cmd, value, prefix, &push);
         return;
     }
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "scan", .spec = {lanes}, .nspec = 1,
-                                  .subgroup = lanes,
-                                  .bind = {{value, .range = 4ull * count, .format = GS_U1},
-                                           {prefix},
-                                           {&r->ctl}},
-                                  .nbind = 3, .push = &push, .push_size = sizeof push},
-                1);
+    gs_dispatch(
+        &(struct gs_pass){
+            .r = r,
+            .cmd = cmd,
+            .name = "scan",
+            .spec = {lanes},
+            .nspec = 1,
+            .subgroup = lanes,
+            .bind = {{value, .range = 4ull * count, .format = GS_U1}, {prefix}, {&r->ctl}},
+            .nbind = 3,
+            .push = &push,
+            .push_size = sizeof push},
+        1);
 }
 
 void gs_record_depth_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan,
@@ -186,14 +195,18 @@ static void compact(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_v
                     const struct gs_plan *plan)
 {
     struct gs_project_push push = {v->params.grid[3], 0, plan->slots, 0};
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "compact",
+    gs_dispatch(&(struct gs_pass){.r = r,
+                                  .cmd = cmd,
+                                  .name = "compact",
                                   .spec = {plan->wide ? 64 : r->lanes, plan->slices > 1},
                                   .nspec = 2,
                                   .bind = {{&r->key, .format = GS_U1},
                                            {&r->visible, .format = GS_U1},
                                            {&r->first_slot, .format = GS_U1},
                                            {&r->pair}},
-                                  .nbind = 4, .push = &push, .push_size = sizeof push},
+                                  .nbind = 4,
+                                  .push = &push,
+                                  .push_size = sizeof push},
                 v->params.grid[3]);
 }
 
@@ -211,20 +224,25 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
         const struct gs_chunk *chunk = &s->chunks[c];
         struct gs_project_push push = {chunk->count, chunk->block, plan->slots, slice};
         gs_dispatch(
-            &(struct gs_pass){
-                .r = r, .cmd = cmd, .name = "project", .variant = variant,
-                .spec = {group, v->bands_sh, s->sh_stride, v->antialiased, plan->tile_w,
-                         plan->tile_h, plan->bin_tiles, s->exact},
-                .nspec = 8, .subgroup = plan->wide ? 0 : group,
-                .bind = {{&r->params, v->params_at, sizeof v->params},
-                         {&chunk->geo, .format = GS_U4},
-                         {&chunk->sh, .format = GS_U4},
-                         {&r->rec},
-                         {histogram ? &r->piece : &r->key},
-                         {&r->visible},
-                         {&r->first_slot},
-                         {&r->ctl}},
-                .nbind = 8, .push = &push, .push_size = sizeof push},
+            &(struct gs_pass){.r = r,
+                              .cmd = cmd,
+                              .name = "project",
+                              .variant = variant,
+                              .spec = {group, v->bands_sh, s->sh_stride, v->antialiased,
+                                       plan->tile_w, plan->tile_h, plan->bin_tiles, s->exact},
+                              .nspec = 8,
+                              .subgroup = plan->wide ? 0 : group,
+                              .bind = {{&r->params, v->params_at, sizeof v->params},
+                                       {&chunk->geo, .format = GS_U4},
+                                       {&chunk->sh, .format = GS_U4},
+                                       {&r->rec},
+                                       {histogram ? &r->piece : &r->key},
+                                       {&r->visible},
+                                       {&r->first_slot},
+                                       {&r->ctl}},
+                              .nbind = 8,
+                              .push = &push,
+                              .push_size = sizeof push},
             (chunk->count + GS_BLOCK - 1) / GS_BLOCK);
     }
 }
@@ -252,12 +270,17 @@ void gs_raster_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs
         struct gs_project_push push = {plan->slices, 0, plan->slots, 0};
         vk_cmd_fill(cmd, &r->piece, 0, 4 * 1024, 0);
         project(r, cmd, s, v, plan, "_histogram", ~0u);
-        gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "slices", .plain = true,
-                                      .bind = {{&r->params, v->params_at, sizeof v->params},
-                                               {&r->piece},
-                                               {&r->ctl}},
-                                      .nbind = 3, .push = &push, .push_size = sizeof push},
-                    1);
+        gs_dispatch(
+            &(struct gs_pass){
+                .r = r,
+                .cmd = cmd,
+                .name = "slices",
+                .plain = true,
+                .bind = {{&r->params, v->params_at, sizeof v->params}, {&r->piece}, {&r->ctl}},
+                .nbind = 3,
+                .push = &push,
+                .push_size = sizeof push},
+            1);
     }
     for (uint32_t slice = 0; slice < plan->slices; slice++) {
         uint32_t which = plan->slices > 1 ? slice : ~0u;

@@ -76,10 +76,16 @@ void gs_lanes_sort(struct gs_renderer *r, struct vk_cmd *cmd, bool exact)
         bool last = i + 1 == passes;
         const char *count = narrow ? i ? "narrow" : "first" : "pairs";
         const char *scatter = narrow ? last ? "narrow_last" : "narrow_first"
-                                     : last ? "pairs_last" : "pairs";
+                              : last ? "pairs_last"
+                                     : "pairs";
         VkFormat format = narrow && i ? GS_U1 : GS_U2;
-        struct gs_pass p = {.r = r, .cmd = cmd, .spec = {r->lanes, digit, r->lanes}, .nspec = 3,
-                            .subgroup = r->lanes, .push = &push, .push_size = sizeof push};
+        struct gs_pass p = {.r = r,
+                            .cmd = cmd,
+                            .spec = {r->lanes, digit, r->lanes},
+                            .nspec = 3,
+                            .subgroup = r->lanes,
+                            .push = &push,
+                            .push_size = sizeof push};
         p.name = "sort_count";
         p.variant = count;
         p.bind[0] = (struct vk_bind){from, .format = format};
@@ -105,7 +111,8 @@ void gs_lanes_sort(struct gs_renderer *r, struct vk_cmd *cmd, bool exact)
 static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v,
                  const struct gs_plan *plan, uint32_t slice, uint32_t row0)
 {
-    uint32_t row1 = row0 + plan->rows_per_band < plan->rows ? row0 + plan->rows_per_band : plan->rows;
+    uint32_t row1 =
+        row0 + plan->rows_per_band < plan->rows ? row0 + plan->rows_per_band : plan->rows;
     uint32_t bins = plan->bins_x * (row1 - row0), lanes = r->lanes, groups = r->span_lanes / lanes;
     struct vk_bind params = {&r->params, v->params_at, sizeof v->params};
     struct gs_spans_push spans = {(uint32_t)r->span_room, row0, row1, r->span_lanes};
@@ -116,7 +123,9 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
 
     vk_cmd_scope(cmd, "spans");
     vk_cmd_fill(cmd, &r->bin_count, 0, 4ull * bins * r->span_lanes, 0);
-    struct gs_pass p = {.r = r, .cmd = cmd, .subgroup = lanes,
+    struct gs_pass p = {.r = r,
+                        .cmd = cmd,
+                        .subgroup = lanes,
                         .spec = {lanes, 0, 0, 0, plan->tile_w, plan->tile_h, plan->bin_tiles},
                         .nspec = 7};
     p.name = "spans";
@@ -133,10 +142,16 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
     gs_dispatch(&p, groups);
 
     vk_cmd_scope(cmd, "lists");
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "bin_prefix", .plain = true,
-                                  .spec = {64}, .nspec = 1,
-                                  .bind = {{&r->bin_count}, {&r->bin_total}}, .nbind = 2,
-                                  .push = &bin, .push_size = sizeof bin},
+    gs_dispatch(&(struct gs_pass){.r = r,
+                                  .cmd = cmd,
+                                  .name = "bin_prefix",
+                                  .plain = true,
+                                  .spec = {64},
+                                  .nspec = 1,
+                                  .bind = {{&r->bin_count}, {&r->bin_total}},
+                                  .nbind = 2,
+                                  .push = &bin,
+                                  .push_size = sizeof bin},
                 (bins + 63) / 64);
     gs_record_scan(r, cmd, &r->bin_total, &r->bin_first, bins, ~0u, ~0u, false);
     p.name = "bin_lists";
@@ -152,8 +167,14 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
     gs_dispatch(&p, groups);
 
     vk_cmd_scope(cmd, "blend");
-    p = (struct gs_pass){.r = r, .cmd = cmd, .name = "blend", .subgroup = lanes, .nspec = 10,
-                         .push = &blend, .push_size = sizeof blend, .nbind = 8,
+    p = (struct gs_pass){.r = r,
+                         .cmd = cmd,
+                         .name = "blend",
+                         .subgroup = lanes,
+                         .nspec = 10,
+                         .push = &blend,
+                         .push_size = sizeof blend,
+                         .nbind = 8,
                          .bind = {params,
                                   {&r->bin_first, .format = GS_U1},
                                   {&r->list, .format = GS_U1},
@@ -164,8 +185,12 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                                   {&r->ctl}}};
     p.spec[8] = slice == 0;
     p.spec[9] = slice + 1 == plan->slices;
-    p.variant = v->exact ? lanes == 4 ? "exact4" : lanes == 8 ? "exact8" : "exact16"
-                : lanes == 4 ? "packed4" : lanes == 8 ? "packed8" : "packed16";
+    p.variant = v->exact     ? lanes == 4   ? "exact4"
+                               : lanes == 8 ? "exact8"
+                                            : "exact16"
+                : lanes == 4 ? "packed4"
+                : lanes == 8 ? "packed8"
+                             : "packed16";
     gs_dispatch(&p, bins);
 }
 
@@ -175,8 +200,11 @@ void gs_record_lanes(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_
     uint32_t lanes = r->lanes;
     struct gs_spans_push partition = {(uint32_t)r->span_room, 0, plan->rows, r->span_lanes};
     vk_cmd_scope(cmd, "order");
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "depth_order",
-                                  .variant = v->exact ? "exact" : "packed", .spec = {64},
+    gs_dispatch(&(struct gs_pass){.r = r,
+                                  .cmd = cmd,
+                                  .name = "depth_order",
+                                  .variant = v->exact ? "exact" : "packed",
+                                  .spec = {64},
                                   .nspec = 1,
                                   .bind = {{&r->order, .format = GS_U1},
                                            {&r->rec, .format = GS_F4},
@@ -185,14 +213,19 @@ void gs_record_lanes(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_
                                            {&r->piece}},
                                   .nbind = 5},
                 GS_PIECES / 64);
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "partition", .subgroup = lanes,
-                                  .spec = {lanes}, .nspec = 1,
-                                  .bind = {{&r->piece, .format = GS_U2},
-                                           {&r->ctl},
-                                           {&r->piece_prefix},
-                                           {&r->part}},
-                                  .nbind = 4, .push = &partition, .push_size = sizeof partition},
-                1);
+    gs_dispatch(
+        &(struct gs_pass){
+            .r = r,
+            .cmd = cmd,
+            .name = "partition",
+            .subgroup = lanes,
+            .spec = {lanes},
+            .nspec = 1,
+            .bind = {{&r->piece, .format = GS_U2}, {&r->ctl}, {&r->piece_prefix}, {&r->part}},
+            .nbind = 4,
+            .push = &partition,
+            .push_size = sizeof partition},
+        1);
     for (uint32_t row = 0; row < plan->rows; row += plan->rows_per_band)
         band(r, cmd, v, plan, slice, row);
 }

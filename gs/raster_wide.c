@@ -36,7 +36,8 @@ int gs_reserve_wide(struct gs_renderer *r, const struct gs_view *v, struct gs_pl
     uint64_t digits = 64ull * groups_of(items, PER_GROUP);
     FV_TRY(gs_reserve(r, &r->digit_count, 4 * digits, "digit counts"));
     FV_TRY(gs_reserve(r, &r->digit_start, 4 * (digits + 1), "digit starts"));
-    FV_TRY(gs_reserve(r, &r->part_sum, 4ull * groups_of(digits + items, PER_GROUP) + 4, "scan parts"));
+    FV_TRY(
+        gs_reserve(r, &r->part_sum, 4ull * groups_of(digits + items, PER_GROUP) + 4, "scan parts"));
     FV_TRY(gs_reserve(r, &r->touched, 4ull * plan->slots, "tiles touched"));
     FV_TRY(gs_reserve(r, &r->pair_first, 4ull * (plan->slots + 1), "first pairs"));
     FV_TRY(gs_reserve(r, &r->piece, 8ull * GS_PIECES, "depth histogram"));
@@ -49,12 +50,16 @@ void gs_wide_scan(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_buf
                   const struct vk_buf *prefix, const struct gs_scan_push *push)
 {
     uint32_t groups = groups_of(push->count, PER_GROUP);
-    struct gs_pass p = {.r = r, .cmd = cmd, .name = "scan_wide",
+    struct gs_pass p = {.r = r,
+                        .cmd = cmd,
+                        .name = "scan_wide",
                         .bind = {{value, .range = 4ull * push->count, .format = GS_U1},
                                  {&r->part_sum},
                                  {prefix},
                                  {&r->ctl}},
-                        .nbind = 4, .push = push, .push_size = sizeof *push};
+                        .nbind = 4,
+                        .push = push,
+                        .push_size = sizeof *push};
     p.variant = "reduce";
     gs_dispatch(&p, groups);
     p.variant = "top";
@@ -74,12 +79,17 @@ static void sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_buf 
         struct gs_sort_push push = {shift};
         struct gs_scan_push scan = {64 * groups, ~0u, ~0u, 0};
         bool last = values && shift + DIGIT >= bits;
-        struct gs_pass p = {.r = r, .cmd = cmd, .name = "sort_wide", .variant = "count",
-                            .spec = {last, counter}, .nspec = 2,
-                            .bind = {{*from, .range = 8 * room, .format = GS_U2},
-                                     {&r->ctl},
-                                     {&r->digit_count}},
-                            .nbind = 3, .push = &push, .push_size = sizeof push};
+        struct gs_pass p = {
+            .r = r,
+            .cmd = cmd,
+            .name = "sort_wide",
+            .variant = "count",
+            .spec = {last, counter},
+            .nspec = 2,
+            .bind = {{*from, .range = 8 * room, .format = GS_U2}, {&r->ctl}, {&r->digit_count}},
+            .nbind = 3,
+            .push = &push,
+            .push_size = sizeof push};
         gs_dispatch(&p, groups);
         gs_wide_scan(r, cmd, &r->digit_count, &r->digit_start, &scan);
         p.variant = "scatter";
@@ -103,7 +113,8 @@ void gs_wide_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_pla
 static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v,
                  const struct gs_plan *plan, uint32_t slice, uint32_t row0)
 {
-    uint32_t row1 = row0 + plan->rows_per_band < plan->rows ? row0 + plan->rows_per_band : plan->rows;
+    uint32_t row1 =
+        row0 + plan->rows_per_band < plan->rows ? row0 + plan->rows_per_band : plan->rows;
     uint32_t tiles = plan->bins_x * (row1 - row0), bits = 1;
     struct vk_bind params = {&r->params, v->params_at, sizeof v->params};
     struct gs_spans_push touch = {(uint32_t)r->entry_room, row0, row1, plan->slots};
@@ -114,14 +125,18 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
         bits++;
 
     vk_cmd_scope(cmd, "spans");
-    struct gs_pass p = {.r = r, .cmd = cmd, .name = "touch",
+    struct gs_pass p = {.r = r,
+                        .cmd = cmd,
+                        .name = "touch",
                         .variant = v->exact ? "exact_count" : "packed_count",
                         .bind = {params,
                                  {&r->order, .format = GS_U1},
                                  {&r->rec, .format = GS_F4},
                                  {&r->ctl},
                                  {&r->touched}},
-                        .nbind = 5, .push = &touch, .push_size = sizeof touch};
+                        .nbind = 5,
+                        .push = &touch,
+                        .push_size = sizeof touch};
     gs_dispatch(&p, groups_of(plan->slots, GROUP));
     gs_wide_scan(r, cmd, &r->touched, &r->pair_first, &scan);
     p.variant = v->exact ? "exact_emit" : "packed_emit";
@@ -131,21 +146,31 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
     gs_dispatch(&p, groups_of(plan->slots, GROUP));
 
     vk_cmd_scope(cmd, "lists");
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "entries", .plain = true,
-                                  .bind = {{&r->ctl}}, .nbind = 1, .push = &touch,
+    gs_dispatch(&(struct gs_pass){.r = r,
+                                  .cmd = cmd,
+                                  .name = "entries",
+                                  .plain = true,
+                                  .bind = {{&r->ctl}},
+                                  .nbind = 1,
+                                  .push = &touch,
                                   .push_size = sizeof touch},
                 1);
     sort(r, cmd, &sorted, &r->tile_pair2, NULL, bits, r->entry_room, GS_CTL_ENTRIES_NOW);
     vk_cmd_fill(cmd, &r->tile_range, 0, 8ull * tiles, 0);
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "tile_ranges",
+    gs_dispatch(&(struct gs_pass){.r = r,
+                                  .cmd = cmd,
+                                  .name = "tile_ranges",
                                   .bind = {{sorted, .format = GS_U2}, {&r->ctl}, {&r->tile_range}},
                                   .nbind = 3},
                 groups_of(r->entry_room, GROUP));
 
     vk_cmd_scope(cmd, "blend");
-    gs_dispatch(&(struct gs_pass){.r = r, .cmd = cmd, .name = "blend_wide",
+    gs_dispatch(&(struct gs_pass){.r = r,
+                                  .cmd = cmd,
+                                  .name = "blend_wide",
                                   .variant = v->exact ? "exact" : "packed",
-                                  .spec = {slice == 0, slice + 1 == plan->slices}, .nspec = 2,
+                                  .spec = {slice == 0, slice + 1 == plan->slices},
+                                  .nspec = 2,
                                   .bind = {params,
                                            {sorted, .format = GS_U2},
                                            {&r->tile_range},
@@ -153,7 +178,9 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                                            {&r->picture},
                                            {&r->state},
                                            {&r->ctl}},
-                                  .nbind = 7, .push = &blend, .push_size = sizeof blend},
+                                  .nbind = 7,
+                                  .push = &blend,
+                                  .push_size = sizeof blend},
                 tiles);
 }
 

@@ -2,8 +2,6 @@
 #include "support/test.h"
 #include "gs/kmeans.h"
 
-#include <sched.h>
-
 static int compare_floats(const void *a, const void *b)
 {
     float x = *(const float *)a, y = *(const float *)b;
@@ -203,16 +201,10 @@ static void same_for_one_thread(void **state)
     enum { N = 9000, D = 45, K = 4096 };
     float *p = random_points(N, D, N, 21);
     struct gs_clusters many, one;
-    cpu_set_t all, first;
     assert_ok(gs_cluster(&many, p, N, D, K, NULL, NULL));
-    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
-    CPU_ZERO(&first);
-    for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&first); i++)
-        if (CPU_ISSET(i, &all))
-            CPU_SET(i, &first);
-    assert_int_equal(sched_setaffinity(0, sizeof first, &first), 0);
+    test_one_cpu(true);
     int rc = gs_cluster(&one, p, N, D, K, NULL, NULL);
-    sched_setaffinity(0, sizeof all, &all);
+    test_one_cpu(false);
     assert_ok(rc);
     assert_int_equal(one.count, many.count);
     assert_memory_equal(one.labels, many.labels, N * sizeof *one.labels);

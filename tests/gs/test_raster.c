@@ -35,17 +35,21 @@ static void make_scene(struct gs_scene *s, size_t count, int degree, uint64_t se
 
 static struct gs_camera make_camera(uint32_t w, uint32_t h)
 {
-    struct gs_camera c = {.name = "test", .width = w, .height = h, .fx = 0.9 * w, .fy = 0.9 * w,
-                          .cx = 0.5 * w, .cy = 0.5 * h};
+    struct gs_camera c = {.name = "test",
+                          .width = w,
+                          .height = h,
+                          .fx = 0.9 * w,
+                          .fy = 0.9 * w,
+                          .cx = 0.5 * w,
+                          .cy = 0.5 * h};
     gs_camera_look_at(&c, (double[]){1, -2, -5}, (double[]){0, 0, 0}, (double[]){0, -1, 0});
     c.near = 0.2;
     return c;
 }
 
 /* Renders and copies the pixels; caller frees. */
-static void *render_with(struct gs_renderer *r, const struct gs_scene *s,
-                         const struct gs_camera *c, const struct gs_render_opts *o, bool exact,
-                         struct gs_frame_stats *stats)
+static void *render_with(struct gs_renderer *r, const struct gs_scene *s, const struct gs_camera *c,
+                         const struct gs_render_opts *o, bool exact, struct gs_frame_stats *stats)
 {
     struct gs_gpu_scene *gpu;
     struct gs_frame *f;
@@ -101,8 +105,10 @@ static void fast_matches_reference(void **state)
     for (int degree = 0; degree <= 3; degree++)
         for (int mode = GS_MODE_CLASSIC; mode <= GS_MODE_ANTIALIASED; mode++)
             for (int d = 0; d < 2; d++) {
-                struct gs_render_opts o = {.mode = (enum gs_mode)mode, .raster = designs[d],
-                                           .has_bg = true, .bg = {0.2f, 0.5f, 0.9f}};
+                struct gs_render_opts o = {.mode = (enum gs_mode)mode,
+                                           .raster = designs[d],
+                                           .has_bg = true,
+                                           .bg = {0.2f, 0.5f, 0.9f}};
                 make_scene(&s, 3000, degree, 7 + (uint64_t)degree);
                 assert_ok(gs_render_reference(&s, &c, &o, reference));
                 uint8_t *p = render(&s, &c, &o, false);
@@ -125,7 +131,9 @@ static void exact_matches_reference(void **state)
     double *reference = malloc(n * 5 * sizeof *reference);
     make_scene(&s, 4000, 3, 5);
     for (int d = 0; d < 2; d++) {
-        struct gs_render_opts o = {.exact = true, .raster = designs[d], .output = GS_OUT_RGB_F32,
+        struct gs_render_opts o = {.exact = true,
+                                   .raster = designs[d],
+                                   .output = GS_OUT_RGB_F32,
                                    .mode = GS_MODE_ANTIALIASED};
         assert_ok(gs_render_reference(&s, &c, &o, reference));
         float *rgb = render(&s, &c, &o, true);
@@ -236,7 +244,6 @@ static void limits_do_not_change_the_picture(void **state)
     gs_scene_finish(&s);
 }
 
-
 /* YUV planes against a conversion on the CPU of the RGBA8 picture. */
 static void yuv_outputs(void **state)
 {
@@ -341,8 +348,11 @@ static void crop_and_scale(void **state)
     struct gs_camera c = make_camera(90, 60);
     double *reference = malloc(90 * 60 * 5 * sizeof *reference);
     make_scene(&s, 2500, 1, 6);
-    struct gs_render_opts o = {.has_crop = true, .crop_min = {-1, -1, -1}, .crop_max = {1, 0.5f, 1},
-                               .splat_scale = 0.5f, .sh_bands = 1};
+    struct gs_render_opts o = {.has_crop = true,
+                               .crop_min = {-1, -1, -1},
+                               .crop_max = {1, 0.5f, 1},
+                               .splat_scale = 0.5f,
+                               .sh_bands = 1};
     for (int d = 0; d < 2; d++) {
         o.raster = designs[d];
         assert_ok(gs_render_reference(&s, &c, &o, reference));

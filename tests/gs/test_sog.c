@@ -5,7 +5,6 @@
 #include "gs/webp.h"
 #include "vk/base/file.h"
 
-#include <sched.h>
 #include <sys/stat.h>
 
 /* ---- files ------------------------------------------------------------------------------ */
@@ -97,11 +96,7 @@ static const struct gs_scene_diff golden = {.alpha = 2e-6, .rotation = 1e-6, .po
 static void matches_golden(void **state)
 {
     (void)state;
-    static const char *const folders[] = {"garden150_sh0", "garden150_sh1", "garden150_sh2",
-                                          "garden500_sh3"};
-    int found = 0;
-    for (size_t i = 0; i < 4; i++)
-        found += test_golden_decodes(folders[i], "st.sog", "decoded_st_sog.ply", &golden);
+    int found = test_golden_cases("st.sog", "decoded_st_sog.ply", &golden);
     found += test_golden_decodes("garden500_sh3", "st_meta", "decoded_st_meta.ply", &golden);
     found +=
         test_golden_decodes("garden500_sh3", "st_meta/meta.json", "decoded_st_meta.ply", &golden);
@@ -613,16 +608,10 @@ static void same_bytes_for_one_thread(void **state)
 {
     (void)state;
     struct gs_scene s = test_scene(4000, 3, 5);
-    cpu_set_t all, first;
     struct test_bytes many = saved(&s, "many.sog");
-    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
-    CPU_ZERO(&first);
-    for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&first); i++)
-        if (CPU_ISSET(i, &all))
-            CPU_SET(i, &first);
-    assert_int_equal(sched_setaffinity(0, sizeof first, &first), 0);
+    test_one_cpu(true);
     struct test_bytes one = saved(&s, "one.sog");
-    sched_setaffinity(0, sizeof all, &all);
+    test_one_cpu(false);
     assert_int_equal(one.size, many.size);
     assert_memory_equal(one.data, many.data, one.size);
     test_bytes_free(&one);

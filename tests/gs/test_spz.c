@@ -206,16 +206,11 @@ static void decodes_known_bytes(void **state)
 static void matches_golden(void **state)
 {
     (void)state;
-    static const char *const folders[] = {"garden150_sh0", "garden150_sh1", "garden150_sh2",
-                                          "garden500_sh3"};
     /* rotations of version 2: w comes out of a difference, the reference computes in floats */
     const struct gs_scene_diff exact = {.alpha = 1e-6, .rotation = 1e-6};
-    int found = 0;
-    for (size_t i = 0; i < 4; i++) {
-        found += test_golden_decodes(folders[i], "st_v3.spz", "decoded_st_spz_v3.ply", &exact);
-        found += test_golden_decodes(folders[i], "st_v4.spz", "decoded_st_spz_v4.ply", &exact);
-    }
-    found += test_golden_decodes(folders[3], "niantic_v3_rdf.spz",
+    int found = test_golden_cases("st_v3.spz", "decoded_st_spz_v3.ply", &exact);
+    found += test_golden_cases("st_v4.spz", "decoded_st_spz_v4.ply", &exact);
+    found += test_golden_decodes("garden500_sh3", "niantic_v3_rdf.spz",
                                  "decoded_niantic_v3_rdf_to_rdf.ply", &exact);
     assert_true(found > 0);
 }

@@ -96,6 +96,17 @@ bool test_golden_decodes(const char *folder, const char *encoded, const char *de
     return true;
 }
 
+int test_golden_cases(const char *encoded, const char *decoded,
+                      const struct gs_scene_diff *tolerance)
+{
+    static const char *const cases[] = {"garden150_sh0", "garden150_sh1", "garden150_sh2",
+                                        "garden500_sh3"};
+    int found = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        found += test_golden_decodes(cases[i], encoded, decoded, tolerance);
+    return found;
+}
+
 void test_save_load(struct gs_scene *out, const struct gs_scene *s, const char *name)
 {
     struct gs_scene twice;

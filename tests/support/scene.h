@@ -23,6 +23,9 @@ void assert_same_scene(const struct gs_scene *a, const struct gs_scene *b);
  * tolerance; false when they are not there. */
 bool test_golden_decodes(const char *folder, const char *encoded, const char *decoded,
                          const struct gs_scene_diff *tolerance);
+/* The same in every case folder of 03_formats; the number of cases that were there. */
+int test_golden_cases(const char *encoded, const char *decoded,
+                      const struct gs_scene_diff *tolerance);
 /* a equals b within tolerance; says which row does not. */
 void assert_near_scene(const struct gs_scene *a, const struct gs_scene *b,
                        const struct gs_scene_diff *tolerance);

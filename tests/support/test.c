@@ -3,6 +3,7 @@
 #include "vk/base/file.h"
 
 #include <ftw.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -112,4 +113,20 @@ int test_fovea(char **out, const char *fmt, ...)
     else
         free(text);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void test_one_cpu(bool on)
+{
+    static cpu_set_t all;
+    cpu_set_t first;
+    if (!on) {
+        sched_setaffinity(0, sizeof all, &all);
+        return;
+    }
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&first);
+    for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&first); i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &first);
+    assert_int_equal(sched_setaffinity(0, sizeof first, &first), 0);
 }

@@ -62,6 +62,9 @@ void *test_read_file(const char *path, size_t *size); /* caller frees */
  * (stdout and stderr together) in *out when not NULL, caller frees. */
 int test_fovea(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Keeps this process on one processor, so that parallel loops run on one thread; false undoes it. */
+void test_one_cpu(bool on);
+
 /* Small deterministic generator for test data. */
 static inline uint32_t test_rand(uint64_t *s)
 {
