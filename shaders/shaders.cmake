@@ -21,6 +21,11 @@ function(fv_splat_shader file)
   fv_shader(${file} ${args})
 endfunction()
 
+# Tensor kernels come in the same two forms; fv_nn_shader(FILE ["variant:flags"]...).
+macro(fv_nn_shader)
+  fv_splat_shader(${ARGN})
+endmacro()
+
 foreach(wide "" _wide)
   string(TOUPPER "-DPROJECT${wide}=1" define)
   string(REPLACE "PROJECT_WIDE" "WIDE" define ${define})

@@ -11,6 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # room -> prefixes of the quoted includes it may use
 ROOMS = {
     "vk/base": ["vk/base/"],
+    "vk/nn": ["vk/", "shaders/nn/params.h"],
     "vk": ["vk/"],
     "gs": ["vk/", "gs/", "shaders/gs/params.h"],
     "app": ["vk/", "gs/gs.h", "app/"],
@@ -20,7 +21,7 @@ bad = []
 
 
 def room_of(path):
-    return next((r for r in ("vk/base", "vk", "gs", "app") if path.startswith(r + "/")), None)
+    return next((r for r in ("vk/base", "vk/nn", "vk", "gs", "app") if path.startswith(r + "/")), None)
 
 
 for folder, dirs, files in os.walk(ROOT):
@@ -47,7 +48,7 @@ for folder, _, files in os.walk(os.path.join(ROOT, "shaders")):
     for name in files:
         if name.endswith(".comp"):
             shader = os.path.relpath(os.path.join(folder, name), ROOT + "/shaders")[:-5]
-            if not re.search(r"fv(_splat)?_shader\(" + re.escape(shader) + r"[ )\n]", listed):
+            if not re.search(r"fv(_splat|_nn)?_shader\(" + re.escape(shader) + r"[ )\n]", listed):
                 bad.append(f"shaders/{shader}.comp: not in shaders/shaders.cmake")
 
 print("\n".join(bad) if bad else "the tree is in order")
