@@ -40,6 +40,14 @@ const char *test_golden(const char *name)
     return NULL;
 }
 
+const char *test_shared(const char *name)
+{
+    char *s = slot();
+    const char *env = getenv("FOVEA_SHARED");
+    snprintf(s, 512, "%s/%s", env ? env : FOVEA_SOURCE_DIR "/../shared", name);
+    return fv_exists(s) ? s : NULL;
+}
+
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
     (void)st, (void)flag, (void)ftw;

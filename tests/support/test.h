@@ -49,6 +49,9 @@ void test_device_done(void);
 /* A path below the golden directory: $FOVEA_GOLDEN, else tests/golden in the source tree,
  * else ../shared/golden/gs beside it. NULL when the file is in none. Static storage. */
 const char *test_golden(const char *name);
+/* A path below $FOVEA_SHARED, else ../shared beside the source tree. NULL when the file is not
+ * there: the test skips that case. Static storage, eight in turn. */
+const char *test_shared(const char *name);
 /* A path in the source tree. Static storage, eight in turn. */
 const char *test_source(const char *name);
 /* A fresh temporary directory, removed at exit. Static storage. */

@@ -50,6 +50,17 @@ void fv_map_close(struct fv_map *map)
     *map = (struct fv_map){0};
 }
 
+void fv_map_forget(const struct fv_map *map, size_t offset, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (!map->data || offset > map->size)
+        return;
+    size_t end = size < map->size - offset ? offset + size : map->size;
+    size_t from = (offset + page - 1) / page * page, to = end / page * page;
+    if (from < to)
+        madvise((void *)(uintptr_t)(map->data + from), to - from, MADV_DONTNEED);
+}
+
 struct fv_cursor fv_cursor_over(const void *data, size_t size)
 {
     return (struct fv_cursor){.data = data, .size = size};

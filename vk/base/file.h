@@ -24,6 +24,9 @@ struct fv_map {
  * An empty file is not an error here: size 0. */
 int fv_map_open(struct fv_map *out, const char *path);
 void fv_map_close(struct fv_map *map);
+/* Tells the system that the pages wholly inside [offset, offset + size) are not needed again
+ * soon; they are read anew from the file when they are. */
+void fv_map_forget(const struct fv_map *map, size_t offset, size_t size);
 
 /* A reader that never leaves its bytes: past the end it returns zeros and sets failed. */
 struct fv_cursor {
