@@ -1,0 +1,2 @@
+# Weight files.
+fv_test(vk/nn/test_safetensors LABELS cpu)
