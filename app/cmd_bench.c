@@ -64,11 +64,11 @@ struct result {
     size_t gaussians, frames;
     uint32_t width, height;
     double load_seconds, upload_seconds;
-    uint64_t scene_bytes;
-    struct spread wall, cpu;     /* ms a frame, one at a time */
-    double frames_per_second;    /* with three in flight */
-    double pairs_per_second;     /* of CPU-or-GPU frame time: mean pairs / mean wall */
-    struct gs_frame_stats stats; /* of the last frame */
+    uint64_t scene_bytes, foreseen_bytes; /* the latter: gs_memory_needed */
+    struct spread wall, cpu;              /* ms a frame, one at a time */
+    double frames_per_second;             /* with three in flight */
+    double pairs_per_second;              /* of CPU-or-GPU frame time: mean pairs / mean wall */
+    struct gs_frame_stats stats;          /* of the last frame */
     size_t pass_count;
     struct gs_pass_time pass[MOST_PASSES]; /* medians of the profiled frames */
 };
@@ -216,6 +216,20 @@ static int by_pass(struct work *w, struct result *r)
     return 0;
 }
 
+/* Working memory at the largest picture, as told before drawing. */
+static int foresee(struct work *w, struct vk_device *dev, int sh_degree, struct result *r)
+{
+    for (size_t i = 0; i < w->shots.count; i++) {
+        struct gs_camera c;
+        struct gs_memory m;
+        FV_TRY(shots_camera(&w->shots, i, &c));
+        FV_TRY(gs_memory_needed(&m, dev, r->gaussians, sh_degree, c.width, c.height, &w->opts));
+        if (m.renderer > r->foreseen_bytes)
+            r->foreseen_bytes = m.renderer;
+    }
+    return 0;
+}
+
 static int prepare(struct app *app, struct work *w, const char *path, struct result *r)
 {
     struct vk_device *dev;
@@ -231,6 +245,7 @@ static int prepare(struct app *app, struct work *w, const char *path, struct res
     start = fv_now();
     FV_TRY(gs_gpu_scene_create(&w->gpu, dev, &w->scene, &(struct gs_upload_opts){w->v->exact}));
     r->upload_seconds = fv_now() - start;
+    int degree = w->scene.sh_degree;
     gs_scene_finish(&w->scene);
     FV_TRY(gs_renderer_create(&w->renderer, dev));
     for (int i = 0; i < IN_FLIGHT; i++)
@@ -239,7 +254,7 @@ static int prepare(struct app *app, struct work *w, const char *path, struct res
                                       .exact = w->v->exact,
                                       .supersample = (uint32_t)w->v->supersample,
                                       .raster = w->v->raster};
-    return 0;
+    return foresee(w, dev, degree, r);
 }
 
 static int measure(struct work *w, struct result *r)
@@ -282,27 +297,30 @@ struct figure {
     double value;
 };
 
+enum { FIXED = 19 };
+
 static size_t figures(const struct result *r, struct figure *out)
 {
-    const struct figure fixed[] = {{"gaussians", (double)r->gaussians},
-                                   {"width", r->width},
-                                   {"height", r->height},
-                                   {"frames", (double)r->frames},
-                                   {"wall_ms_median", r->wall.median},
-                                   {"wall_ms_p95", r->wall.p95},
-                                   {"wall_ms_min", r->wall.min},
-                                   {"cpu_ms_median", r->cpu.median},
-                                   {"cpu_ms_p95", r->cpu.p95},
-                                   {"cpu_ms_min", r->cpu.min},
-                                   {"frames_per_second", r->frames_per_second},
-                                   {"pairs", (double)r->stats.pairs},
-                                   {"pairs_per_second", r->pairs_per_second},
-                                   {"visible", r->stats.visible},
-                                   {"load_ms", 1e3 * r->load_seconds},
-                                   {"upload_ms", 1e3 * r->upload_seconds},
-                                   {"scene_bytes", (double)r->scene_bytes},
-                                   {"working_bytes", (double)r->stats.device_bytes}};
-    size_t n = sizeof fixed / sizeof *fixed;
+    const struct figure fixed[FIXED] = {{"gaussians", (double)r->gaussians},
+                                        {"width", r->width},
+                                        {"height", r->height},
+                                        {"frames", (double)r->frames},
+                                        {"wall_ms_median", r->wall.median},
+                                        {"wall_ms_p95", r->wall.p95},
+                                        {"wall_ms_min", r->wall.min},
+                                        {"cpu_ms_median", r->cpu.median},
+                                        {"cpu_ms_p95", r->cpu.p95},
+                                        {"cpu_ms_min", r->cpu.min},
+                                        {"frames_per_second", r->frames_per_second},
+                                        {"pairs", (double)r->stats.pairs},
+                                        {"pairs_per_second", r->pairs_per_second},
+                                        {"visible", r->stats.visible},
+                                        {"load_ms", 1e3 * r->load_seconds},
+                                        {"upload_ms", 1e3 * r->upload_seconds},
+                                        {"scene_bytes", (double)r->scene_bytes},
+                                        {"working_bytes", (double)r->stats.device_bytes},
+                                        {"working_bytes_foreseen", (double)r->foreseen_bytes}};
+    size_t n = FIXED;
     memcpy(out, fixed, sizeof fixed);
     for (size_t p = 0; p < r->pass_count; p++) {
         const double v[3] = {r->pass[p].wall_ms, r->pass[p].cpu_ms, r->pass[p].gpu_ms};
@@ -317,7 +335,7 @@ static size_t figures(const struct result *r, struct figure *out)
 
 static void print_csv(const struct result *r, bool header)
 {
-    struct figure f[18 + 3 * MOST_PASSES];
+    struct figure f[FIXED + 3 * MOST_PASSES];
     size_t n = figures(r, f);
     if (header) {
         fputs("scene,device", stdout);
@@ -333,7 +351,7 @@ static void print_csv(const struct result *r, bool header)
 
 static cJSON *json_of(const struct result *r)
 {
-    struct figure f[18 + 3 * MOST_PASSES];
+    struct figure f[FIXED + 3 * MOST_PASSES];
     size_t n = figures(r, f);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "scene", r->scene);
@@ -345,15 +363,17 @@ static cJSON *json_of(const struct result *r)
 
 static void print_text(const struct result *r)
 {
-    char count[32], visible[32], bytes[32], work[32];
+    char count[32], visible[32], bytes[32], work[32], foreseen[32];
     count_text(count, r->gaussians);
     count_text(visible, r->stats.visible);
     bytes_text(bytes, r->scene_bytes);
     bytes_text(work, r->stats.device_bytes);
+    bytes_text(foreseen, r->foreseen_bytes);
     printf("%s: %s Gaussians (%s visible), %ux%u, %s\n", r->scene, count, visible, r->width,
            r->height, r->device);
-    printf("  loaded in %.0f ms, uploaded in %.0f ms; scene %s, working memory %s\n",
-           1e3 * r->load_seconds, 1e3 * r->upload_seconds, bytes, work);
+    printf("  loaded in %.0f ms, uploaded in %.0f ms; scene %s, working memory %s (%s "
+           "foreseen)\n",
+           1e3 * r->load_seconds, 1e3 * r->upload_seconds, bytes, work, foreseen);
     printf("  %zu frames     median      p95      min\n", r->frames);
     printf("  wall ms     %9.2f %8.2f %8.2f\n", r->wall.median, r->wall.p95, r->wall.min);
     printf("  cpu ms      %9.2f %8.2f %8.2f\n", r->cpu.median, r->cpu.p95, r->cpu.min);

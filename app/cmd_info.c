@@ -5,6 +5,7 @@
 #include "app/video.h"
 #include "vk/base/file.h"
 #include "vk/base/npy.h"
+#include "vk/device.h"
 
 #include <cjson/cJSON.h>
 #include <ftw.h>
@@ -24,7 +25,7 @@ struct values {
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {{"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
                                   {"size", 's', OPT_SIZE, AT(size), .def = "1280x720",
-                                   .help = "picture size the memory estimate is for"},
+                                   .help = "picture size the memory to draw it is for"},
                                   SCENE_OPTS(struct values, scene),
                                   {"progress", 0, OPT_ENUM, AT(progress), .def = "auto",
                                    .choices = progress_choices, .help = "on standard error"},
@@ -117,14 +118,48 @@ static uint64_t scene_bytes(const char *path, enum gs_format format)
 
 /* ---- scenes ----------------------------------------------------------------------------- */
 
-/* The renderer's buffers by number of Gaussians and pixels; measured by bench render on scenes
- * of 10 k to 1 M at 640x360 to 1920x1080, compared with it by test_cli. */
-static uint64_t working_bytes(size_t count, uint32_t width, uint32_t height)
+/* One kind of arithmetic: the scene's memory under key and label, the renderer's beside it. */
+static int say_memory(struct report *r, struct vk_device *dev, const struct gs_scene *s,
+                      const struct opt_size *size, bool exact)
 {
-    return 6500000 + 207 * (uint64_t)count + (uint64_t)(9.6 * width * height);
+    struct gs_memory m;
+    char scene[32], work[32], frame[32], text[160];
+    bytes_text(scene, gs_gpu_scene_bytes(s->count, s->sh_degree, exact));
+    snprintf(text, sizeof text, "%s", scene);
+    if (dev) {
+        const struct gs_render_opts o = {.exact = exact};
+        FV_TRY(gs_memory_needed(&m, dev, s->count, s->sh_degree, size->width, size->height, &o));
+        bytes_text(work, m.renderer);
+        bytes_text(frame, m.frame);
+        snprintf(text, sizeof text, "%s, and %s to draw %ux%u, and %s a picture in flight", scene,
+                 work, size->width, size->height, frame);
+        say_number(r, exact ? "working_bytes_exact" : "working_bytes", NULL, (double)m.renderer,
+                   NULL);
+        say_number(r, exact ? "frame_bytes_exact" : "frame_bytes", NULL, (double)m.frame, NULL);
+    }
+    say_number(r, exact ? "device_bytes_exact" : "device_bytes",
+               exact ? "with --exact" : "on the device",
+               (double)gs_gpu_scene_bytes(s->count, s->sh_degree, exact), text);
+    return 0;
 }
 
-static int info_scene(struct report *r, const char *path, const struct values *v,
+/* Working memory depends on the device that draws; without one only the scene's is known. */
+static int say_device_memory(struct app *app, struct report *r, const struct gs_scene *s,
+                             const struct opt_size *size)
+{
+    struct vk_device *dev = NULL;
+    bool none = app_device(app, &dev) < 0;
+    if (none && app->device)
+        return FV_EDEVICE; /* the one asked for */
+    if (none)
+        say_text(r, "device_error", "to draw it", fv_error());
+    else
+        say_text(r, "device", NULL, dev->caps.name);
+    FV_TRY(say_memory(r, dev, s, size, false));
+    return say_memory(r, dev, s, size, true);
+}
+
+static int info_scene(struct app *app, struct report *r, const char *path, const struct values *v,
                       struct progress *p)
 {
     struct gs_scene s;
@@ -158,17 +193,9 @@ static int info_scene(struct report *r, const char *path, const struct values *v
     if (s.up[0] != 0 || s.up[1] != 0 || s.up[2] != 0)
         say_vec3(r, "up", "up", s.up);
     say_bytes(r, "bytes", "on disk", disk);
-    uint64_t packed = gs_gpu_scene_bytes(s.count, s.sh_degree, false);
-    say_bytes(r, "device_bytes", "on the device", packed);
-    say_bytes(r, "device_bytes_exact", "with --exact",
-              gs_gpu_scene_bytes(s.count, s.sh_degree, true));
-    char work[32];
-    bytes_text(work, working_bytes(s.count, v->size.width, v->size.height));
-    snprintf(text, sizeof text, "about %s more to draw %ux%u", work, v->size.width, v->size.height);
-    say_number(r, "working_bytes", "and",
-               (double)working_bytes(s.count, v->size.width, v->size.height), text);
+    rc = say_device_memory(app, r, &s, &v->size);
     gs_scene_finish(&s);
-    return 0;
+    return rc;
 }
 
 /* ---- cameras ---------------------------------------------------------------------------- */
@@ -330,7 +357,8 @@ static bool is_video_name(const char *path)
     return video_is_container(path);
 }
 
-static int info_any(struct report *r, const char *path, const struct values *v, struct progress *p)
+static int info_any(struct app *app, struct report *r, const char *path, const struct values *v,
+                    struct progress *p)
 {
     if (!fv_is_dir(path)) {
         if (is_video_name(path))
@@ -343,7 +371,7 @@ static int info_any(struct report *r, const char *path, const struct values *v, 
     bool maybe_cameras = fv_is_dir(path) || fv_ends_with(path, ".json") ||
                          fv_ends_with(path, ".txt") || fv_ends_with(path, ".bin") ||
                          fv_ends_with(path, ".cams");
-    int rc = info_scene(r, path, v, p);
+    int rc = info_scene(app, r, path, v, p);
     if (rc >= 0 || rc == FV_ECANCELLED || !maybe_cameras || !fv_exists(path))
         return rc;
     char as_scene[512];
@@ -368,7 +396,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
         r.titled = false;
         if (v->json)
             cJSON_AddStringToObject(r.object, "file", r.file);
-        rc = info_any(&r, args->items[i], v, &p);
+        rc = info_any(app, &r, args->items[i], v, &p);
         progress_done(&p);
         if (list)
             cJSON_AddItemToArray(list, r.object);

@@ -308,6 +308,20 @@ static int record_result(struct gs_frame *f, struct strip *s)
     return 0;
 }
 
+/* The request as plan_strips and draw take it. */
+static void set_request(struct gs_frame *f, const struct gs_gpu_scene *s, const struct gs_camera *c,
+                        const struct gs_render_opts *opts)
+{
+    struct gs_frame_private *p = f->p;
+    p->scene = s;
+    p->camera = *c;
+    p->opts = *opts;
+    p->opts.exact = opts->exact || is_float(opts->output) || s->exact;
+    f->width = c->width * (opts->stereo ? 2 : 1);
+    f->height = c->height;
+    f->output = opts->output;
+}
+
 static int draw(struct gs_frame *f)
 {
     struct gs_frame_private *p = f->p;
@@ -336,13 +350,7 @@ int gs_frame_submit(struct gs_frame *f, const struct gs_gpu_scene *s, const stru
     if (p->pending)
         FV_TRY(vk_wait(p->r->dev, p->ticket));
     p->pending = false;
-    p->scene = s;
-    p->camera = *c;
-    p->opts = *opts;
-    p->opts.exact = opts->exact || is_float(opts->output) || s->exact;
-    f->width = c->width * (opts->stereo ? 2 : 1);
-    f->height = c->height;
-    f->output = opts->output;
+    set_request(f, s, c, opts);
     f->pixels = NULL;
     f->stats = (struct gs_frame_stats){0};
     return draw(f);
@@ -474,6 +482,41 @@ int gs_frame_wait(struct gs_frame *f)
     for (uint32_t s = 0; s < p->strip_count; s++)
         FV_TRY(vk_buf_invalidate(&p->strip[s].host, 0, p->strip[s].host.size));
     return assemble(f);
+}
+
+/* ---- what it will take ------------------------------------------------------------------- */
+
+int gs_memory_needed(struct gs_memory *out, struct vk_device *dev, size_t count, int sh_degree,
+                     uint32_t width, uint32_t height, const struct gs_render_opts *opts)
+{
+    struct gs_gpu_scene scene = {.count = count,
+                                 .exact = opts->exact,
+                                 .sh_degree = (uint32_t)sh_degree,
+                                 .block_count = (uint32_t)((count + GS_BLOCK - 1) / GS_BLOCK)};
+    struct gs_camera camera = {.width = width, .height = height, .fx = 1, .fy = 1};
+    struct gs_frame frame = {0};
+    struct gs_renderer *r = NULL;
+    int rc = 0;
+    *out = (struct gs_memory){.scene = gs_gpu_scene_bytes(count, sh_degree, opts->exact)};
+    if (count > 1u << 30)
+        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians: at most 2^30 can be drawn", count);
+    FV_TRY(check_request(&camera, opts));
+    FV_TRY(gs_renderer_create(&r, dev));
+    r->dry = true;
+    frame.p = calloc(1, sizeof *frame.p);
+    if (!frame.p)
+        FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
+    frame.p->r = r;
+    set_request(&frame, &scene, &camera, opts);
+    FV_GOTO(plan_strips(&frame));
+    out->renderer = working_bytes(r);
+    out->frame = 4 * GS_CTL_WORDS;
+    for (uint32_t i = 0; i < frame.p->strip_count; i++)
+        out->frame += result_bytes(frame.output, frame.width, frame.p->strip[i].rows);
+done:
+    gs_renderer_destroy(&r);
+    free(frame.p);
+    return rc;
 }
 
 /* ---- projection, for checks -------------------------------------------------------------- */

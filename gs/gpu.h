@@ -38,6 +38,7 @@ struct gs_renderer {
     uint32_t slot_room;  /* 0 = from the device; halved when loops are cut short */
     uint64_t most_pixels; /* tests: of a strip; 0 = from the device */
     bool tight;           /* tests: start with far too little room */
+    bool dry;             /* gs_reserve only notes sizes: gs_memory_needed */
     uint32_t threads;    /* that a CPU driver splits a grid over */
     uint32_t span_lanes; /* lanes that share spans and lists */
     uint64_t span_room, entry_room;

@@ -285,6 +285,20 @@ int gs_frame_submit(struct gs_frame *f, const struct gs_gpu_scene *s, const stru
 /* Waits until pixels are there; grows buffers and draws again when one was too small. */
 int gs_frame_wait(struct gs_frame *f);
 
+/* Device memory of drawing, in bytes. */
+struct gs_memory {
+    uint64_t scene;    /* the Gaussians: gs_gpu_scene_bytes */
+    uint64_t renderer; /* working buffers, shared by the frames of a renderer */
+    uint64_t frame;    /* each gs_frame: its picture on the way to the host */
+};
+/* What drawing a scene in pictures of width x height (per eye) makes a new renderer allocate on
+ * this device: the sizes are gs_frame_submit's own. Only a view that heaps more tile rows a
+ * Gaussian onto the picture than planned for makes a renderer grow further (frame statistics:
+ * retries). Allocates nothing on the device.
+ * Returns 0, FV_EINVALID (size), FV_EUNSUPPORTED (too large for the device), FV_ENOMEM. */
+int gs_memory_needed(struct gs_memory *out, struct vk_device *dev, size_t count, int sh_degree,
+                     uint32_t width, uint32_t height, const struct gs_render_opts *opts);
+
 /* Projected quantities of every Gaussian, in the scene's order, for `fovea check`: computed by
  * the same kernel as rendering (exact scenes only). Arrays are the caller's, may be NULL. */
 struct gs_projection {

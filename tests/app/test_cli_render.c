@@ -403,6 +403,8 @@ static void bench_counts_and_info_estimates(void **state)
                 cJSON_GetObjectItem(r, "wall_ms_median")->valuedouble);
     assert_true(cJSON_GetObjectItem(r, "blend_cpu_ms")->valuedouble >= 0);
     double used = cJSON_GetObjectItem(r, "working_bytes")->valuedouble;
+    double foreseen = cJSON_GetObjectItem(r, "working_bytes_foreseen")->valuedouble;
+    assert_near(foreseen, used, 0.1 * used);
     cJSON_Delete(list);
     free(out);
     assert_int_equal(test_fovea(&out, "info --json -s 320x180 %s", case_file("scene.ply")), 0);
@@ -410,8 +412,10 @@ static void bench_counts_and_info_estimates(void **state)
     double said = cJSON_GetObjectItem(info, "working_bytes")->valuedouble;
     cJSON_Delete(info);
     free(out);
-    if (!(said > used / 2 && said < used * 2))
-        fail_msg("info says %.0f bytes, bench measures %.0f", said, used);
+    assert_near(said, used, 0.1 * used);
+    assert_int_equal(test_fovea(&out, "info -s 100000x90 %s", case_file("scene.ply")), 1);
+    assert_non_null(strstr(out, "100000x90"));
+    free(out);
     assert_int_equal(test_fovea(&out, "bench render %s %s -n 1 -s 64x64 --csv",
                                 case_file("scene.ply"), case_file("scene.ply")),
                      0);
@@ -438,6 +442,31 @@ static int need_a_device(void **state)
     return 0;
 }
 
+/* What a scene is can be told on a machine that cannot draw it. */
+static void info_needs_no_device(void **state)
+{
+    (void)state;
+    char *out, *before = getenv("VK_ICD_FILENAMES"), *kept = before ? strdup(before) : NULL;
+    assert_int_equal(test_fovea(&out, "info --device nosuch %s", case_file("scene.ply")), 1);
+    assert_non_null(strstr(out, "nosuch"));
+    free(out);
+    setenv("VK_ICD_FILENAMES", "/nonexistent.json", 1);
+    int rc = test_fovea(&out, "info --json %s", case_file("scene.ply"));
+    if (kept)
+        setenv("VK_ICD_FILENAMES", kept, 1);
+    else
+        unsetenv("VK_ICD_FILENAMES");
+    free(kept);
+    assert_int_equal(rc, 0);
+    cJSON *info = cJSON_Parse(strchr(out, '{'));
+    assert_non_null(info);
+    assert_true(cJSON_IsString(cJSON_GetObjectItem(info, "device_error")));
+    assert_non_null(cJSON_GetObjectItem(info, "device_bytes"));
+    assert_null(cJSON_GetObjectItem(info, "working_bytes"));
+    cJSON_Delete(info);
+    free(out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +482,7 @@ int main(void)
         cmocka_unit_test(full_disk_is_said_and_leaves_what_plays),
         cmocka_unit_test(check_holds_and_finds_a_change),
         cmocka_unit_test(bench_counts_and_info_estimates),
+        cmocka_unit_test(info_needs_no_device),
     };
     return cmocka_run_group_tests(tests, need_a_device, NULL);
 }
