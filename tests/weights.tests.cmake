@@ -1,2 +1,3 @@
 # Weight files.
 fv_test(vk/nn/test_safetensors LABELS cpu)
+fv_test(vk/nn/test_weights LABELS gpu)
