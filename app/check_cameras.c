@@ -126,7 +126,7 @@ static void compare_file(struct check *c, const char *path, struct fv_json *doc,
                          struct fv_node list, const double *size)
 {
     struct gs_cameras cameras;
-    int rc = gs_cameras_load(&cameras, path);
+    int rc = gs_cameras_load(&cameras, path, NULL);
     if (rc >= 0) {
         for (size_t i = 0; size && i < cameras.count; i++)
             gs_camera_resize(&cameras.items[i], (uint32_t)size[0], (uint32_t)size[1]);

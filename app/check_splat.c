@@ -359,7 +359,7 @@ static int open_case(struct work *w)
     snprintf(path, sizeof path, "%s/scene.ply", w->dir);
     FV_TRY(gs_scene_load(&w->scene, path, NULL));
     snprintf(path, sizeof path, "%s/cameras.json", w->dir);
-    FV_TRY(gs_cameras_load(&w->cameras, path));
+    FV_TRY(gs_cameras_load(&w->cameras, path, NULL));
     FV_TRY(alloc_projection(&w->projection, w->scene.count));
     FV_TRY(gs_gpu_scene_create(&w->gpu, dev, &w->scene, &(struct gs_upload_opts){.exact = true}));
     FV_TRY(gs_renderer_create(&w->renderer, dev));

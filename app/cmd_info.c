@@ -24,8 +24,9 @@ struct values {
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {{"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
-                                  {"size", 's', OPT_SIZE, AT(size), .def = "1280x720",
-                                   .help = "picture size the memory to draw it is for"},
+                                  {"size", 's', OPT_SIZE, AT(size),
+                                   .help = "of pictures: what drawing takes, and cameras whose "
+                                           "file holds no size; default 1280x720"},
                                   SCENE_OPTS(struct values, scene),
                                   {"progress", 0, OPT_ENUM, AT(progress), .def = "auto",
                                    .choices = progress_choices, .help = "on standard error"},
@@ -193,21 +194,22 @@ static int info_scene(struct app *app, struct report *r, const char *path, const
     if (s.up[0] != 0 || s.up[1] != 0 || s.up[2] != 0)
         say_vec3(r, "up", "up", s.up);
     say_bytes(r, "bytes", "on disk", disk);
-    rc = say_device_memory(app, r, &s, &v->size);
+    struct opt_size size = v->size.set ? v->size : (struct opt_size){true, 1280, 720};
+    rc = say_device_memory(app, r, &s, &size);
     gs_scene_finish(&s);
     return rc;
 }
 
 /* ---- cameras ---------------------------------------------------------------------------- */
 
-static int info_cameras(struct report *r, const char *path)
+static int info_cameras(struct report *r, const char *path, const struct opt_size *size)
 {
     static const char *const formats[] = {"unknown",          "camera list",  "INRIA cameras.json",
                                           "transforms.json",  "COLMAP model", "LLFF poses_bounds",
                                           "fovea camera path"};
     struct gs_cameras c;
     char text[160];
-    FV_TRY(gs_cameras_load(&c, path));
+    FV_TRY(gs_cameras_load(&c, path, &(struct gs_cameras_opts){size->width, size->height}));
     say_text(r, "kind", NULL, "cameras");
     say_text(r, "format", "what", formats[c.format]);
     say_count(r, "cameras", c.is_path ? "keyframes" : "cameras", c.count);
@@ -227,14 +229,9 @@ static int info_cameras(struct report *r, const char *path)
             max[a] = fmaxf(max[a], (float)centre[a]);
         }
         if (list) {
-            cJSON *o = cJSON_CreateObject();
-            cJSON_AddStringToObject(o, "name", k->name);
-            cJSON_AddNumberToObject(o, "width", k->width);
-            cJSON_AddNumberToObject(o, "height", k->height);
-            cJSON_AddNumberToObject(o, "fx", k->fx);
-            cJSON_AddNumberToObject(o, "fy", k->fy);
-            cJSON_AddNumberToObject(o, "cx", k->cx);
-            cJSON_AddNumberToObject(o, "cy", k->cy);
+            cJSON *o = gs_camera_json(k);
+            if (c.is_path)
+                cJSON_AddNumberToObject(o, "time", k->time);
             cJSON_AddItemToObject(o, "centre", cJSON_CreateDoubleArray(centre, 3));
             cJSON_AddItemToArray(list, o);
         } else if (i < 8) {
@@ -364,7 +361,7 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
         if (is_video_name(path))
             return info_video(r, path);
         if (is_poses(path))
-            return info_cameras(r, path);
+            return info_cameras(r, path, &v->size);
         if (image_has_suffix(path))
             return info_picture(r, path);
     }
@@ -376,7 +373,7 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
         return rc;
     char as_scene[512];
     snprintf(as_scene, sizeof as_scene, "%s", fv_error());
-    int cameras = info_cameras(r, path);
+    int cameras = info_cameras(r, path, &v->size);
     if (cameras < 0 && fv_is_dir(path))
         return fv_fail(rc, "%s; nor cameras: %.400s", as_scene, fv_error());
     return cameras;

@@ -1,5 +1,6 @@
 /* fovea view: the window to move through a scene in. */
 #include "app/cmd.h"
+#include "app/scene_in.h"
 #include "app/viewer.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@ struct values {
     struct opt_vec3 bg;
     int mode, sh, frames;
     bool headless;
+    struct scene_opts scene;
 };
 
 #define AT(m) offsetof(struct values, m)
@@ -20,12 +22,14 @@ static const struct opt opts[] = {
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
      .help = "cameras or a camera path; default those beside the scene"},
     {"camera", 0, OPT_STRING, AT(camera), .value = "NAME|INDEX", .help = "start at this one"},
-    {"size", 's', OPT_SIZE, AT(size), .help = "of the window; default 1280x720"},
+    {"size", 's', OPT_SIZE, AT(size),
+     .help = "of the window, and of cameras whose file holds no size; default 1280x720"},
     {"bg", 'b', OPT_COLOR, AT(bg), .help = "background: r,g,b from 0 to 1, or #rrggbb"},
     {"mode", 'm', OPT_ENUM, AT(mode), .def = "auto", .choices = modes,
      .help = "how the scene was trained; auto is as the file says"},
     {"sh", 0, OPT_INT, AT(sh), .def = "-1", .min = -1, .max = 3,
      .help = "highest spherical-harmonics degree drawn; -1 draws all"},
+    SCENE_READ_OPTS(struct values, scene),
     {"screenshot", 0, OPT_STRING, AT(screenshot), .value = "FILE.png", .file = true,
      .help = "save the last picture when done"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 1e9, .value = "N",
@@ -50,6 +54,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                             .headless = v->headless,
                             .mode = v->mode,
                             .sh_bands = v->sh + 1,
+                            .load = scene_load_opts(&v->scene),
                             .has_bg = v->bg.set};
     memcpy(o.bg, v->bg.v, sizeof o.bg);
     if (v->size.set && (!o.width || !o.height || o.width > 16384 || o.height > 16384))

@@ -10,7 +10,7 @@
 struct loader {
     struct vk_device *dev;
     char *path, *cameras;
-    void (*wake)(void);
+    struct loader_opts opts;
     pthread_t thread;
     atomic_bool stop;
 
@@ -46,8 +46,8 @@ static int on_progress(void *ud, const struct fv_progress *p)
     if (tell)
         l->told_at = now;
     pthread_mutex_unlock(&l->lock);
-    if (tell && l->wake)
-        l->wake();
+    if (tell && l->opts.wake)
+        l->opts.wake();
     return atomic_load(&l->stop);
 }
 
@@ -99,7 +99,7 @@ static int load_cameras(struct loader *l, struct loaded *s)
     s->cameras_path = l->cameras ? strdup(l->cameras) : cameras_beside(l->path);
     if (!s->cameras_path)
         return 0;
-    int rc = gs_cameras_load(&s->cameras, s->cameras_path);
+    int rc = gs_cameras_load(&s->cameras, s->cameras_path, &l->opts.picture);
     if (rc < 0 && !l->cameras) { /* nobody asked for them */
         snprintf(s->notice, sizeof s->notice, "Cameras beside the scene were left out: %.250s",
                  fv_error());
@@ -133,8 +133,10 @@ static int load(struct loader *l, struct loaded *s)
     struct gs_scene scene = {0};
     s->path = strdup(l->path);
     s->file_bytes = size_on_disk(l->path);
-    FV_GOTO(gs_scene_load(&scene, l->path,
-                          &(struct gs_load_opts){.on_progress = on_progress, .ud = l}));
+    struct gs_load_opts how = l->opts.scene;
+    how.on_progress = on_progress;
+    how.ud = l;
+    FV_GOTO(gs_scene_load(&scene, l->path, &how));
     gs_scene_bounds(&scene, &s->bounds);
     FV_GOTO(gs_gpu_scene_create(&s->gpu, l->dev, &scene,
                                 &(struct gs_upload_opts){.on_progress = on_progress, .ud = l}));
@@ -163,13 +165,13 @@ static void *run(void *ud)
     if (rc < 0)
         snprintf(l->error, sizeof l->error, "%s", fv_error());
     pthread_mutex_unlock(&l->lock);
-    if (l->wake)
-        l->wake();
+    if (l->opts.wake)
+        l->opts.wake();
     return NULL;
 }
 
-int loader_start(struct loader **out, struct vk_device *dev, const char *path, const char *cameras,
-                 void (*wake)(void))
+int loader_start(struct loader **out, struct vk_device *dev, const char *path,
+                 const struct loader_opts *opts)
 {
     *out = NULL;
     struct loader *l = calloc(1, sizeof *l);
@@ -177,11 +179,12 @@ int loader_start(struct loader **out, struct vk_device *dev, const char *path, c
         return fv_fail(FV_ENOMEM, "out of memory");
     l->dev = dev;
     l->path = strdup(path);
-    l->cameras = cameras ? strdup(cameras) : NULL;
-    l->wake = wake;
+    l->cameras = opts->cameras ? strdup(opts->cameras) : NULL;
+    l->opts = *opts;
+    l->opts.cameras = l->cameras;
     l->now.what = "reading";
     pthread_mutex_init(&l->lock, NULL);
-    if (!l->path || (cameras && !l->cameras) || pthread_create(&l->thread, NULL, run, l)) {
+    if (!l->path || (opts->cameras && !l->cameras) || pthread_create(&l->thread, NULL, run, l)) {
         pthread_mutex_destroy(&l->lock);
         free(l->path);
         free(l->cameras);

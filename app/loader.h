@@ -1,7 +1,7 @@
 /* Loading a scene in a thread of its own: file, bounds, upload, cameras beside it.
  *
  *     struct loader *l;
- *     FV_TRY(loader_start(&l, dev, "garden.spz", NULL, window_wake));
+ *     FV_TRY(loader_start(&l, dev, "garden.spz", &(struct loader_opts){.wake = window_wake}));
  *     while ((rc = loader_poll(l, &progress)) == 0) ... show progress ...
  *     if (rc > 0) scene = loader_take(l);       // else fv_error() says why not
  *     loader_destroy(&l);
@@ -28,10 +28,16 @@ void loaded_destroy(struct loaded **s);
 
 struct loader;
 
-/* cameras: file or folder that must be readable too; NULL = what stands beside the scene, if
- * anything. wake, if not NULL, is called from the thread when there is something new to poll. */
-int loader_start(struct loader **out, struct vk_device *dev, const char *path, const char *cameras,
-                 void (*wake)(void));
+struct loader_opts {
+    const char *cameras; /* file or folder that must be readable too; NULL = what stands beside
+                            the scene, if anything */
+    struct gs_cameras_opts picture; /* for cameras whose file holds no picture size */
+    struct gs_load_opts scene;      /* without progress */
+    void (*wake)(void); /* called from the thread when there is something new to poll; or NULL */
+};
+
+int loader_start(struct loader **out, struct vk_device *dev, const char *path,
+                 const struct loader_opts *opts);
 /* Asks it to stop, waits, frees; also what was loaded and not taken. Accepts NULL. */
 void loader_destroy(struct loader **l);
 /* Never waits. 0: still at it, *now filled; 1: done; negative: failed, fv_error() says why. */

@@ -41,7 +41,8 @@ static bool names_are_unique(const struct gs_cameras *c)
 
 static int load_cameras(struct shots *s, const struct shots_opts *o)
 {
-    FV_TRY(gs_cameras_load_sized(&s->cameras, o->file, o->size.width, o->size.height));
+    FV_TRY(gs_cameras_load(&s->cameras, o->file,
+                           &(struct gs_cameras_opts){o->size.width, o->size.height}));
     if (!s->cameras.count)
         return fv_fail(FV_EFORMAT, "%s: holds no cameras", o->file);
     s->kind = s->cameras.is_path ? SHOTS_PATH : SHOTS_LIST;

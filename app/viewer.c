@@ -218,7 +218,10 @@ void viewer_open(struct viewer *v, const char *path, const char *cameras)
 {
     loader_destroy(&v->loader);
     v->error[0] = 0;
-    if (loader_start(&v->loader, v->dev, path, cameras, v->window ? window_wake : NULL) < 0)
+    struct loader_opts o = v->load;
+    o.cameras = cameras;
+    o.wake = v->window ? window_wake : NULL;
+    if (loader_start(&v->loader, v->dev, path, &o) < 0)
         viewer_failed(v);
     v->redraws = SETTLE_DRAWS;
 }
@@ -226,7 +229,7 @@ void viewer_open(struct viewer *v, const char *path, const char *cameras)
 static void drop_cameras(struct viewer *v, const char *path)
 {
     struct gs_cameras fresh;
-    if (gs_cameras_load(&fresh, path) < 0) {
+    if (gs_cameras_load(&fresh, path, &v->load.picture) < 0) {
         viewer_failed(v);
         return;
     }
@@ -539,6 +542,8 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     v->frames = opts->frames ? opts->frames : opts->headless ? 1 : 0;
     v->mode = opts->mode;
     v->sh_bands = opts->sh_bands;
+    v->load.scene = opts->load;
+    v->load.picture = (struct gs_cameras_opts){opts->width, opts->height};
     v->has_bg = opts->has_bg;
     memcpy(v->bg, opts->bg, sizeof v->bg);
     v->splat_scale = 1;

@@ -27,7 +27,8 @@ struct viewer_opts {
     int frames;             /* ends after showing the scene so many times; 0 = never */
     bool headless;
     enum gs_mode mode;
-    int sh_bands; /* 1..4; 0 = all */
+    int sh_bands;             /* 1..4; 0 = all */
+    struct gs_load_opts load; /* of every scene opened */
     bool has_bg;
     float bg[3];
 };
@@ -47,7 +48,8 @@ struct viewer {
     struct ui *ui;
     struct picture *picture;
 
-    struct loader *loader; /* NULL when nothing is being loaded */
+    struct loader *loader;   /* NULL when nothing is being loaded */
+    struct loader_opts load; /* of every file opened, but for the cameras */
     struct fv_progress loading;
     struct loaded *scene; /* NULL when there is none */
 

@@ -8,7 +8,11 @@
 #include "gs/gs.h"
 #include "vk/base/json.h"
 
-enum { GS_CAMERA_MAX_SIZE = 65536 };
+enum {
+    GS_CAMERA_MAX_SIZE = 65536,
+    GS_CAMERA_WIDTH = 1280, /* when neither the file nor the caller says */
+    GS_CAMERA_HEIGHT = 720,
+};
 
 /* What a camera file may leave open. */
 struct gs_camera_hints {
@@ -49,16 +53,23 @@ void gs_camera_set_name(struct gs_camera *c, const char *name);
 /* The newest camera's name from the object, its index when there is none. */
 void gs_json_camera_name(const struct gs_cameras *c, struct fv_json *doc, struct fv_node object,
                          const char *key);
-/* A picture size from the object, or fails the document. */
-void gs_json_camera_size(struct fv_json *doc, struct fv_node object, struct gs_camera *c);
+/* The picture size of an object whose focal length is in pixels: its width and height, else
+ * twice its cx and cy, else the caller's; fails the document when there is none. */
+void gs_json_camera_size(struct fv_json *doc, struct fv_node object,
+                         const struct gs_camera_hints *hints, struct gs_camera *c);
+/* The last two for a file that says no size; false when there is neither. */
+bool gs_camera_infer_size(const struct gs_camera_hints *hints, double cx, double cy,
+                          struct gs_camera *c);
+/* The caller's size, else the default; for lenses that are angles. */
+void gs_camera_default_size(const struct gs_camera_hints *hints, struct gs_camera *c);
 
 /* Calls read for every element of an array. cameras_load.c */
+typedef int gs_read_camera_fn(struct gs_cameras *out, struct fv_json *doc, struct fv_node n,
+                              const struct gs_camera_hints *hints);
 int gs_json_each_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node array,
-                        int (*read)(struct gs_cameras *out, struct fv_json *doc,
-                                    struct fv_node n));
+                        gs_read_camera_fn *read, const struct gs_camera_hints *hints);
 
 /* Writes the document (freed here) atomically. NULL = out of memory. cameras_list.c */
-struct cJSON;
 int gs_json_write(struct cJSON *root, const char *path);
 
 /* ---- one reader a file ---- */
@@ -73,8 +84,8 @@ gs_read_cameras_fn gs_cameras_read_path;       /* camera_path.c */
 /* Lines of "eye xyz, R row-major world->camera, horizontal field of view in radians". */
 int gs_cameras_parse_lines(struct gs_cameras *out, const char *text, size_t size, const char *name,
                            const struct gs_camera_hints *hints); /* cameras_list.c */
-int gs_cameras_parse_llff(struct gs_cameras *out, const void *data, size_t size,
-                          const char *name); /* cameras_llff.c */
+int gs_cameras_parse_llff(struct gs_cameras *out, const void *data, size_t size, const char *name,
+                          const struct gs_camera_hints *hints); /* cameras_llff.c */
 
 /* A COLMAP model in memory; names are for messages. */
 struct gs_colmap {

@@ -19,7 +19,7 @@
 #define DEFAULT_FOV  50.0 /* degrees, vertical */
 #define LEAST_MOMENT 1e-9 /* seconds between keys, so that equal times divide nothing by 0 */
 
-enum { DEFAULT_WIDTH = 1280, DEFAULT_HEIGHT = 720, SCALARS = 4 };
+enum { SCALARS = 4 };
 
 /* ---- reading and writing ---- */
 
@@ -83,10 +83,10 @@ int gs_cameras_read_path(struct gs_cameras *out, struct fv_json *doc,
                          const struct gs_camera_hints *hints)
 {
     struct fv_node root = doc->root;
-    struct gs_camera common = {.width = hints->width ? hints->width : DEFAULT_WIDTH,
-                               .height = hints->height ? hints->height : DEFAULT_HEIGHT};
+    struct gs_camera common = {0};
+    gs_camera_default_size(hints, &common);
     if (fv_node_has(root, "width") || fv_node_has(root, "height"))
-        gs_json_camera_size(doc, root, &common);
+        gs_json_camera_size(doc, root, hints, &common);
     if (fv_node_has(root, "bg")) {
         double bg[3];
         fv_json_numbers(doc, fv_node_get(root, "bg"), bg, 3);

@@ -6,14 +6,15 @@
  * principal point: it is the middle of the picture. */
 #include "gs/camera.h"
 
-static int read_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node n)
+static int read_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node n,
+                       const struct gs_camera_hints *hints)
 {
     double r[9], centre[3], m[12];
     struct gs_camera *c = gs_cameras_push(out);
     if (!c)
         return FV_ENOMEM;
     gs_json_camera_name(out, doc, n, "img_name");
-    gs_json_camera_size(doc, n, c);
+    gs_json_camera_size(doc, n, hints, c);
     c->fx = fv_json_number(doc, n, "fx");
     c->fy = fv_json_number(doc, n, "fy");
     c->cx = c->width / 2.0;
@@ -33,6 +34,5 @@ static int read_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_no
 int gs_cameras_read_inria(struct gs_cameras *out, struct fv_json *doc,
                           const struct gs_camera_hints *hints)
 {
-    (void)hints;
-    return gs_json_each_camera(out, doc, doc->root, read_camera);
+    return gs_json_each_camera(out, doc, doc->root, read_camera, hints);
 }

@@ -9,15 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_NUMBERS = 13, LINE_WIDTH = 1280, LINE_HEIGHT = 720 };
+enum { LINE_NUMBERS = 13 };
 
-static int read_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node n)
+static int read_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node n,
+                       const struct gs_camera_hints *hints)
 {
     struct gs_camera *c = gs_cameras_push(out);
     if (!c)
         return FV_ENOMEM;
     gs_json_camera_name(out, doc, n, "name");
-    gs_json_camera_size(doc, n, c);
+    gs_json_camera_size(doc, n, hints, c);
     c->fx = fv_json_number(doc, n, "fx");
     c->fy = fv_json_number_or(doc, n, "fy", c->fx);
     c->cx = fv_json_number_or(doc, n, "cx", c->width / 2.0);
@@ -38,8 +39,7 @@ static int read_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_no
 int gs_cameras_read_list(struct gs_cameras *out, struct fv_json *doc,
                          const struct gs_camera_hints *hints)
 {
-    (void)hints;
-    return gs_json_each_camera(out, doc, doc->root, read_camera);
+    return gs_json_each_camera(out, doc, doc->root, read_camera, hints);
 }
 
 /* Up to room numbers of one line, any blanks or commas between; -1 when there is other text. */
@@ -65,10 +65,8 @@ static int read_line(struct gs_cameras *out, const double v[LINE_NUMBERS],
     struct gs_camera *c = gs_cameras_push(out);
     if (!c)
         return FV_ENOMEM;
-    bool sized = hints->width && hints->height;
     snprintf(c->name, sizeof c->name, "%zu", out->count - 1);
-    c->width = sized ? hints->width : LINE_WIDTH;
-    c->height = sized ? hints->height : LINE_HEIGHT;
+    gs_camera_default_size(hints, c);
     c->fx = c->fy = gs_focal_of_angle(v[12], c->width);
     c->cx = c->width / 2.0;
     c->cy = c->height / 2.0;
@@ -117,7 +115,7 @@ int gs_cameras_parse_lines(struct gs_cameras *out, const char *text, size_t size
     return 0;
 }
 
-static cJSON *camera_json(const struct gs_camera *c)
+cJSON *gs_camera_json(const struct gs_camera *c)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "name", c->name);
@@ -160,7 +158,7 @@ int gs_cameras_save_list(const struct gs_cameras *c, const char *path)
 {
     cJSON *root = cJSON_CreateArray();
     for (size_t i = 0; root && i < c->count; i++) {
-        cJSON *o = camera_json(&c->items[i]);
+        cJSON *o = gs_camera_json(&c->items[i]);
         if (!o || !cJSON_AddItemToArray(root, o)) {
             cJSON_Delete(root);
             return fv_fail(FV_ENOMEM, "out of memory");

@@ -11,7 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int read_row(struct gs_cameras *out, const double row[17], const char *name)
+static int read_row(struct gs_cameras *out, const double row[17], const char *name,
+                    const struct gs_camera_hints *hints)
 {
     struct gs_camera *c = gs_cameras_push(out);
     if (!c)
@@ -19,6 +20,15 @@ static int read_row(struct gs_cameras *out, const double row[17], const char *na
     size_t i = out->count - 1;
     snprintf(c->name, sizeof c->name, "cam%02zu", i);
     double h = row[4], w = row[9], m[12];
+    if (h == 0 && w == 0) {
+        if (!hints->width || !hints->height)
+            return fv_fail(FV_EFORMAT,
+                           "%s: row %zu: height and width are 0; give the picture size with --size "
+                           "WxH",
+                           name, i);
+        h = hints->height;
+        w = hints->width;
+    }
     if (!(h >= 1) || !(w >= 1) || h > GS_CAMERA_MAX_SIZE || w > GS_CAMERA_MAX_SIZE)
         return fv_fail(FV_EFORMAT, "%s: row %zu: height %g and width %g are not in 1..65536", name,
                        i, h, w);
@@ -45,7 +55,8 @@ static int read_row(struct gs_cameras *out, const double row[17], const char *na
     return 0;
 }
 
-int gs_cameras_parse_llff(struct gs_cameras *out, const void *data, size_t size, const char *name)
+int gs_cameras_parse_llff(struct gs_cameras *out, const void *data, size_t size, const char *name,
+                          const struct gs_camera_hints *hints)
 {
     struct fv_npy a;
     out->format = GS_CAMERAS_LLFF;
@@ -58,7 +69,7 @@ int gs_cameras_parse_llff(struct gs_cameras *out, const void *data, size_t size,
     fv_npy_get_f64(&a, rows);
     int rc = 0;
     for (size_t i = 0; rc >= 0 && i < a.dims[0]; i++)
-        rc = read_row(out, rows + 17 * i, name);
+        rc = read_row(out, rows + 17 * i, name, hints);
     free(rows);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "gs/camera.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,10 +39,39 @@ void gs_camera_set_name(struct gs_camera *c, const char *name)
     snprintf(c->name, sizeof c->name, "%s", name);
 }
 
-void gs_json_camera_size(struct fv_json *doc, struct fv_node object, struct gs_camera *c)
+void gs_camera_default_size(const struct gs_camera_hints *hints, struct gs_camera *c)
 {
-    c->width = (uint32_t)fv_json_int(doc, object, "width", 1, GS_CAMERA_MAX_SIZE);
-    c->height = (uint32_t)fv_json_int(doc, object, "height", 1, GS_CAMERA_MAX_SIZE);
+    bool given = hints->width && hints->height;
+    c->width = given ? hints->width : GS_CAMERA_WIDTH;
+    c->height = given ? hints->height : GS_CAMERA_HEIGHT;
+}
+
+bool gs_camera_infer_size(const struct gs_camera_hints *hints, double cx, double cy,
+                          struct gs_camera *c)
+{
+    double w = round(2 * cx), h = round(2 * cy), most = GS_CAMERA_MAX_SIZE;
+    if (w >= 1 && h >= 1 && w <= most && h <= most) {
+        c->width = (uint32_t)w;
+        c->height = (uint32_t)h;
+        return true;
+    }
+    c->width = hints->width;
+    c->height = hints->height;
+    return c->width && c->height;
+}
+
+void gs_json_camera_size(struct fv_json *doc, struct fv_node object,
+                         const struct gs_camera_hints *hints, struct gs_camera *c)
+{
+    if (fv_node_has(object, "width") || fv_node_has(object, "height")) {
+        c->width = (uint32_t)fv_json_int(doc, object, "width", 1, GS_CAMERA_MAX_SIZE);
+        c->height = (uint32_t)fv_json_int(doc, object, "height", 1, GS_CAMERA_MAX_SIZE);
+    } else if (!gs_camera_infer_size(hints, fv_json_number_or(doc, object, "cx", 0),
+                                     fv_json_number_or(doc, object, "cy", 0), c)) {
+        fv_json_fail(doc, object,
+                     "no width and height for its focal length in pixels; give the picture size "
+                     "with --size WxH");
+    }
 }
 
 void gs_json_camera_name(const struct gs_cameras *c, struct fv_json *doc, struct fv_node object,
@@ -53,12 +83,12 @@ void gs_json_camera_name(const struct gs_cameras *c, struct fv_json *doc, struct
 }
 
 int gs_json_each_camera(struct gs_cameras *out, struct fv_json *doc, struct fv_node array,
-                        int (*read)(struct gs_cameras *out, struct fv_json *doc, struct fv_node n))
+                        gs_read_camera_fn *read, const struct gs_camera_hints *hints)
 {
     size_t count = fv_node_count(array);
     struct fv_node n = fv_node_at(array, 0);
     for (size_t i = 0; i < count; i++, n = fv_node_next(n, i))
-        FV_TRY(read(out, doc, n));
+        FV_TRY(read(out, doc, n, hints));
     return 0;
 }
 
@@ -105,7 +135,7 @@ static int parse(struct gs_cameras *out, const void *data, size_t size, const ch
 {
     const char *text = data;
     if (size >= 6 && !memcmp(text, "\x93NUMPY", 6))
-        return gs_cameras_parse_llff(out, data, size, name);
+        return gs_cameras_parse_llff(out, data, size, name, hints);
     size_t at = size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
     while (at < size && strchr(" \t\r\n", text[at]) && text[at])
         at++;
@@ -139,12 +169,12 @@ int gs_cameras_parse(struct gs_cameras *out, const void *data, size_t size, cons
     return checked(out, parse(out, data, size, name, hints), name);
 }
 
-static int load_file(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)
+static int load_file(struct gs_cameras *out, const char *path, const struct gs_cameras_opts *o)
 {
     struct fv_map map;
     FV_TRY(fv_map_open(&map, path));
     char *dir = fv_path_dir(path);
-    struct gs_camera_hints hints = {.dir = dir, .width = width, .height = height};
+    struct gs_camera_hints hints = {.dir = dir, .width = o->width, .height = o->height};
     int rc = dir ? gs_cameras_parse(out, map.data, map.size, path, &hints)
                  : fv_fail(FV_ENOMEM, "out of memory");
     free(dir);
@@ -157,7 +187,7 @@ static int load_colmap(struct gs_cameras *out, const char *dir)
     return checked(out, gs_cameras_open_colmap(out, dir), dir);
 }
 
-static int load_dir(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)
+static int load_dir(struct gs_cameras *out, const char *path, const struct gs_cameras_opts *o)
 {
     static const char *const models[] = {"", "sparse/0", "sparse"};
     static const char *const files[] = {"transforms.json", "transforms_train.json", "cameras.json",
@@ -177,7 +207,7 @@ static int load_dir(struct gs_cameras *out, const char *path, uint32_t width, ui
         if (!file)
             return fv_fail(FV_ENOMEM, "out of memory");
         bool found = fv_exists(file);
-        int rc = found ? load_file(out, file, width, height) : 0;
+        int rc = found ? load_file(out, file, o) : 0;
         free(file);
         if (found)
             return rc;
@@ -199,22 +229,18 @@ static bool is_colmap_file(const char *path)
     return false;
 }
 
-int gs_cameras_load_sized(struct gs_cameras *out, const char *path, uint32_t width, uint32_t height)
+int gs_cameras_load(struct gs_cameras *out, const char *path, const struct gs_cameras_opts *opts)
 {
+    const struct gs_cameras_opts none = {0}, *o = opts ? opts : &none;
     *out = (struct gs_cameras){0};
     if (fv_is_dir(path))
-        return load_dir(out, path, width, height);
+        return load_dir(out, path, o);
     if (!is_colmap_file(path) || !fv_exists(path))
-        return load_file(out, path, width, height);
+        return load_file(out, path, o);
     char *dir = fv_path_dir(path);
     int rc = dir ? load_colmap(out, dir) : fv_fail(FV_ENOMEM, "out of memory");
     free(dir);
     return rc;
-}
-
-int gs_cameras_load(struct gs_cameras *out, const char *path)
-{
-    return gs_cameras_load_sized(out, path, 0, 0);
 }
 
 /* The part of a name that image folders and extensions do not change: "train/r_0.png" -> "r_0". */

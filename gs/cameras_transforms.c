@@ -3,7 +3,8 @@
  *     {camera_angle_x | fl_x, fl_y, cx, cy, w, h, ..., frames: [{file_path, transform_matrix}]}
  *
  * transform_matrix is camera->world in OpenGL axes (x right, y up, z back). Intrinsics stand at
- * the top or in a frame, the frame's first. Where w and h are missing the frame's image says.
+ * the top or in a frame, the frame's first. Where w and h are missing the frame's image says,
+ * else cx and cy, which are then taken for the middle, else the caller.
  *
  * Poses are used as they stand: nerfstudio's applied_transform is in them already. A scene
  * exported by nerfstudio lives in yet another space, which dataparser_transforms.json
@@ -74,15 +75,16 @@ static int read_size(const struct reader *r, struct fv_node frame, struct gs_cam
         found = gs_image_file_size(path, &c->width, &c->height);
         free(path);
     }
-    if (!found && r->hints->width && r->hints->height) {
-        c->width = r->hints->width;
-        c->height = r->hints->height;
-        found = true;
-    }
-    if (!found)
+    if (found ||
+        gs_camera_infer_size(r->hints, number(r, frame, "cx", 0), number(r, frame, "cy", 0), c))
+        return 0;
+    if (!fv_node_has(either(r, frame, "fl_x"), "fl_x") &&
+        !fv_node_has(either(r, frame, "fl_y"), "fl_y"))
+        gs_camera_default_size(r->hints, c);
+    else
         fv_json_fail(r->doc, frame,
-                     "no w and h, and the size of image \"%s\" cannot be read; give the picture "
-                     "size with --size WxH",
+                     "no w and h for fl_x, and the size of image \"%s\" cannot be read; give the "
+                     "picture size with --size WxH",
                      c->name);
     return 0;
 }

@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cJSON;
 struct vk_device;
 struct vk_buf;
 
@@ -65,9 +66,10 @@ struct gs_scene {
 struct gs_load_opts {
     enum gs_format format; /* AUTO */
     int lod;               /* level of a lod-meta.json: 0 = finest (default) */
-    bool spz_raw_axes;     /* take SPZ coordinates as they are stored (some tools store the .ply's
-                              frame); default: right-up-back as the format says, or as the file's
-                              coordinate-system extension says, turned into the .ply's frame */
+    bool spz_raw_axes;     /* take SPZ coordinates as they are stored: splat-transform (3.2) and
+                              Niantic's ply_to_spz store the .ply's frame, and nothing in such a
+                              file tells. Default: right-up-back as the format says, or as the
+                              file's coordinate-system extension says, turned into the .ply's */
     fv_progress_fn on_progress;
     void *ud;
 };
@@ -160,19 +162,24 @@ struct gs_cameras {
     double fps;   /* of a path; 0 = caller's choice */
 };
 
+struct gs_cameras_opts {
+    uint32_t width, height; /* picture size for files that hold none (0 = not given: 1280x720 for
+                               lenses given as angles; focal lengths in pixels then are an error
+                               that asks for it). Files that hold one keep it: gs_camera_resize */
+};
+
 /* Reads any camera file or folder (docs/CAMERAS.md). Lists are in file order, COLMAP sorted by
- * image name. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED; on failure *out is zeroed. */
-int gs_cameras_load(struct gs_cameras *out, const char *path);
-/* The same with a picture size for files that do not hold one (0 = none): transforms.json
- * without w and h whose images are not there, lines of numbers, paths. Files that do hold one
- * keep it; see gs_camera_resize. */
-int gs_cameras_load_sized(struct gs_cameras *out, const char *path, uint32_t width,
-                          uint32_t height);
+ * image name. opts may be NULL.
+ * Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED; on failure *out is zeroed. */
+int gs_cameras_load(struct gs_cameras *out, const char *path, const struct gs_cameras_opts *opts);
 void gs_cameras_finish(struct gs_cameras *c);
 /* Writes fovea's camera-path JSON (keyframes with time, all of the first one's size). */
 int gs_cameras_save_path(const struct gs_cameras *c, const char *path);
-/* Writes the plain list. */
+/* Writes the plain list: objects of gs_camera_json. */
 int gs_cameras_save_list(const struct gs_cameras *c, const char *path);
+/* One camera as an object of the plain list; the caller deletes it (cJSON_Delete). NULL when
+ * out of memory. */
+struct cJSON *gs_camera_json(const struct gs_camera *c);
 /* Index of a camera by its name, by decimal index, or by its name without folder and
  * extension, tried in this order; negative code when there is none. */
 int gs_cameras_find(const struct gs_cameras *c, const char *name_or_index);

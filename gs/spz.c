@@ -32,7 +32,7 @@ struct spz {
     uint32_t version, count;
     int file_degree, sh_degree; /* stored; kept (bands above 3 are left out) */
     int fraction_bits;
-    bool antialiased, has_extensions;
+    bool antialiased, has_extensions, says_axes;
     uint32_t axes; /* 1..16, see axis_signs */
     const uint8_t *stream[SPZ_STREAMS];
     void *heap[SPZ_STREAMS];
@@ -92,6 +92,7 @@ static int parse_extensions(struct spz *f, const uint8_t *data, size_t size)
                            "known",
                            f->name, axes, AXES_LAST);
         f->axes = axes ? axes : AXES_RUB;
+        f->says_axes = axes != 0;
     }
     return 0;
 }
@@ -204,8 +205,8 @@ static int decode_points(void *ud, size_t begin, size_t end)
 static int build_scene(struct gs_scene *out, const struct spz *f, const struct gs_load_opts *opts)
 {
     struct decode d = {.f = f, .s = out};
-    bool turned;
-    axis_signs(f, opts && opts->spz_raw_axes, d.sign, &turned);
+    bool turned, raw = opts && opts->spz_raw_axes;
+    axis_signs(f, raw, d.sign, &turned);
     FV_TRY(gs_scene_alloc(out, f->count, f->sh_degree));
     out->mode = f->antialiased ? GS_MODE_ANTIALIASED : GS_MODE_AUTO;
     int rc = gs_for_rows(f->count, decode_points, &d, "reading", opts ? opts->on_progress : NULL,
@@ -218,7 +219,10 @@ static int build_scene(struct gs_scene *out, const struct spz *f, const struct g
         gs_scene_finish(out);
         return rc;
     }
-    snprintf(out->detail, sizeof out->detail, "spz v%u%s", f->version,
+    snprintf(out->detail, sizeof out->detail, "spz v%u, axes %s%s", f->version,
+             raw            ? "as stored"
+             : f->says_axes ? "as it says"
+                            : "right-up-back (unstated)",
              f->file_degree > 3 ? ", SH cut from 4" : "");
     return 0;
 }

@@ -1,2 +1,4 @@
 # Sizes of device memory, camera files without a picture size, SPZ axes.
 fv_test(gs/test_frame LABELS gpu)
+fv_test(app/test_cli_inputs LABELS app)
+target_link_libraries(app_test_cli_inputs PRIVATE fovea_app)

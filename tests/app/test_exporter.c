@@ -10,7 +10,7 @@ static struct gs_cameras path_of(double seconds)
 {
     struct gs_cameras list, path = {.is_path = true, .fps = 10};
     assert_ok(
-        gs_cameras_load(&list, test_source("tests/golden/01_forward/tiny50_sh3/cameras.json")));
+        gs_cameras_load(&list, test_source("tests/golden/01_forward/tiny50_sh3/cameras.json"), NULL));
     path.items = calloc(2, sizeof *path.items);
     path.count = 2;
     path.items[0] = path.items[1] = list.items[0];

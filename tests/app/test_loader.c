@@ -51,7 +51,7 @@ static const char *place(const char *dir, const char *name, const char *cameras)
 static struct loaded *load(const char *path, const char *cameras)
 {
     struct loader *l;
-    assert_ok(loader_start(&l, dev, path, cameras, wake));
+    assert_ok(loader_start(&l, dev, path, &(struct loader_opts){.cameras = cameras, .wake = wake}));
     int rc = finish(l);
     if (rc != 1)
         fail_msg("%d: %s", rc, fv_error());
@@ -117,7 +117,7 @@ static void training_folders_keep_their_cameras_above(void **state)
 static void rejects(const char *path, const char *cameras, int code, const char *part)
 {
     struct loader *l;
-    assert_ok(loader_start(&l, dev, path, cameras, NULL));
+    assert_ok(loader_start(&l, dev, path, &(struct loader_opts){.cameras = cameras}));
     assert_int_equal(finish(l), code);
     if (!strstr(fv_error(), part))
         fail_msg("\"%s\" lacks \"%s\"", fv_error(), part);
@@ -140,7 +140,7 @@ static void destroying_stops_a_load(void **state)
     (void)state;
     for (int i = 0; i < 20; i++) {
         struct loader *l;
-        assert_ok(loader_start(&l, dev, golden_scene(), NULL, wake));
+        assert_ok(loader_start(&l, dev, golden_scene(), &(struct loader_opts){.wake = wake}));
         usleep((useconds_t)(i * 300));
         loader_destroy(&l);
         assert_null(l);

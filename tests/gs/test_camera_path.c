@@ -251,7 +251,7 @@ static void writes_what_it_reads(void **state)
     load(&c, four);
     c.loop = true;
     assert_ok(gs_cameras_save_path(&c, file));
-    assert_ok(gs_cameras_load(&back, file));
+    assert_ok(gs_cameras_load(&back, file, NULL));
     assert_int_equal(back.count, c.count);
     assert_true(back.is_path && back.loop && back.fps == 30);
     for (size_t i = 0; i < c.count; i++) {
@@ -281,7 +281,7 @@ static void a_list_becomes_a_path(void **state)
     assert_int_equal(middle.width, 64);
     assert_near(middle.fx, 50, 1e-9); /* the second has the same view at twice the size */
     assert_ok(gs_cameras_save_path(&c, test_tmp_path("l.json")));
-    assert_ok(gs_cameras_load(&back, test_tmp_path("l.json")));
+    assert_ok(gs_cameras_load(&back, test_tmp_path("l.json"), NULL));
     assert_int_equal(back.items[1].width, 64);
     assert_near(back.items[1].time, 1, 0);
     gs_cameras_finish(&back);

@@ -95,7 +95,7 @@ static void colmap_binary_is_golden(void **state)
         if (i == 1) /* sparse itself holds no model */
             continue;
         struct gs_cameras c;
-        assert_ok(gs_cameras_load(&c, golden(paths[i])));
+        assert_ok(gs_cameras_load(&c, golden(paths[i]), NULL));
         assert_int_equal(c.format, GS_CAMERAS_COLMAP);
         compare_all(&c, expected, "cameras_sorted_by_name");
         /* camera 2 is a SIMPLE_PINHOLE off the centre, which INRIA's loader leaves out */
@@ -124,9 +124,9 @@ static void colmap_text_is_golden(void **state)
     copy(dir, "cameras.txt", golden("06_cameras/colmap/sparse/0/cameras.txt"));
     copy(dir, "images.txt", golden("06_cameras/colmap/sparse/0/images.txt"));
     struct gs_cameras c, binary;
-    assert_ok(gs_cameras_load(&c, dir));
+    assert_ok(gs_cameras_load(&c, dir, NULL));
     compare_all(&c, expected, "cameras_sorted_by_name");
-    assert_ok(gs_cameras_load(&binary, golden("06_cameras/colmap")));
+    assert_ok(gs_cameras_load(&binary, golden("06_cameras/colmap"), NULL));
     for (size_t i = 0; i < c.count; i++)
         assert_memory_equal(&c.items[i], &binary.items[i], sizeof *c.items);
     gs_cameras_finish(&c);
@@ -138,15 +138,15 @@ static void transforms_is_golden(void **state)
     (void)state;
     const char *expected = golden("06_cameras/transforms/expected.json");
     struct gs_cameras c;
-    assert_ok(gs_cameras_load(&c, golden("06_cameras/transforms/transforms_train.json")));
+    assert_ok(gs_cameras_load(&c, golden("06_cameras/transforms/transforms_train.json"), NULL));
     assert_int_equal(c.format, GS_CAMERAS_TRANSFORMS);
     compare_all(&c, expected, "train");
     assert_string_equal(c.items[0].name, "train/r_0");
     gs_cameras_finish(&c);
-    assert_ok(gs_cameras_load(&c, golden("06_cameras/transforms/transforms_test.json")));
+    assert_ok(gs_cameras_load(&c, golden("06_cameras/transforms/transforms_test.json"), NULL));
     compare_all(&c, expected, "test");
     gs_cameras_finish(&c);
-    assert_ok(gs_cameras_load(&c, golden("06_cameras/transforms")));
+    assert_ok(gs_cameras_load(&c, golden("06_cameras/transforms"), NULL));
     compare_all(&c, expected, "train");
     gs_cameras_finish(&c);
 }
@@ -156,7 +156,7 @@ static void poses_bounds_is_golden(void **state)
     (void)state;
     const char *expected = golden("06_cameras/poses_bounds/expected.json");
     struct gs_cameras c;
-    assert_ok(gs_cameras_load(&c, golden("06_cameras/poses_bounds")));
+    assert_ok(gs_cameras_load(&c, golden("06_cameras/poses_bounds"), NULL));
     assert_int_equal(c.format, GS_CAMERAS_LLFF);
     for (size_t i = 0; i < c.count; i++)
         gs_camera_resize(&c.items[i], 1352, 1014);
@@ -203,7 +203,7 @@ static void reads_and_writes_the_plain_list(void **state)
 
     const char *path = test_tmp_path("list.json");
     assert_ok(gs_cameras_save_list(&c, path));
-    assert_ok(gs_cameras_load(&back, path));
+    assert_ok(gs_cameras_load(&back, path, NULL));
     assert_int_equal(back.count, 2);
     for (int i = 0; i < 2; i++)
         assert_memory_equal(&c.items[i], &back.items[i], sizeof *c.items);
@@ -298,17 +298,83 @@ static void transforms_size_of_the_image_or_the_caller(void **state)
     mkdir(dir, 0755);
     snprintf(path, sizeof path, "%s/transforms.json", dir);
     test_write_file(path, text, strlen(text));
-    assert_fails(gs_cameras_load(&c, dir), FV_EFORMAT, "--size WxH");
-    assert_null(c.items);
-    assert_ok(gs_cameras_load_sized(&c, dir, 320, 200));
+    assert_ok(gs_cameras_load(&c, dir, NULL)); /* an angle needs no size */
+    assert_int_equal(c.items[0].width, 1280);
+    assert_int_equal(c.items[0].height, 720);
+    assert_near(c.items[0].fx, 640 / tan(0.5), 1e-9);
+    gs_cameras_finish(&c);
+    assert_ok(gs_cameras_load(&c, dir, &(struct gs_cameras_opts){320, 200}));
     assert_int_equal(c.items[0].width, 320);
     gs_cameras_finish(&c);
     snprintf(path, sizeof path, "%s/pic.jpg", dir);
     test_write_file(path, jpeg, sizeof jpeg);
-    assert_ok(gs_cameras_load_sized(&c, dir, 320, 200));
+    assert_ok(gs_cameras_load(&c, dir, &(struct gs_cameras_opts){320, 200}));
     assert_int_equal(c.items[0].width, 640);
     assert_int_equal(c.items[0].height, 480);
     gs_cameras_finish(&c);
+}
+
+/* Every form that can leave the size out: the caller's is taken, twice the principal point
+ * before that; without either a focal length in pixels means nothing. */
+static void sizes_that_files_leave_out(void **state)
+{
+    (void)state;
+#define LENS   "\"fx\": 50, \"fy\": 51, "
+#define VIEW   "\"viewmat\": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]"
+#define CENTRE "\"position\": [0,0,0], \"rotation\": [[1,0,0],[0,1,0],[0,0,1]]"
+    static const char *const open[] = {"[{" LENS VIEW "}]", "[{" LENS CENTRE "}]",
+                                       "{\"fl_x\": 50, \"fl_y\": 51, \"frames\": [{" POSE "}]}",
+                                       "{\"camera_angle_x\": 0.6, \"frames\": [{\"fl_y\": 51, " POSE
+                                       "}]}"};
+    static const char *const centred[] = {
+        "[{" LENS "\"cx\": 45, \"cy\": 30.5, " VIEW "}]",
+        "{\"fl_x\": 50, \"cx\": 45, \"cy\": 30.5, \"frames\": [{" POSE "}]}"};
+    const struct gs_camera_hints hints = {.width = 70, .height = 40};
+    struct gs_cameras c;
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++) {
+        assert_fails(gs_cameras_parse(&c, open[i], strlen(open[i]), "t", &no_hints), FV_EFORMAT,
+                     "--size WxH");
+        assert_null(c.items);
+        assert_ok(gs_cameras_parse(&c, open[i], strlen(open[i]), "t", &hints));
+        assert_int_equal(c.items[0].width, 70);
+        assert_int_equal(c.items[0].height, 40);
+        assert_near(c.items[0].fy, 51, 0);
+        assert_near(c.items[0].cx, 35, 0);
+        gs_cameras_finish(&c);
+    }
+    for (size_t i = 0; i < sizeof centred / sizeof *centred; i++)
+        for (int k = 0; k < 2; k++) {
+            assert_ok(
+                gs_cameras_parse(&c, centred[i], strlen(centred[i]), "t", k ? &hints : &no_hints));
+            assert_int_equal(c.items[0].width, 90);
+            assert_int_equal(c.items[0].height, 61);
+            assert_near(c.items[0].cx, 45, 0);
+            gs_cameras_finish(&c);
+        }
+}
+
+/* poses_bounds.npy of a tool that left H and W at 0. */
+static void llff_without_a_size(void **state)
+{
+    (void)state;
+    uint8_t file[128 + 17 * 8] = "\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', "
+                                 "'fortran_order': False, 'shape': (1, 17), }";
+    double row[17] = {0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, -1, 0, 50, 1, 9};
+    const struct gs_camera_hints hints = {.width = 70, .height = 40};
+    struct gs_cameras c;
+    memset(file + strlen((char *)file + 10) + 10, ' ', 128 - 10 - strlen((char *)file + 10));
+    file[127] = '\n';
+    memcpy(file + 128, row, sizeof row);
+    assert_fails(gs_cameras_parse(&c, file, sizeof file, "p.npy", &no_hints), FV_EFORMAT,
+                 "--size WxH");
+    assert_ok(gs_cameras_parse(&c, file, sizeof file, "p.npy", &hints));
+    assert_int_equal(c.items[0].width, 70);
+    assert_int_equal(c.items[0].height, 40);
+    assert_near(c.items[0].fx, 50, 0);
+    gs_cameras_finish(&c);
+    row[4] = 30; /* one of the two is damage, not absence */
+    memcpy(file + 128, row, sizeof row);
+    assert_fails(gs_cameras_parse(&c, file, sizeof file, "p.npy", &hints), FV_EFORMAT, "width 0");
 }
 
 static void image_sizes_are_bounded(void **state)
@@ -337,17 +403,17 @@ static void nerfstudio_run_moves_the_cameras(void **state)
     mkdir(dir, 0755);
     snprintf(path, sizeof path, "%s/transforms.json", dir);
     test_write_file(path, text, strlen(text));
-    assert_ok(gs_cameras_load(&c, path));
+    assert_ok(gs_cameras_load(&c, path, NULL));
     assert_centre(&c.items[0], 1, 2, 3); /* alone: the pose as it stands */
     gs_cameras_finish(&c);
     snprintf(path, sizeof path, "%s/dataparser_transforms.json", dir);
     test_write_file(path, run, strlen(run));
-    assert_ok(gs_cameras_load(&c, dir));
+    assert_ok(gs_cameras_load(&c, dir, NULL));
     /* (1,2,3) before applied_transform was (-2,1,2) */
     assert_centre(&c.items[0], 4, 10.5, 16);
     gs_cameras_finish(&c);
     test_write_file(path, "{\"scale\": 1}", 12);
-    assert_fails(gs_cameras_load(&c, dir), FV_EFORMAT, "transform: expected a list");
+    assert_fails(gs_cameras_load(&c, dir, NULL), FV_EFORMAT, "transform: expected a list");
 }
 
 static void reads_lines_of_numbers(void **state)
@@ -412,7 +478,7 @@ static void rejects_bad_json(void **state)
         {"{\"frames\": 3}", "frames: expected a list, found a number", 0},
         {"{\"frames\": [7]}", "[0]", 0},
         /* list */
-        {"[{\"viewmat\": " EYE "}]", "[0].width: expected a number, found nothing", 0},
+        {"[{\"viewmat\": " EYE "}]", "[0]: no width and height", 0},
         {"[{\"width\": 0, \"height\": 48, \"fx\": 50, \"viewmat\": " EYE "}]", "[0].width", 0},
         {"[{\"width\": 100000, \"height\": 48, \"fx\": 50, \"viewmat\": " EYE "}]", "1..65536", 0},
         {"[{\"width\": 6.5, \"height\": 48, \"fx\": 50, \"viewmat\": " EYE "}]", "whole number", 0},
@@ -428,7 +494,7 @@ static void rejects_bad_json(void **state)
         {LIST("\"viewmat\": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[1,2,3,1]]"), "transposed", 0},
         {LIST("\"bg\": [1, 2], \"viewmat\": " EYE), "[0].bg", 0},
         {LIST("\"fy\": -3, \"viewmat\": " EYE), "focal length", 0},
-        {"[{\"viewmat\": " EYE ", \"width\": 4, \"height\": 4, \"fx\": 1}, 5]", "[1].width", 0},
+        {"[{\"viewmat\": " EYE ", \"width\": 4, \"height\": 4, \"fx\": 1}, 5]", "[1]: no width", 0},
         /* INRIA */
         {INRIA("\"rotation\": [[1,0,0],[0,1,0],[0,0,1]]"), "[0].position", 0},
         {INRIA("\"position\": [0,0,0], \"rotation\": [[1,0,0],[0,1,0],[1,1,0]]"), "singular", 0},
@@ -720,16 +786,16 @@ static void rejects_missing_files(void **state)
     struct gs_cameras c;
     const char *dir = test_tmp_path("empty");
     mkdir(dir, 0755);
-    assert_fails(gs_cameras_load(&c, test_tmp_path("none.json")), FV_EIO, "none.json");
-    assert_fails(gs_cameras_load(&c, test_tmp_path("none/images.bin")), FV_EIO, "images.bin");
-    assert_fails(gs_cameras_load(&c, dir), FV_EFORMAT, "no cameras in this folder");
+    assert_fails(gs_cameras_load(&c, test_tmp_path("none.json"), NULL), FV_EIO, "none.json");
+    assert_fails(gs_cameras_load(&c, test_tmp_path("none/images.bin"), NULL), FV_EIO, "images.bin");
+    assert_fails(gs_cameras_load(&c, dir, NULL), FV_EFORMAT, "no cameras in this folder");
     char path[600];
     snprintf(path, sizeof path, "%s/cameras.bin", dir);
     test_write_file(path, "", 0);
-    assert_fails(gs_cameras_load(&c, path), FV_EIO, "images.bin");
+    assert_fails(gs_cameras_load(&c, path, NULL), FV_EIO, "images.bin");
     snprintf(path, sizeof path, "%s/images.bin", dir);
     test_write_file(path, "", 0);
-    assert_fails(gs_cameras_load(&c, dir), FV_EFORMAT, "cameras.bin: too short");
+    assert_fails(gs_cameras_load(&c, dir, NULL), FV_EFORMAT, "cameras.bin: too short");
 }
 
 int main(void)
@@ -745,6 +811,8 @@ int main(void)
         cmocka_unit_test(transforms_angles),
         cmocka_unit_test(transforms_scaled_rotation),
         cmocka_unit_test(transforms_size_of_the_image_or_the_caller),
+        cmocka_unit_test(sizes_that_files_leave_out),
+        cmocka_unit_test(llff_without_a_size),
         cmocka_unit_test(image_sizes_are_bounded),
         cmocka_unit_test(nerfstudio_run_moves_the_cameras),
         cmocka_unit_test(reads_lines_of_numbers),

@@ -139,7 +139,7 @@ static void matches_golden_pictures(void **state)
         struct gs_scene s;
         struct gs_cameras cameras;
         assert_ok(gs_scene_load(&s, ply, NULL));
-        assert_ok(gs_cameras_load(&cameras, json));
+        assert_ok(gs_cameras_load(&cameras, json, NULL));
         for (size_t c = 0; c < cameras.count; c++)
             for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
                 compared += compare_variant(scenes[i], &s, &cameras.items[c], v,
