@@ -14,6 +14,13 @@ int gs_blob_open(struct gs_blob *out, const char *path)
     return 0;
 }
 
+int gs_blob_unzip(struct gs_blob *out, const struct fv_zip *z, const struct fv_zip_member *m,
+                  size_t most)
+{
+    *out = (struct gs_blob){.size = (size_t)m->size};
+    return fv_zip_read(z, m, most, &out->data, &out->heap);
+}
+
 void gs_blob_free(struct gs_blob *b)
 {
     free(b->heap);

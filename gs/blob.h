@@ -9,7 +9,7 @@
 #ifndef GS_BLOB_H
 #define GS_BLOB_H
 
-#include "vk/base/file.h"
+#include "vk/base/zip.h"
 
 struct gs_blob {
     const uint8_t *data; /* into heap, map or somebody else's bytes */
@@ -20,6 +20,9 @@ struct gs_blob {
 
 /* Maps a file. Returns 0 or FV_EIO. */
 int gs_blob_open(struct gs_blob *out, const char *path);
+/* A member of an archive of at most `most` bytes; borrowed from the archive when stored. */
+int gs_blob_unzip(struct gs_blob *out, const struct fv_zip *z, const struct fv_zip_member *m,
+                  size_t most);
 /* A zeroed blob is fine. */
 void gs_blob_free(struct gs_blob *b);
 /* Whether a file may name this other file as its neighbour: relative, without "..", so that a

@@ -164,8 +164,8 @@ int sog_get(struct gs_blob *out, const struct sog_source *from, const char *file
     char *path = from->zip && !*from->dir ? strdup(file) : fv_path_join(from->dir, file);
     int rc = path ? 0 : fv_fail(FV_ENOMEM, "%s: out of memory", from->name);
     if (path && from->zip) {
-        const struct gs_zip_member *m = gs_zip_find(from->zip, path);
-        rc = m ? gs_zip_read(from->zip, m, most, out)
+        const struct fv_zip_member *m = fv_zip_find(from->zip, path);
+        rc = m ? gs_blob_unzip(out, from->zip, m, most)
                : fv_fail(FV_EFORMAT, "%s: has no member '%.64s'", from->name, path);
     } else if (path) {
         rc = gs_blob_open(out, path);
@@ -333,7 +333,7 @@ int sog_read(struct gs_scene *out, const struct sog_source *from, const struct g
 
 /* meta.json at the top of the archive, or in the one folder that has it. dir gets "" or that
  * folder's name; caller frees it. */
-static const struct gs_zip_member *find_meta(const struct gs_zip *zip, char **dir)
+static const struct fv_zip_member *find_meta(const struct fv_zip *zip, char **dir)
 {
     for (size_t i = 0; i < zip->count; i++) {
         const char *name = zip->members[i].name, *base = fv_path_base(name);
@@ -348,21 +348,21 @@ static const struct gs_zip_member *find_meta(const struct gs_zip *zip, char **di
 int gs_read_sog(struct gs_scene *out, const uint8_t *data, size_t size, const char *name,
                 const struct gs_load_opts *opts)
 {
-    struct gs_zip zip;
+    struct fv_zip zip;
     struct gs_blob meta = {0};
     char *dir = NULL;
     *out = (struct gs_scene){0};
-    FV_TRY(gs_zip_open(&zip, data, size, name));
-    const struct gs_zip_member *m = find_meta(&zip, &dir);
+    FV_TRY(fv_zip_open(&zip, data, size, name));
+    const struct fv_zip_member *m = find_meta(&zip, &dir);
     int rc =
-        m ? gs_zip_read(&zip, m, SOG_MAX_META, &meta)
+        m ? gs_blob_unzip(&meta, &zip, m, SOG_MAX_META)
           : fv_fail(FV_EFORMAT, "%s: is a zip archive without a meta.json; not a SOG scene", name);
     if (rc == 0) {
         struct sog_source from = {.name = name, .zip = &zip, .dir = dir};
         rc = sog_read(out, &from, &meta, opts);
     }
     gs_blob_free(&meta);
-    gs_zip_close(&zip);
+    fv_zip_close(&zip);
     free(dir);
     return rc;
 }
@@ -387,7 +387,8 @@ int gs_read_sog_path(struct gs_scene *out, const char *path, const struct gs_loa
     if (file.size >= 4 && !memcmp(file.data, "PK\3\4", 4)) {
         rc = gs_read_sog(out, file.data, file.size, path, opts);
     } else if (!gs_begins_as_json(file.data, file.size)) {
-        rc = fv_fail(FV_EFORMAT, "%s: is neither a SOG bundle (a zip archive) nor a meta.json", path);
+        rc = fv_fail(FV_EFORMAT, "%s: is neither a SOG bundle (a zip archive) nor a meta.json",
+                     path);
     } else if (file.size > SOG_MAX_META) {
         rc = fv_fail(FV_EFORMAT, "%s: %zu bytes are too many for a meta.json", path, file.size);
     } else if (is_lod_meta(&file)) {

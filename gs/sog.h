@@ -18,14 +18,14 @@
 
 #include "gs/blob.h"
 #include "gs/scene.h"
-#include "gs/zip.h"
+#include "vk/base/zip.h"
 
 enum { SOG_PALETTE_ROW = 64, SOG_MAX_PALETTE = 65536, SOG_MAX_META = 16 << 20 };
 
 /* Where the files of a SOG are. */
 struct sog_source {
     const char *name;         /* of the bundle or of meta.json, for messages */
-    const struct gs_zip *zip; /* in an archive, or ... */
+    const struct fv_zip *zip; /* in an archive, or ... */
     const char *dir;          /* ... in this folder (of the archive: "" or "folder/") */
 };
 

@@ -324,16 +324,16 @@ static int print_meta(struct sog *w)
 
 static int write_bundle(struct sog *w, struct fv_writer *out)
 {
-    struct gs_zip_writer zip = {.w = out};
+    struct fv_zip_writer zip = {.w = out};
     int rc = 0;
     for (int i = 0; i < IMAGES && rc == 0; i++)
         if (w->webp[i])
-            rc = gs_zip_add(&zip, names[i], w->webp[i], w->webp_size[i]);
+            rc = fv_zip_add(&zip, names[i], w->webp[i], w->webp_size[i]);
     if (rc == 0)
-        rc = gs_zip_add(&zip, "meta.json", w->meta, w->meta_size);
+        rc = fv_zip_add(&zip, "meta.json", w->meta, w->meta_size);
     if (rc == 0)
-        rc = gs_zip_end(&zip);
-    gs_zip_writer_free(&zip);
+        rc = fv_zip_end(&zip);
+    fv_zip_writer_free(&zip);
     return rc;
 }
 

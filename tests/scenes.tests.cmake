@@ -6,7 +6,7 @@ fv_test(gs/test_ksplat LABELS cpu)
 fv_test(gs/test_edit LABELS cpu)
 fv_test(gs/test_load LABELS cpu)
 # .spz, .sog, .glb and what they are made of.
-fv_test(gs/test_zip LABELS cpu)
+fv_test(gs/test_blob LABELS cpu)
 fv_test(gs/test_kmeans LABELS cpu)
 fv_test(gs/test_spz LABELS cpu)
 fv_test(gs/test_sog LABELS cpu)

@@ -44,7 +44,7 @@ static void as_bundle(const uint8_t *data, size_t size)
 }
 
 /* An image member named so, of width x height equal texels. */
-static void draw(struct gs_zip_member *m, const char *name, uint32_t width, uint32_t height)
+static void draw(struct fv_zip_member *m, const char *name, uint32_t width, uint32_t height)
 {
     struct gs_image im = {width, height, malloc((size_t)width * height * 4)};
     uint8_t *out;
@@ -53,7 +53,7 @@ static void draw(struct gs_zip_member *m, const char *name, uint32_t width, uint
     for (size_t i = 0; i < (size_t)width * height * 4; i++)
         im.rgba[i] = (uint8_t)(i % 4 == 1 ? 0 : i % 4 == 3 ? 254 : 7);
     fuzz_check(gs_webp_write(&out, &size, &im) == 0);
-    *m = (struct gs_zip_member){.name = strdup(name),
+    *m = (struct fv_zip_member){.name = strdup(name),
                                 .packed = out,
                                 .packed_size = (uint32_t)size,
                                 .size = (uint32_t)size,
@@ -63,8 +63,8 @@ static void draw(struct gs_zip_member *m, const char *name, uint32_t width, uint
 
 static void as_meta(const uint8_t *data, size_t size)
 {
-    static struct gs_zip_member members[6]; /* drawn once; the fuzzer runs in one thread */
-    static const struct gs_zip zip = {"fuzz", members, 6};
+    static struct fv_zip_member members[6]; /* drawn once; the fuzzer runs in one thread */
+    static const struct fv_zip zip = {"fuzz", members, 6};
     if (!members[0].name) {
         draw(&members[0], "a.webp", 4, 4);
         draw(&members[1], "3.webp", 192, 1);

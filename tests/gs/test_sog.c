@@ -32,18 +32,18 @@ static const char *unpacked(const struct gs_scene *s, const char *name)
 {
     const char *dir = test_tmp_path(name);
     struct test_bytes b = saved(s, "unpack.sog");
-    struct gs_zip zip;
+    struct fv_zip zip;
     mkdir(dir, 0700);
-    assert_ok(gs_zip_open(&zip, b.data, b.size, "unpack.sog"));
+    assert_ok(fv_zip_open(&zip, b.data, b.size, "unpack.sog"));
     for (size_t i = 0; i < zip.count; i++) {
         struct gs_blob blob;
         char *path = fv_path_join(dir, zip.members[i].name);
-        assert_ok(gs_zip_read(&zip, &zip.members[i], SIZE_MAX, &blob));
+        assert_ok(gs_blob_unzip(&blob, &zip, &zip.members[i], SIZE_MAX));
         test_write_file(path, blob.data, blob.size);
         gs_blob_free(&blob);
         free(path);
     }
-    gs_zip_close(&zip);
+    fv_zip_close(&zip);
     test_bytes_free(&b);
     return dir;
 }
@@ -128,26 +128,26 @@ static void bundle_may_have_a_folder(void **state)
     struct gs_scene s = test_scene(100, 1, 8);
     struct test_bytes b = saved(&s, "flat.sog");
     const char *path = test_tmp_path("deep.sog");
-    struct gs_zip zip;
+    struct fv_zip zip;
     struct fv_writer w;
-    struct gs_zip_writer out = {0};
-    assert_ok(gs_zip_open(&zip, b.data, b.size, "flat.sog"));
+    struct fv_zip_writer out = {0};
+    assert_ok(fv_zip_open(&zip, b.data, b.size, "flat.sog"));
     assert_ok(fv_writer_open(&w, path));
     out.w = &w;
     for (size_t i = 0; i < zip.count; i++) {
         char name[64];
         snprintf(name, sizeof name, "scene/%s", zip.members[i].name);
-        assert_ok(gs_zip_add(&out, name, zip.members[i].packed, zip.members[i].size));
+        assert_ok(fv_zip_add(&out, name, zip.members[i].packed, zip.members[i].size));
     }
-    assert_ok(gs_zip_end(&out));
-    gs_zip_writer_free(&out);
+    assert_ok(fv_zip_end(&out));
+    fv_zip_writer_free(&out);
     assert_ok(fv_writer_commit(&w));
     struct gs_scene flat = loaded(test_tmp_path("flat.sog"), NULL), deep = loaded(path, NULL);
     assert_same_scene(&flat, &deep);
     gs_scene_finish(&flat);
     gs_scene_finish(&deep);
     gs_scene_finish(&s);
-    gs_zip_close(&zip);
+    fv_zip_close(&zip);
     test_bytes_free(&b);
 }
 
@@ -320,13 +320,13 @@ static void rejects_other_zips(void **state)
     (void)state;
     const char *path = test_tmp_path("other.sog");
     struct fv_writer w;
-    struct gs_zip_writer z = {0};
+    struct fv_zip_writer z = {0};
     struct gs_scene s;
     assert_ok(fv_writer_open(&w, path));
     z.w = &w;
-    assert_ok(gs_zip_add(&z, "readme.txt", "hello", 5));
-    assert_ok(gs_zip_end(&z));
-    gs_zip_writer_free(&z);
+    assert_ok(fv_zip_add(&z, "readme.txt", "hello", 5));
+    assert_ok(fv_zip_end(&z));
+    fv_zip_writer_free(&z);
     assert_ok(fv_writer_commit(&w));
     assert_fails(gs_scene_load(&s, path, NULL), FV_EFORMAT, "without a meta.json");
 }
