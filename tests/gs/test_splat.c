@@ -32,8 +32,10 @@ static void decodes_known_bytes(void **state)
     assert_near(s.sh[1], -0.5 / 0.28209479177387814, 1e-6);
     assert_near(s.opacity[0], log(128.0 / 127), 1e-6);
     assert_true(isinf(s.opacity[1]) && s.opacity[1] > 0);
-    assert_near(s.rotation[0], 1, 1e-6);
-    assert_near(s.rotation[4], -1, 1e-6);
+    for (int k = 0; k < 4; k++) { /* 128 is zero; a component 1 is clamped to 255 */
+        assert_near(s.rotation[k], k ? 0 : 127.0 / 128, 0);
+        assert_near(s.rotation[4 + k], k ? 0 : -1, 0);
+    }
     gs_scene_finish(&s);
     test_bytes_free(&b);
 }
@@ -42,6 +44,115 @@ static void matches_golden(void **state)
 {
     (void)state;
     assert_true(test_golden_cases("am15.splat", "decoded_am15_splat.ply", &decoding) > 0);
+}
+
+/* Bytes of unit quaternions by the rounding of web converters or the truncation of convert.py;
+ * the rows of *s are the true ones. */
+static struct test_bytes encoded(const struct gs_scene *s, bool truncated)
+{
+    struct test_bytes b = {0};
+    for (size_t i = 0; i < s->count; i++) {
+        const float *q = s->rotation + 4 * i;
+        double norm = 0;
+        char bytes[8] = {50, 100, 120, 120};
+        for (int k = 0; k < 4; k++)
+            norm += (double)q[k] * (double)q[k];
+        for (int k = 0; k < 4; k++) {
+            double v = 128 * (double)q[k] / sqrt(norm) + 128;
+            v = fmin(truncated ? floor(v) : rint(v), 255);
+            bytes[4 + k] = (char)(uint8_t)v;
+        }
+        put_row(&b, (float[]){(float)i, 0, 0, 1, 1, 1}, bytes);
+    }
+    return b;
+}
+
+/* Mean square of the angle between two scenes' rotations. */
+static double mean_square_angle(const struct gs_scene *a, const struct gs_scene *b)
+{
+    double sum = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        double dot = 0, aa = 0, bb = 0;
+        for (int k = 0; k < 4; k++) {
+            double x = (double)a->rotation[4 * i + k], y = (double)b->rotation[4 * i + k];
+            dot += x * y;
+            aa += x * x;
+            bb += y * y;
+        }
+        double sine2 = fmax(1 - dot * dot / (aa * bb), 0);
+        sum += 4 * sine2;
+    }
+    return sum / (double)a->count;
+}
+
+/* Read by the right rule, rotations are off by the rounding alone: three of the four components
+ * turn, each by a uniform step of 1/128, and a rotation by twice that angle. Read by the other it
+ * is four times as much. */
+static void tells_rounded_from_truncated(void **state)
+{
+    (void)state;
+    const double rounding = 4 * 3.0 / 12 / (128 * 128);
+    for (size_t count = 40; count <= 4000; count *= 10)
+        for (int truncated = 0; truncated < 2; truncated++) {
+            struct gs_scene s = test_scene(count, 0, 17), got, back;
+            struct test_bytes b = encoded(&s, truncated);
+            assert_ok(gs_scene_parse(&got, b.data, b.size, "t.splat", NULL));
+            assert_int_equal(strstr(got.detail, "truncated") != NULL, truncated);
+            double error = mean_square_angle(&s, &got);
+            if (!(error < 1.4 * rounding))
+                fail_msg("%zu %s rows: %g, expected %g", count, truncated ? "truncated" : "rounded",
+                         error, rounding);
+            /* written again: the same bytes, up to the order */
+            const char *path = test_tmp_path("same.splat");
+            assert_ok(gs_scene_save(&got, path, NULL));
+            size_t size;
+            uint8_t *again = test_read_file(path, &size);
+            assert_int_equal(size, b.size);
+            for (size_t i = 0; i < count; i++) {
+                float x;
+                memcpy(&x, again + 32 * i, 4);
+                assert_memory_equal(again + 32 * i + 28, b.data + 32 * (size_t)x + 28, 4);
+            }
+            assert_ok(gs_scene_load(&back, path, NULL));
+            assert_string_equal(back.detail, got.detail);
+            free(again);
+            gs_scene_finish(&back);
+            gs_scene_finish(&got);
+            gs_scene_finish(&s);
+            test_bytes_free(&b);
+        }
+}
+
+/* A trained scene of the web: its lengths say it was rounded. */
+static void real_scene_is_rounded(void **state)
+{
+    (void)state;
+    const char *path = test_source("../shared/data/splats/splat/sjeongab_model.splat");
+    FILE *f = fopen(path, "rb");
+    struct gs_scene s;
+    if (!f)
+        skip();
+    fclose(f);
+    assert_ok(gs_scene_load(&s, path, NULL));
+    assert_string_equal(s.detail, "splat");
+    gs_scene_finish(&s);
+}
+
+/* Equal or few quaternions tell nothing: rounded is taken. */
+static void few_or_equal_rotations_are_rounded(void **state)
+{
+    (void)state;
+    for (int few = 0; few < 2; few++) {
+        struct gs_scene s = test_scene(few ? 31 : 500, 0, 19), got;
+        for (size_t i = 0; !few && i < 4 * s.count; i++)
+            s.rotation[i] = 0.5f;
+        struct test_bytes b = encoded(&s, true);
+        assert_ok(gs_scene_parse(&got, b.data, b.size, "t.splat", NULL));
+        assert_string_equal(got.detail, "splat");
+        gs_scene_finish(&got);
+        gs_scene_finish(&s);
+        test_bytes_free(&b);
+    }
 }
 
 /* The row of the original a decoded one came from: positions are kept exactly. */
@@ -160,10 +271,17 @@ static void drops_nan_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_known_bytes),  cmocka_unit_test(matches_golden),
-        cmocka_unit_test(keeps_to_its_steps),   cmocka_unit_test(sorts_by_size_times_alpha),
-        cmocka_unit_test(leaves_out_sh),        cmocka_unit_test(huge_scale_stays_finite),
-        cmocka_unit_test(rejects_partial_rows), cmocka_unit_test(drops_nan_rows),
+        cmocka_unit_test(decodes_known_bytes),
+        cmocka_unit_test(matches_golden),
+        cmocka_unit_test(tells_rounded_from_truncated),
+        cmocka_unit_test(real_scene_is_rounded),
+        cmocka_unit_test(few_or_equal_rotations_are_rounded),
+        cmocka_unit_test(keeps_to_its_steps),
+        cmocka_unit_test(sorts_by_size_times_alpha),
+        cmocka_unit_test(leaves_out_sh),
+        cmocka_unit_test(huge_scale_stays_finite),
+        cmocka_unit_test(rejects_partial_rows),
+        cmocka_unit_test(drops_nan_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
