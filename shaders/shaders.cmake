@@ -58,3 +58,9 @@ fv_splat_shader(gs/touch "packed_count:-DWIDE=1" "packed_emit:-DWIDE=1 -DEMIT=1"
 fv_shader(gs/entries)
 fv_splat_shader(gs/tile_ranges)
 fv_splat_shader(gs/blend_wide "packed:-DWIDE=1" "exact:-DEXACT=1")
+
+# Tensors.
+fv_nn_shader(nn/elementwise)
+fv_nn_shader(nn/copy)
+fv_nn_shader(nn/check)
+fv_nn_shader(nn/pad)

@@ -79,8 +79,9 @@ bool vk_cmd_ready(struct vk_cmd *cmd)
 
 int vk_cmd_open(struct vk_cmd *cmd)
 {
-    VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                     .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    VkCommandBufferBeginInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+        .flags = cmd->reusable ? 0 : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
     VK_TRY(cmd->dev, vkResetCommandPool(cmd->dev->handle, cmd->pool, 0));
     VK_TRY(cmd->dev, vkBeginCommandBuffer(cmd->cb, &info));
     cmd->bound = NULL;
@@ -92,15 +93,20 @@ int vk_cmd_open(struct vk_cmd *cmd)
     return 0;
 }
 
+static int submit(struct vk_cmd *cmd, const struct vk_submit_sync *sync)
+{
+    FV_TRY(vk_queue_submit(cmd->dev, cmd->cb, sync, &cmd->ticket));
+    for (size_t i = 0; i < cmd->touched_count; i++)
+        atomic_store(&cmd->touched[i]->last_ticket, cmd->ticket);
+    return 0;
+}
+
 int vk_cmd_close(struct vk_cmd *cmd, const struct vk_submit_sync *sync)
 {
     vk_cmd_host_barrier(cmd);
     cmd->recording = false;
     VK_TRY(cmd->dev, vkEndCommandBuffer(cmd->cb));
-    FV_TRY(vk_queue_submit(cmd->dev, cmd->cb, sync, &cmd->ticket));
-    for (size_t i = 0; i < cmd->touched_count; i++)
-        atomic_store(&cmd->touched[i]->last_ticket, cmd->ticket);
-    return 0;
+    return submit(cmd, sync);
 }
 
 void vk_cmd_begin(struct vk_cmd *cmd)
@@ -108,6 +114,7 @@ void vk_cmd_begin(struct vk_cmd *cmd)
     struct vk_device *dev = cmd->dev;
     cmd->code = 0;
     cmd->recording = false;
+    cmd->complete = false;
     cmd->raw = false;
     cmd->set_at = 0;
     cmd->sets_used = 0;
@@ -129,6 +136,7 @@ int vk_cmd_submit_sync(struct vk_cmd *cmd, const struct vk_submit_sync *sync, ui
             vk_scopes_end(cmd);
             if (!cmd->code)
                 rc = vk_cmd_close(cmd, sync);
+            cmd->complete = rc == 0;
         }
         vk_cmd_fail(cmd, rc);
     }
@@ -141,6 +149,28 @@ int vk_cmd_submit_sync(struct vk_cmd *cmd, const struct vk_submit_sync *sync, ui
 int vk_cmd_submit(struct vk_cmd *cmd, uint64_t *ticket)
 {
     return vk_cmd_submit_sync(cmd, NULL, ticket);
+}
+
+void vk_cmd_reusable(struct vk_cmd *cmd, bool on)
+{
+    cmd->reusable = on;
+}
+
+int vk_cmd_status(const struct vk_cmd *cmd)
+{
+    return cmd->code < 0 ? fv_fail(cmd->code, "%s", cmd->error) : 0;
+}
+
+int vk_cmd_submit_again(struct vk_cmd *cmd, uint64_t *ticket)
+{
+    *ticket = 0;
+    FV_TRY(vk_cmd_status(cmd));
+    if (!cmd->reusable || !cmd->complete)
+        return fv_fail(FV_EINVALID, "nothing recorded that could be submitted again");
+    FV_TRY(vk_wait(cmd->dev, cmd->ticket));
+    FV_TRY(submit(cmd, NULL));
+    *ticket = cmd->ticket;
+    return 0;
 }
 
 /* --- buffers in use --- */

@@ -32,6 +32,10 @@ int vk_cmd_create(struct vk_cmd **out, struct vk_device *dev);
 void vk_cmd_destroy(struct vk_cmd **cmd);
 /* Waits for this object's last submission, then starts recording anew. */
 void vk_cmd_begin(struct vk_cmd *cmd);
+/* What is recorded from the next vk_cmd_begin on can be submitted again (default: once only). */
+void vk_cmd_reusable(struct vk_cmd *cmd, bool on);
+/* The stored failure, or 0. */
+int vk_cmd_status(const struct vk_cmd *cmd);
 void vk_cmd_dispatch(struct vk_cmd *cmd, const struct vk_pipe *pipe, const struct vk_bind *binds,
                      uint32_t nbinds, const void *push, uint32_t push_bytes, uint32_t gx,
                      uint32_t gy, uint32_t gz);
@@ -72,6 +76,8 @@ struct vk_submit_sync { /* for windows; all may be null */
 /* Ends and submits. *ticket (may be NULL) is for vk_wait / vk_done. Thread-safe queue. */
 int vk_cmd_submit(struct vk_cmd *cmd, uint64_t *ticket);
 int vk_cmd_submit_sync(struct vk_cmd *cmd, const struct vk_submit_sync *sync, uint64_t *ticket);
+/* Submits a reusable recording once more, after its last submission is done. Not with split. */
+int vk_cmd_submit_again(struct vk_cmd *cmd, uint64_t *ticket);
 int vk_wait(struct vk_device *dev, uint64_t ticket);
 bool vk_done(struct vk_device *dev, uint64_t ticket);
 

@@ -43,8 +43,9 @@ struct vk_cmd {
     struct vk_device *dev;
     VkCommandPool pool;
     VkCommandBuffer cb;
-    bool recording, raw;
-    int code; /* sticky failure */
+    bool recording, raw, reusable;
+    bool complete; /* recorded and submitted whole: may be submitted again if reusable */
+    int code;      /* sticky failure */
     char error[1024];
     uint64_t ticket; /* of the last submission */
     const struct vk_pipe *bound;

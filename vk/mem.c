@@ -390,12 +390,17 @@ static int allocate_any(struct vk_buf_private *b, struct vk_device *dev,
 
 /* --- buffers --- */
 
-uint64_t vk_buf_max(const struct vk_device *dev)
+uint64_t vk_buf_max_large(const struct vk_device *dev)
 {
     uint64_t max = largest_allocation(dev);
-    max = dev->caps.max_storage_range < max ? dev->caps.max_storage_range : max;
     max = dev->caps.max_buffer < max ? dev->caps.max_buffer : max;
     return max & ~(uint64_t)255;
+}
+
+uint64_t vk_buf_max(const struct vk_device *dev)
+{
+    uint64_t max = vk_buf_max_large(dev), range = dev->caps.max_storage_range & ~(uint64_t)255;
+    return range < max ? range : max;
 }
 
 static int bind_memory(struct vk_buf *b, enum vk_buf_kind kind)
@@ -413,8 +418,8 @@ static int bind_memory(struct vk_buf *b, enum vk_buf_kind kind)
     return 0;
 }
 
-int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum vk_buf_kind kind,
-                  const char *label)
+static int create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum vk_buf_kind kind,
+                  uint64_t most, const char *label)
 {
     int rc = 0;
     *out = (struct vk_buf){0};
@@ -422,10 +427,10 @@ int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum
     FV_TRY(vk_alive(dev));
     if (!size)
         return fv_fail(FV_EINVALID, "buffer \"%s\" of size 0", label);
-    if (size > vk_buf_max(dev))
+    if (size > most)
         return fv_fail(FV_EINVALID,
                        "buffer \"%s\" of %llu bytes is above this device's limit of %llu", label,
-                       (unsigned long long)size, (unsigned long long)vk_buf_max(dev));
+                       (unsigned long long)size, (unsigned long long)most);
     struct vk_buf_private *p = calloc(1, sizeof *p);
     if (!p)
         return fv_fail(FV_ENOMEM, "out of memory");
@@ -447,6 +452,18 @@ done:
     if (rc < 0)
         vk_buf_destroy(out);
     return rc == FV_ENOMEM ? fv_wrap(rc, "buffer \"%s\": ", label) : rc;
+}
+
+int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum vk_buf_kind kind,
+                  const char *label)
+{
+    return create(out, dev, size, kind, vk_buf_max(dev), label);
+}
+
+int vk_buf_create_large(struct vk_buf *out, struct vk_device *dev, uint64_t size,
+                        enum vk_buf_kind kind, const char *label)
+{
+    return create(out, dev, size, kind, vk_buf_max_large(dev), label);
 }
 
 void vk_buf_destroy(struct vk_buf *b)

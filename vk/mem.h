@@ -33,6 +33,10 @@ struct vk_buf {
  * FV_EINVALID (size 0 or above the limit). Thread-safe. */
 int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum vk_buf_kind kind,
                   const char *label);
+/* The same with room for more than one binding, up to vk_buf_max_large(): its bindings must each
+ * name a range. */
+int vk_buf_create_large(struct vk_buf *out, struct vk_device *dev, uint64_t size,
+                        enum vk_buf_kind kind, const char *label);
 /* Waits for the submissions that use it; none may be recorded and not yet submitted. Safe on a
  * zeroed buffer; zeroes it. */
 void vk_buf_destroy(struct vk_buf *b);
@@ -41,6 +45,7 @@ int vk_buf_flush(const struct vk_buf *b, uint64_t offset, uint64_t size);
 int vk_buf_invalidate(const struct vk_buf *b, uint64_t offset, uint64_t size);
 /* Largest size vk_buf_create accepts on this device. */
 uint64_t vk_buf_max(const struct vk_device *dev);
+uint64_t vk_buf_max_large(const struct vk_device *dev);
 /* Bytes held in slabs, and handed out of them. */
 void vk_mem_usage(const struct vk_device *dev, uint64_t *reserved, uint64_t *used, uint64_t *peak);
 

@@ -259,19 +259,24 @@ static int add_binding(const struct module *m, struct vk_reflection *out, const 
     if (v->binding >= VK_MAX_BINDINGS)
         return fv_fail(FV_EFORMAT, "shader binding %u; bindings are 0 to %d", v->binding,
                        VK_MAX_BINDINGS - 1);
-    struct vk_binding_info *b = &out->binding[v->binding];
-    if (b->used)
-        return fv_fail(FV_EFORMAT, "shader binding %u is declared twice", v->binding);
+    struct vk_binding_info *b = &out->binding[v->binding], first = *b;
     b->used = true;
     if (v->binding >= out->binding_count)
         out->binding_count = v->binding + 1;
+    int rc;
     if (storage == SpvStorageClassStorageBuffer)
-        return buffer_binding(b, v, type, true);
-    if (storage == SpvStorageClassUniform)
-        return buffer_binding(b, v, type, type->buffer_block);
-    if (storage == SpvStorageClassUniformConstant)
-        return texel_binding(m, b, v, type);
-    return fv_fail(FV_EFORMAT, "shader binding %u has storage class %u", v->binding, storage);
+        rc = buffer_binding(b, v, type, true);
+    else if (storage == SpvStorageClassUniform)
+        rc = buffer_binding(b, v, type, type->buffer_block);
+    else if (storage == SpvStorageClassUniformConstant)
+        rc = texel_binding(m, b, v, type);
+    else
+        rc = fv_fail(FV_EFORMAT, "shader binding %u has storage class %u", v->binding, storage);
+    /* two views of one buffer's contents may share a binding */
+    if (!rc && first.used && first.type != b->type)
+        rc = fv_fail(FV_EFORMAT, "shader binding %u is declared twice, as two kinds", v->binding);
+    b->writes |= first.writes;
+    return rc;
 }
 
 static int add_variable(struct module *m, struct vk_reflection *out, const struct id *v)

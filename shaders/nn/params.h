@@ -3,9 +3,11 @@
 #ifndef NN_PARAMS_H
 #define NN_PARAMS_H
 
-#ifndef VULKAN /* defined by glslc */
+#ifdef VULKAN /* defined by glslc */
+#define NN_UINT uint
+#else
 #include <stdint.h>
-typedef uint32_t uint;
+#define NN_UINT uint32_t
 #endif
 
 /* Element types, as specialisation constants of kernels (enum nn_dtype). */
@@ -13,5 +15,80 @@ typedef uint32_t uint;
 #define NN_TYPE_F16 2
 #define NN_TYPE_BF16 3
 #define NN_TYPE_I32 4
+
+/* Activations (enum nn_act). */
+#define NN_ACT_IDENTITY 0
+#define NN_ACT_SILU 1
+#define NN_ACT_GELU_TANH 2
+#define NN_ACT_GELU_ERF 3
+#define NN_ACT_QUICK_GELU 4
+#define NN_ACT_RELU 5
+#define NN_ACT_LEAKY_RELU 6
+#define NN_ACT_TANH 7
+#define NN_ACT_TANH_SCALE 8
+#define NN_ACT_SIGMOID 9
+#define NN_ACT_CLAMP 10
+
+/* elementwise.comp: what is computed of operands x, y, z and numbers a, b. */
+#define NN_EW_ADD 0
+#define NN_EW_SUB 1
+#define NN_EW_MUL 2
+#define NN_EW_DIV 3
+#define NN_EW_MIN 4
+#define NN_EW_MAX 5
+#define NN_EW_FMA 6      /* x y + z */
+#define NN_EW_GATED 7    /* x + y z */
+#define NN_EW_LERP 8     /* x + (y - x) z */
+#define NN_EW_MODULATE 9 /* x (1 + z) + y */
+#define NN_EW_SCALE 10   /* x a + b */
+#define NN_EW_ACT 11
+#define NN_EW_EXP 12
+#define NN_EW_SQRT 13
+/* How an operand is read for four results in a row. */
+#define NN_EW_FLAT 0   /* the four at the same place */
+#define NN_EW_FOUR 1   /* four in a row elsewhere */
+#define NN_EW_SPLAT 2  /* one for all four */
+#define NN_EW_SINGLE 3 /* each where its own index says */
+#define NN_EW_NONE 4
+
+#define NN_RANK 5
+struct nn_elementwise_push {
+    NN_UINT shape[NN_RANK]; /* axes after merging, last fastest */
+    NN_UINT stride[3 * NN_RANK];
+    NN_UINT base[3];
+    NN_UINT begin, count; /* element of the result that this dispatch starts at; fours to do */
+    float a, b;
+};
+
+/* copy.comp: how results are written. */
+#define NN_COPY_PACKED 0 /* four in a row, one after the other */
+#define NN_COPY_FOUR 1   /* four in a row, rows elsewhere */
+#define NN_COPY_PAIR 2   /* two 16-bit elements of one word */
+#define NN_COPY_WORD 3   /* one 32-bit element */
+#define NN_COPY_HALF 4   /* one 16-bit element, by atomics on its word */
+#define NN_COPY_RANK 8
+struct nn_copy_push {
+    NN_UINT shape[NN_COPY_RANK]; /* axes after merging, last fastest */
+    NN_UINT from[NN_COPY_RANK], to[NN_COPY_RANK]; /* strides, elements */
+    NN_UINT from_base, to_base;
+    NN_UINT begin, count; /* elements: where this dispatch starts, how many it does */
+};
+
+/* pad.comp */
+#define NN_PADDING_VALUE 0
+#define NN_PADDING_REPLICATE 1
+#define NN_PADDING_REFLECT 2
+struct nn_pad_push {
+    NN_UINT shape[NN_RANK], from[NN_RANK], before[NN_RANK]; /* leading axes 1 */
+    NN_UINT begin, count; /* element this dispatch starts at; fours to do */
+    NN_UINT value;        /* bits of an element */
+};
+
+/* check.comp: words of a result (NaN, infinities, index of the first, unused), fours a lane. */
+#define NN_CHECK_WORDS 4
+#define NN_CHECK_RUN 16
+struct nn_check_push {
+    NN_UINT begin, count, slot; /* elements; slot: word the result starts at */
+};
 
 #endif

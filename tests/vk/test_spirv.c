@@ -230,7 +230,7 @@ static void rejects_other_sets_and_high_bindings(void **state)
     assert_fails(run(&r, &m), FV_EFORMAT, "binding 16");
 }
 
-static void rejects_two_variables_at_one_binding(void **state)
+static void buffers_may_share_a_binding(void **state)
 {
     struct module m;
     struct vk_reflection r;
@@ -239,6 +239,23 @@ static void rejects_two_variables_at_one_binding(void **state)
     buffer(&m, SpvStorageClassStorageBuffer, false);
     OP(&m, SpvOpDecorate, 8, SpvDecorationBinding, 0);
     OP(&m, SpvOpVariable, 5, 8, SpvStorageClassStorageBuffer);
+    assert_ok(run(&r, &m));
+    assert_int_equal(r.binding_count, 1);
+    assert_true(r.binding[0].writes);
+}
+
+static void rejects_two_kinds_at_one_binding(void **state)
+{
+    struct module m;
+    struct vk_reflection r;
+    (void)state;
+    begin(&m);
+    buffer(&m, SpvStorageClassStorageBuffer, false);
+    OP(&m, SpvOpDecorate, 12, SpvDecorationBinding, 0);
+    OP(&m, SpvOpTypeFloat, 8, 32);
+    OP(&m, SpvOpTypeImage, 9, 8, SpvDimBuffer, 0, 0, 0, 1, SpvImageFormatUnknown);
+    OP(&m, SpvOpTypePointer, 11, SpvStorageClassUniformConstant, 9);
+    OP(&m, SpvOpVariable, 11, 12, SpvStorageClassUniformConstant);
     assert_fails(run(&r, &m), FV_EFORMAT, "declared twice");
 }
 
@@ -350,7 +367,8 @@ int main(void)
         cmocka_unit_test(texel_buffer_in_a_sampled_image),
         cmocka_unit_test(rejects_images),
         cmocka_unit_test(rejects_other_sets_and_high_bindings),
-        cmocka_unit_test(rejects_two_variables_at_one_binding),
+        cmocka_unit_test(buffers_may_share_a_binding),
+        cmocka_unit_test(rejects_two_kinds_at_one_binding),
         cmocka_unit_test(rejects_arrays_of_buffers),
         cmocka_unit_test(rejects_what_is_not_spirv),
         cmocka_unit_test(rejects_broken_instructions),

@@ -134,6 +134,7 @@ struct nn_rec_opts {
     bool dry;            /* NN_DRY: nothing is recorded, only counted; dev may be NULL */
     bool check;          /* nn_trace looks for NaN and infinity: see nn_run */
     bool profile;        /* time by op: nn_times */
+    bool ssbo;           /* read through storage buffers even where texel buffers serve */
     uint64_t pool_bytes; /* first piece of the pool, e.g. peak_bytes of a dry run; 0 = as needed */
     uint64_t memory_limit;  /* of the pool; 0 = the device's. Beyond it: FV_EGPUMEM */
     struct nn_cache *cache; /* of packed weights, shared by recorders; NULL = the recorder's own */

@@ -47,13 +47,15 @@ nn_tensor nn_as(nn_tensor t, uint32_t rank, const uint32_t *shape);
 /* Row-major strides for a shape. */
 void nn_pack_strides(nn_tensor *t);
 
-/* One binding of a kernel. */
+/* One binding of a kernel. Reads are texel buffers in a shader's `.tex` form and storage in its
+ * `.ssbo` form; shaders/nn/common.glsl declares both. */
 enum nn_access {
-    NN_READ4, /* texels (or storage) of four elements: vec4 of f32 or f16, uvec4 of bf16 or i32 */
-    NN_READ1, /* of one element */
-    NN_READ_UVEC4, /* 16 bytes as uvec4, whatever the elements */
-    NN_READ_UVEC2,
-    NN_STORAGE /* a storage buffer, read or written */
+    NN_READ4,      /* four elements: RGBA32F, RGBA16F, RGBA16_UINT (bf16), RGBA32_UINT (i32) */
+    NN_READ1,      /* one element: R32F, R16F, R16_UINT, R32_UINT */
+    NN_WORDS4,     /* four elements as bits: RGBA32_UINT, RG32_UINT of 16-bit types (NN_WORDS) */
+    NN_WORDS1,     /* one element as bits: R32_UINT, R16_UINT */
+    NN_READ_UVEC4, /* 16 bytes as RGBA32_UINT, whatever the elements */
+    NN_STORAGE     /* a storage buffer, read or written */
 };
 struct nn_binding {
     nn_tensor t;
@@ -65,7 +67,6 @@ struct nn_binding {
 uint32_t nn_bind_skip(nn_tensor t, uint64_t first);
 /* Most bytes of a storage binding, a multiple of NN_ALIGN. */
 uint64_t nn_storage_max(const struct nn_rec *r);
-/* Whether all reads can be texel buffers: then the shader's `.tex` form is used. */
 
 struct nn_call {
     const char *shader;  /* "nn/elementwise" */
@@ -84,6 +85,9 @@ struct nn_call {
 };
 /* Records one dispatch into the recording, or into the packing of weights (nn_cached). */
 void nn_dispatch(struct nn_rec *r, const struct nn_call *c);
+
+/* All words of a packed tensor of the pool (its end rounded up to 4 bytes) = value. */
+void nn_fill_words(struct nn_rec *r, nn_tensor t, uint32_t value);
 
 /* A packed form of weight w under a key of the op's (kernel, tile sizes ...): looked up, or made.
  * When *fresh is set, the op records how to fill it (dispatches go to the recorder's preparation,

@@ -1,0 +1,49 @@
+/* Slow, obvious twins of the tensor ops in double precision, over packed host tensors.
+ *
+ *     struct ref x = ref_random(1, NN_SHAPE(2, 3, 4));
+ *     struct ref y = ref_add(x, x);
+ *     ref_free(&x);
+ */
+#ifndef REF_H
+#define REF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ref {
+    uint32_t rank, shape[5];
+    double *v; /* row-major */
+};
+
+struct ref ref_new(uint32_t rank, const uint32_t *shape); /* zeroed */
+void ref_free(struct ref *t);
+size_t ref_count(const struct ref *t);
+/* Uniform in [-1, 1), the same for the same seed. */
+struct ref ref_random(uint64_t seed, uint32_t rank, const uint32_t *shape);
+struct ref ref_clone(const struct ref *t);
+/* Element at an index of t->rank entries. */
+double *ref_at(const struct ref *t, const uint32_t *index);
+/* Index of the next element, row-major; 0 after the last. */
+int ref_next(const struct ref *t, uint32_t *index);
+/* Flat place of a broadcast operand's element for an index of the result. */
+double ref_broadcast(const struct ref *t, uint32_t rank, const uint32_t *index);
+
+/* layout.c */
+struct ref ref_permute(const struct ref *t, const int *order);
+struct ref ref_slice(const struct ref *t, uint32_t axis, uint32_t first, uint32_t count);
+struct ref ref_concat(uint32_t axis, const struct ref *list, uint32_t n);
+struct ref ref_repeat(const struct ref *t, uint32_t axis, uint32_t times);
+/* mode: 0 value, 1 replicate, 2 reflect */
+struct ref ref_pad(const struct ref *t, const uint32_t *before, const uint32_t *after, int mode,
+                   double value);
+/* [N, C fT fH fW, T, H, W] -> [N, C, T fT, H fH, W fW] */
+struct ref ref_depth_to_space(const struct ref *t, const uint32_t f[3], int c_last);
+/* [N, C, T, H, W] -> [N, tokens, features] */
+struct ref ref_patchify(const struct ref *t, const uint32_t p[3], int c_last);
+
+/* elementwise.c: op is NN_EW_* of shaders/nn/params.h, act NN_ACT_* */
+double ref_act(uint32_t act, double x, double a, double b);
+struct ref ref_elementwise(uint32_t op, uint32_t act, double a, double b, uint32_t n,
+                           const struct ref *operands);
+
+#endif
