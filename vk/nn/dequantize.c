@@ -16,7 +16,6 @@
 #include "vk/base/half.h"
 #include "vk/nn/weights_private.h"
 
-
 static const int8_t levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                   1,    13,   25,  38,  53,  69,  89,  113};
 

@@ -282,7 +282,10 @@ static int read_part(struct nn_file *f, const struct nn_part *part, const struct
 {
     const uint8_t *p = part->data;
     size_t n = part->size;
-    (void)opts;
+    if (is_zip(p, n)) {
+        f->kind = NN_FILE_TORCH;
+        return nn_torch_read(f, part, opts);
+    }
     if (is_old_torch(p, n))
         return fv_fail(FV_EUNSUPPORTED,
                        "%s: is in the form torch.save wrote before PyTorch 1.6; load it there and "
