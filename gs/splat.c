@@ -10,8 +10,8 @@
  * its step, (b - 127.5) / 128. The file does not say which, but shows it: quaternions are of
  * length 1, and read the right way their lengths scatter by the rounding alone, a variance of a
  * twelfth of a step squared; half a step off in every component makes that four times as much.
- * Viewers read (b - 128) / 128 and PlayCanvas (b - 127.5) / 127.5 whatever the file holds. We write rounded bytes,
- * or a truncated file's own again.
+ * Viewers read (b - 128) / 128 and PlayCanvas (b - 127.5) / 127.5 whatever the file holds.
+ * Rounded bytes are written, or a truncated file's own again.
  *
  * There is nothing to tell the up axis or the mode, and no SH. Files are sorted by falling
  * size times alpha, so that viewers show the large Gaussians of a partial download. */
