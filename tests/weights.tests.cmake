@@ -1,4 +1,5 @@
 # Weight files.
 fv_test(vk/nn/test_safetensors LABELS cpu)
 fv_test(vk/nn/test_checkpoint LABELS cpu)
+fv_test(vk/nn/test_gguf LABELS cpu)
 fv_test(vk/nn/test_weights LABELS gpu)

@@ -68,6 +68,8 @@ static int set_strides(struct nn_file_tensor *t, const char *file)
 
 static int check_name(const char *name, const char *file)
 {
+    if (!*name)
+        return fv_fail(FV_EFORMAT, "%s: a tensor has no name", file);
     if (strlen(name) > NN_FILE_MAX_NAME)
         return fv_fail(FV_EFORMAT, "%s: a tensor's name is longer than %d bytes: '%.64s...'", file,
                        NN_FILE_MAX_NAME, name);
@@ -285,6 +287,10 @@ static int read_part(struct nn_file *f, const struct nn_part *part, const struct
     if (is_zip(p, n)) {
         f->kind = NN_FILE_TORCH;
         return nn_torch_read(f, part, opts);
+    }
+    if (is_gguf(p, n)) {
+        f->kind = NN_FILE_GGUF;
+        return nn_gguf_read(f, part);
     }
     if (is_old_torch(p, n))
         return fv_fail(FV_EUNSUPPORTED,
