@@ -1,5 +1,7 @@
-/* fovea info: what a file is. Scenes, cameras, pictures and arrays, videos. */
+/* fovea info: what a file is. Scenes, cameras, pictures and arrays, videos; weights are told by
+ * info_weights.c. */
 #include "app/image_io.h"
+#include "app/info_weights.h"
 #include "app/scene_in.h"
 #include "app/text.h"
 #include "app/video.h"
@@ -16,21 +18,23 @@
 #include <sys/stat.h>
 
 struct values {
-    bool json;
+    bool json, tensors;
     struct opt_size size;
     struct scene_opts scene;
     int progress;
 };
 
 #define AT(m) offsetof(struct values, m)
-static const struct opt opts[] = {{"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
-                                  {"size", 's', OPT_SIZE, AT(size),
-                                   .help = "of pictures: what drawing takes, and cameras whose "
-                                           "file holds no size; default 1280x720"},
-                                  SCENE_OPTS(struct values, scene),
-                                  {"progress", 0, OPT_ENUM, AT(progress), .def = "auto",
-                                   .choices = progress_choices, .help = "on standard error"},
-                                  {0}};
+static const struct opt opts[] = {
+    {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
+    {"size", 's', OPT_SIZE, AT(size),
+     .help = "of pictures: what drawing takes, and cameras whose "
+             "file holds no size; default 1280x720"},
+    {"tensors", 0, OPT_FLAG, AT(tensors), .help = "of weights: every tensor"},
+    SCENE_OPTS(struct values, scene),
+    {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
+     .help = "on standard error"},
+    {0}};
 
 /* A line "name  value" for people, or a member for JSON: each fact is written once. */
 struct report {
@@ -358,6 +362,8 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
                     struct progress *p)
 {
     if (!fv_is_dir(path)) {
+        if (nn_file_is_weights(path))
+            return info_weights(r->object, path, v->tensors);
         if (is_video_name(path))
             return info_video(r, path);
         if (is_poses(path))
@@ -371,6 +377,8 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
     int rc = info_scene(app, r, path, v, p);
     if (rc >= 0 || rc == FV_ECANCELLED || !maybe_cameras || !fv_exists(path))
         return rc;
+    if (fv_is_dir(path) && nn_file_is_weights(path))
+        return info_weights(r->object, path, v->tensors);
     char as_scene[512];
     snprintf(as_scene, sizeof as_scene, "%s", fv_error());
     int cameras = info_cameras(r, path, &v->size);
@@ -411,10 +419,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_info = {
     .name = "info",
-    .summary = "what a scene, camera file, picture or video holds",
+    .summary = "what a scene, camera file, picture, video or file of weights holds",
     .usage = "FILE... [OPTION]...",
     .examples = "fovea info scene.spz\tcounts, bounds, memory\n"
-                "fovea info --json out.mp4\tsettings a video was rendered with",
+                "fovea info --json out.mp4\tsettings a video was rendered with\n"
+                "fovea info --tensors model.safetensors\tnames, types and shapes",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,

@@ -281,8 +281,8 @@ static int create_slabs(struct nn_weights *w, struct vk_device *dev, const struc
     if (!w->slabs)
         return fv_fail(FV_ENOMEM, "out of memory");
     for (; w->slab_count < p->slab_count; w->slab_count++)
-        FV_TRY(vk_buf_create(&w->slabs[w->slab_count], dev, p->slab_bytes[w->slab_count],
-                             VK_BUF_DEVICE, "weights"));
+        FV_TRY(vk_buf_create_large(&w->slabs[w->slab_count], dev, p->slab_bytes[w->slab_count],
+                                   VK_BUF_DEVICE, "weights"));
     w->bytes = p->bytes;
     return 0;
 }

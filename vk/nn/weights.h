@@ -120,8 +120,8 @@ int nn_file_open(struct nn_file **out, const char *path, const struct nn_file_op
 int nn_file_parse(struct nn_file **out, const void *data, size_t size, const char *name,
                   const struct nn_file_opts *opts);
 void nn_file_close(struct nn_file **f);
-/* Whether a path looks like something nn_file_open takes: by its first bytes, or for a folder by
- * what is in it. Reads no more than that. */
+/* Whether a path is named or begins like something nn_file_open takes; of a folder, whether it
+ * would find one file in it. */
 bool nn_file_is_weights(const char *path);
 
 /* Exact name; NULL when there is none. */
@@ -220,7 +220,8 @@ struct nn_weights_opts {
     struct nn_weights_report *report; /* NULL = not wanted; the caller finishes it */
 };
 
-/* Loaded tensors: a few large buffers, each below the device's binding limit. */
+/* Loaded tensors: a few large buffers, none above the device's binding limit but for a tensor that is
+ * so by itself. */
 struct nn_weights {
     struct vk_buf *slabs;
     size_t slab_count;

@@ -238,18 +238,18 @@ bool nn_file_is_weights(const char *path)
 {
     uint8_t head[16];
     char *inside = NULL;
-    bool yes = false;
     if (fv_is_dir(path)) {
-        yes = find_in_folder(&inside, path) >= 0;
+        bool yes = find_in_folder(&inside, path) >= 0;
         free(inside);
         return yes;
     }
-    if (fv_ends_with(path, ".json"))
-        return has_weight_suffix(path);
+    if (has_weight_suffix(path))
+        return true;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head);
     if (fd >= 0)
         close(fd);
+    /* other things are archives too: of them only what is named like a checkpoint */
     return n > 0 && nn_file_begins(head, (size_t)n) &&
-           (head[0] != 'P' || has_weight_suffix(path) || fv_ends_with(path, ".bin"));
+           (head[0] != 'P' || fv_ends_with(path, ".bin"));
 }
