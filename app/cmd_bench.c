@@ -1,9 +1,10 @@
-/* fovea bench render: how long a frame takes, in all and by pass.
+/* fovea bench render: how long a frame takes, in all and by pass (bench ops: bench_ops.c).
  *
  * Frames are first drawn one at a time (submit, wait): wall time is then a frame's latency and
  * process CPU time what it costs, which is the figure that does not depend on other programs.
  * Then the same frames with three in flight, as rendering a video does, give frames a second.
  * Last, a few frames with every pass alone. */
+#include "app/bench_ops.h"
 #include "app/progress.h"
 #include "app/scene_in.h"
 #include "app/shots.h"
@@ -28,7 +29,7 @@ struct values {
     struct opt_size size;
     int frames, mode, supersample, raster, progress;
     struct scene_opts scene;
-    bool exact, json, csv;
+    bool exact, json, csv, ssbo;
 };
 
 static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
@@ -49,6 +50,7 @@ static const struct opt opts[] = {
     {"raster", 0, OPT_ENUM, AT(raster), .def = "auto", .choices = rasters,
      .help = "design: for CPU drivers (lanes) or GPUs (wide)"},
     SCENE_OPTS(struct values, scene),
+    {"ssbo", 0, OPT_FLAG, AT(ssbo), .help = "ops: read storage buffers, not texel buffers"},
     {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
     {"csv", 0, OPT_FLAG, AT(csv), .help = "as comma-separated values, one row a scene"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -388,8 +390,16 @@ static void print_text(const struct result *r)
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     const struct values *v = values;
+    if (!strcmp(args->items[0], "ops"))
+        return bench_ops(app,
+                         &(struct bench_ops){.filter = args->count > 1 ? args->items[1] : NULL,
+                                             .json = v->json,
+                                             .csv = v->csv,
+                                             .ssbo = v->ssbo,
+                                             .progress = (enum progress_mode)v->progress});
     if (strcmp(args->items[0], "render"))
-        return fv_fail(CMD_USAGE, "no benchmark \"%s\"; there is: fovea bench render SCENE",
+        return fv_fail(CMD_USAGE,
+                       "no benchmark \"%s\"; there are: fovea bench render SCENE, fovea bench ops",
                        args->items[0]);
     if (args->count < 2)
         return fv_fail(CMD_USAGE, "render needs a scene file: fovea bench render SCENE");
@@ -417,17 +427,21 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_bench = {
     .name = "bench",
-    .summary = "measure rendering",
+    .summary = "measure rendering and tensor ops",
     .usage = "render SCENE... [OPTION]...",
     .examples = "fovea bench render scene.ply\ttime a frame, by pass\n"
-                "fovea bench render a.ply b.ply --size 1920x1080 --csv\tone row a scene",
+                "fovea bench render a.ply b.ply --size 1920x1080 --csv\tone row a scene\n"
+                "fovea bench ops linear\tops whose name or size contains \"linear\"",
     .details = "Wall and CPU time are of frames drawn one at a time, after half a second of "
                "warming up; CPU time is the whole process's. Passes are medians of five frames "
-               "with every pass submitted alone, so their sum exceeds a frame's time.",
+               "with every pass submitted alone, so their sum exceeds a frame's time.\n\n"
+               "bench ops [TEXT] runs the tensor ops whose rows contain TEXT, and compares their "
+               "rates with those of a copy of 64 MiB and of the fastest matrix product: by CPU time "
+               "where the device is a CPU driver.",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,
     .most_args = 64,
-    .arg = "a benchmark and a scene",
+    .arg = "a benchmark",
     .run = run,
 };

@@ -139,7 +139,7 @@ static void wrong_command_lines_exit_2(void **state)
     FAILS(2, "--rotate:", "convert a.ply -o b.ply --rotate w:90");
     FAILS(2, "needs directories", "check --arch splat");
     FAILS(2, "--arch: no", "check --arch nothing x");
-    FAILS(2, "no benchmark", "bench ops");
+    FAILS(2, "no benchmark", "bench opera");
     FAILS(2, "--rotate:", "convert a.ply -o b.ply --rotate 0,0,0,0");
 }
 

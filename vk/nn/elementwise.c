@@ -292,3 +292,48 @@ nn_tensor nn_glu(struct nn_rec *r, nn_tensor x, struct nn_activation act, bool s
     nn_tensor y = nn_activate(r, swap ? b : a, act);
     return nn_op_end(r, nn_mul(r, y, swap ? a : b));
 }
+
+/* ---- benchmark --------------------------------------------------------------------------- */
+
+/* p: rows, features. */
+static void bench_add(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_add(r, nn_bench_input(r, row->dtype, 2, p), nn_bench_input(r, row->dtype, 2, p));
+}
+
+static void bench_gate(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_add_gated(r, nn_bench_input(r, row->dtype, 2, p), nn_bench_input(r, row->dtype, 2, p),
+                 nn_bench_input(r, row->dtype, 1, p + 1));
+}
+
+static void bench_channel(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_add(r, nn_bench_input(r, row->dtype, 4, p),
+           nn_bench_input(r, row->dtype, NN_SHAPE(p[1], 1, 1)));
+}
+
+static void bench_act(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    nn_activate(r, nn_bench_input(r, row->dtype, 2, row->p),
+                (struct nn_activation){(enum nn_act)row->p[2], 0, 0});
+}
+
+static void bench_cast(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    nn_cast(r, nn_bench_input(r, row->dtype, 2, row->p), row->dtype == NN_F32 ? NN_F16 : NN_F32);
+}
+
+const struct nn_bench_row nn_bench_elementwise[] = {
+    {"add", "4096x1152 f32", bench_add, {4096, 1152}, NN_F32, false},
+    {"add", "4096x1152 f16", bench_add, {4096, 1152}, NN_F16, false},
+    {"add_gated", "4096x1152 f32", bench_gate, {4096, 1152}, NN_F32, false},
+    {"add per channel", "1x128x256x256 f32", bench_channel, {1, 128, 256, 256}, NN_F32, false},
+    {"silu", "4096x1152 f32", bench_act, {4096, 1152, NN_SILU}, NN_F32, false},
+    {"gelu tanh", "4096x1152 f32", bench_act, {4096, 1152, NN_GELU_TANH}, NN_F32, false},
+    {"cast", "4096x1152 f32 to f16", bench_cast, {4096, 1152}, NN_F32, false},
+    {"cast", "4096x1152 f16 to f32", bench_cast, {4096, 1152}, NN_F16, false},
+    {0}};

@@ -101,7 +101,8 @@ struct vk_device *nn_device(const struct nn_rec *r);
 uint32_t nn_subgroup(const struct nn_rec *r); /* 8 without a device */
 bool nn_on_cpu(const struct nn_rec *r);       /* true without a device */
 
-/* Rows of `fovea bench ops`: each op file contributes a table, listed in bench.c. */
+/* Rows of `fovea bench ops`: each op file defines a table nn_bench_<file>[], ended by a row without
+ * a name and listed in bench.c. */
 struct nn_bench_row {
     const char *op, *size; /* "linear", "1024x1152x4608 f16" */
     /* Records the work once. Inputs come from nn_bench_input. */

@@ -72,6 +72,7 @@ struct nn_rec {
     uint32_t op_depth;
     nn_tensor into; /* where the next op's result goes; null = anywhere */
     struct nn_cache *cache, *own_cache;
+    struct nn_store *bench_store; /* of nn_bench_input */
     struct nn_traced *traced;
     size_t traced_count, traced_room;
     struct nn_checked *checked;
