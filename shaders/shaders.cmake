@@ -64,3 +64,10 @@ fv_nn_shader(nn/elementwise)
 fv_nn_shader(nn/copy)
 fv_nn_shader(nn/check)
 fv_nn_shader(nn/pad)
+# Matrix products: register tiles of so many lanes and rows.
+fv_nn_shader(nn/matmul_pack)
+foreach(lanes 4 8 16)
+  fv_nn_shader(nn/matmul "${lanes}x4:-DLANES=${lanes} -DROWS=4 -DSTEP=2"
+               "${lanes}x16:-DLANES=${lanes} -DROWS=16 -DSTEP=2"
+               "${lanes}x32:-DLANES=${lanes} -DROWS=32 -DSTEP=2")
+endforeach()

@@ -46,4 +46,26 @@ double ref_act(uint32_t act, double x, double a, double b);
 struct ref ref_elementwise(uint32_t op, uint32_t act, double a, double b, uint32_t n,
                            const struct ref *operands);
 
+/* linear.c: operands of rank 0 are absent; batch and other options as in nn.h. */
+struct ref_linear {
+    struct ref bias, gate, residual;
+    uint32_t act; /* NN_ACT_* */
+    double a, b;
+};
+struct ref ref_linear(const struct ref *x, const struct ref *w, const struct ref_linear *o);
+struct ref_matmul {
+    int trans_a, trans_b;
+    double scale;
+    struct ref add;
+};
+struct ref ref_matmul(const struct ref *a, const struct ref *b, const struct ref_matmul *o);
+struct ref_attention {
+    double scale;
+    struct ref mask;
+    int causal, heads_apart;
+    uint32_t block, window;
+};
+struct ref ref_attention(const struct ref *q, const struct ref *k, const struct ref *v,
+                         const struct ref_attention *o);
+
 #endif

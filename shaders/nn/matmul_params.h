@@ -1,0 +1,28 @@
+/* Interface of the kernels of linear layers, matrix products and attention: push constants.
+ * After params.h. */
+#ifndef NN_MATMUL_PARAMS_H
+#define NN_MATMUL_PARAMS_H
+
+/* Elements, unless said otherwise. Three leading (batch) axes, slowest first. */
+struct nn_matmul_push {
+    NN_UINT rows, columns, depth;      /* columns and depth in fours */
+    NN_UINT row, batch, panel;         /* what the first workgroup does */
+    NN_UINT batch_shape[2];            /* of the two faster batch axes */
+    NN_UINT a_batch[3], b_batch[3];    /* strides; b's and b_base in fours */
+    NN_UINT add_batch[3];
+    NN_UINT a_row, add_row;            /* strides */
+    NN_UINT gate_run;                  /* rows that share a row of the gate */
+    NN_UINT a_base, b_base, add_base, gate_base, residual_base, out_base;
+    float scale, act_a, act_b;
+};
+
+/* matmul_pack.comp: panels of columns, each depth x lanes fours. */
+struct nn_matmul_pack_push {
+    NN_UINT columns, depth;        /* of the source */
+    NN_UINT padded_depth, panels;  /* of the packed form */
+    NN_UINT batch_shape[2], batch_stride[3];
+    NN_UINT column_stride, depth_stride;
+    NN_UINT base, first, count;    /* first: four of the packed form that this dispatch starts at */
+};
+
+#endif
