@@ -4,31 +4,9 @@
 #include "fuzz.h"
 #include "gs/sog.h"
 #include "gs/webp.h"
+#include "mend.h"
 
 #include <string.h>
-#include <zlib.h>
-
-enum { CENTRAL_SIZE = 46, LOCAL_SIZE = 30 };
-
-static uint32_t u32_at(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* Entry e of the central directory: the checksum of what it points at, if it is stored. */
-static void mend(uint8_t *data, size_t size, uint8_t *e)
-{
-    size_t local = u32_at(e + 42), length = u32_at(e + 20);
-    if (local > size || size - local < LOCAL_SIZE)
-        return;
-    const uint8_t *l = data + local;
-    size_t start = local + LOCAL_SIZE + (size_t)(l[26] | l[27] << 8) + (size_t)(l[28] | l[29] << 8);
-    if (start > size || size - start < length)
-        return;
-    uint32_t crc = (uint32_t)crc32_z(0, data + start, length);
-    for (int k = 0; k < 4; k++)
-        e[16 + k] = (uint8_t)(crc >> 8 * k);
-}
 
 static void as_bundle(const uint8_t *data, size_t size)
 {
@@ -36,9 +14,7 @@ static void as_bundle(const uint8_t *data, size_t size)
     if (!copy)
         return;
     memcpy(copy, data, size);
-    for (size_t at = 0; at + CENTRAL_SIZE <= size; at++)
-        if (u32_at(copy + at) == 0x02014b50)
-            mend(copy, size, copy + at);
+    mend_zip(copy, size);
     fuzz_scene(copy, size, GS_FORMAT_SOG);
     free(copy);
 }

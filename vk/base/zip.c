@@ -72,7 +72,7 @@ static uint64_t wide(uint32_t field, struct fv_cursor *extra)
 static struct fv_cursor zip64_field(const uint8_t *extra, size_t size)
 {
     struct fv_cursor c = fv_cursor_over(extra, size);
-    while (fv_cursor_left(&c) >= 4) {
+    while (!c.failed && fv_cursor_left(&c) >= 4) {
         uint16_t id = fv_get_u16(&c), length = fv_get_u16(&c);
         const uint8_t *data = fv_get_bytes(&c, length);
         if (data && id == EXTRA_ZIP64)

@@ -321,7 +321,12 @@ static void rejects_broken_zip64(void **state)
         struct test_bytes b = build64(n, 0);
         assert_refused(&b, 10, FV_EFORMAT, "lacks its ZIP64 sizes");
     }
-    struct test_bytes b = build64(24, 1);
+    struct test_bytes b = build64(24, 0);
+    for (size_t i = 0; i + 8 < b.size; i++)
+        if (!memcmp(b.data + i, "a\7\0\1\0x", 6))
+            b.data[i + 3] = 200; /* an extra field longer than all of them */
+    assert_refused(&b, 10, FV_EFORMAT, "lacks its ZIP64 sizes");
+    b = build64(24, 1);
     assert_refused(&b, 10, FV_EFORMAT, "ZIP64 end of the archive is missing");
     b = build64(24, UINT64_MAX / 2);
     assert_refused(&b, 10, FV_EFORMAT, "ZIP64 end of the archive is missing");
