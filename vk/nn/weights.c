@@ -316,7 +316,7 @@ static int load(struct nn_weights **out, struct vk_device *dev, const struct nn_
     nn_plan_finish(&p);
     if (rc < 0)
         nn_weights_destroy(out);
-    return rc < 0 && f ? fv_wrap(rc, "loading %s: ", f->name) : rc;
+    return rc == FV_EGPUMEM && f ? fv_wrap(rc, "%s: ", f->name) : rc;
 }
 
 int nn_weights_load(struct nn_weights **out, struct vk_device *dev, const struct nn_wants *wants,

@@ -303,6 +303,8 @@ int nn_plan_make(struct nn_plan *p, const struct nn_wants *wants, const struct n
                  uint64_t slab_max, const struct nn_weights_opts *opts)
 {
     *p = (struct nn_plan){.wants = wants, .f = f};
+    if (opts->report)
+        *opts->report = (struct nn_weights_report){.arena = NULL};
     if (wants->failed)
         return fv_fail(wants->failed, "%s", wants->error);
     const char *prefix = f ? best_prefix(wants, f, opts->prefixes) : "";

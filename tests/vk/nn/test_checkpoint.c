@@ -190,6 +190,33 @@ static void reads_real_checkpoints(void **state)
     }
 }
 
+static void copy_golden(const char *name)
+{
+    char path[64];
+    size_t size;
+    snprintf(path, sizeof path, "tests/golden/weights/%s", name);
+    void *data = test_read_file(test_source(path), &size);
+    test_write_file(test_tmp_path(name), data, size);
+    free(data);
+}
+
+static void reads_a_sharded_index(void **state)
+{
+    (void)state;
+    static const char index[] = "{\"weight_map\":{\"t.IntStorage\":\"types_protocol2.pt\","
+                                "\"module.slice\":\"views.pth\"}}";
+    const char *path = test_tmp_path("pytorch_model.bin.index.json");
+    struct nn_file *f;
+    copy_golden("types_protocol2.pt");
+    copy_golden("views.pth");
+    test_write_file(path, index, strlen(index));
+    assert_ok(nn_file_open(&f, test_tmp(), NULL)); /* the folder: the index is found in it */
+    assert_int_equal(f->count, 2);
+    assert_values(f, "t.IntStorage", (float[]){5, 6, 7, 8, 9, 10}, 6);
+    assert_int_equal(nn_file_find(f, "module.slice")->part, 1);
+    nn_file_close(&f);
+}
+
 /* ---- hostile pickles ---- */
 
 #define STORAGE(count)                                                                             \
@@ -302,7 +329,7 @@ static void rejects_broken_stacks(void **state)
     (void)state;
     static const char *const bodies[] = {
         "R",      "0",   "1",   "2",    "a",       "s",    "u",     "e",       "t",       "b",
-        "Q",      "q\1", "h\1", "]]s",  "(s",      "(R",   "(2",    "(K",     "K\1K\1R", ")K\1a",
+        "Q",      "q\1", "h\1", "]]s",  "(s",      "(R",   "(2",    "(K",      "K\1K\1R", ")K\1a",
         "}(K\1u", "(]a", "",    "(q\0", "(]K\1]a", "\x85", "(\x85", "K\1\x86", "(",       "\x93"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         char pickle[64];
@@ -431,6 +458,7 @@ int main(void)
         cmocka_unit_test(reads_torchscript),
         cmocka_unit_test(reads_a_tensor_alone),
         cmocka_unit_test(reads_real_checkpoints),
+        cmocka_unit_test(reads_a_sharded_index),
         cmocka_unit_test(reads_a_pickle_made_by_hand),
         cmocka_unit_test(refuses_other_classes),
         cmocka_unit_test(rejects_bad_tensors),

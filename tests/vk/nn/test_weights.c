@@ -2,7 +2,7 @@
 #include "support/scene.h"
 #include "support/test.h"
 #include "vk/base/half.h"
-#include "vk/nn/weights.h"
+#include "vk/nn/wants.h"
 #include "vk/xfer.h"
 
 enum { BLOCKS = 3, DIM = 20 };
@@ -357,6 +357,33 @@ static void plans_dry_runs(void **state)
     nn_wants_destroy(&w);
 }
 
+/* In order, as many to a slab as fit; what is larger than a slab has one to itself. */
+static void splits_slabs(void **state)
+{
+    (void)state;
+    static const uint32_t kilobytes[] = {1, 2, 9, 1, 4, 3, 1};
+    static const struct {
+        uint32_t slab, offset;
+    } expected[] = {{0, 0}, {0, 1024}, {1, 0}, {2, 0}, {3, 0}, {4, 0}, {4, 3072}};
+    struct nn_weights_opts opts = {.dtype = NN_F32};
+    struct nn_wants *w;
+    struct nn_plan p;
+    nn_tensor t[7];
+    assert_ok(nn_wants_create(&w));
+    for (int i = 0; i < 7; i++)
+        nn_wants_add(w, &t[i], "t", 0, NN_SHAPE(256 * kilobytes[i]));
+    assert_ok(nn_plan_make(&p, w, NULL, 4096, &opts));
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(p.places[i].slab, expected[i].slab);
+        assert_int_equal(p.places[i].offset, expected[i].offset);
+    }
+    assert_int_equal(p.slab_count, 5);
+    assert_int_equal(p.slab_bytes[1], 9 << 10);
+    assert_int_equal(p.bytes, 21 << 10);
+    nn_plan_finish(&p);
+    nn_wants_destroy(&w);
+}
+
 /* Changes one entry of the good file. */
 static void refuse(size_t i, struct entry e, const char *part)
 {
@@ -569,6 +596,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_dry_runs),
+        cmocka_unit_test(splits_slabs),
         cmocka_unit_test(rejects_wrong_shapes),
         cmocka_unit_test(rejects_missing_tensors),
         cmocka_unit_test(lists_unknown_tensors),
