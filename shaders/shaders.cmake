@@ -71,3 +71,12 @@ foreach(lanes 4 8 16)
                "${lanes}x16:-DLANES=${lanes} -DROWS=16 -DSTEP=2"
                "${lanes}x32:-DLANES=${lanes} -DROWS=32 -DSTEP=2")
 endforeach()
+
+fv_shader(nn/noise)
+fv_nn_shader(nn/embed)
+fv_nn_shader(nn/timestep)
+fv_nn_shader(nn/rope)
+fv_nn_shader(nn/softmax)
+fv_nn_shader(nn/resample)
+fv_nn_shader(nn/pool)
+fv_nn_shader(nn/mean)

@@ -91,4 +91,58 @@ struct nn_check_push {
     NN_UINT begin, count, slot; /* elements; slot: word the result starts at */
 };
 
+/* noise.comp and vk/nn/noise.c: 2 ln 2 in 30 fractional bits; (pi/2)^(2k+1) / (2k+1)! in 31. */
+#define NN_NOISE_2LN2 0x58b90bfcu
+#define NN_NOISE_S0 0xc90fdaa2u
+#define NN_NOISE_S1 0x52aef399u
+#define NN_NOISE_S2 0xa335e34u
+#define NN_NOISE_S3 0x996966u
+#define NN_NOISE_S4 0x541e1u
+#define NN_NOISE_S5 0x1e30u
+#define NN_NOISE_S6 0x7au
+struct nn_noise_push {
+    NN_UINT seed_low, seed_high;
+    NN_UINT first_low, first_high, skip; /* counter and place in it of the first element */
+    NN_UINT count;                       /* fours */
+};
+
+struct nn_embed_push {
+    NN_UINT features, all_rows;
+    NN_UINT row, rows;            /* of the table, bound here */
+    NN_UINT base, id_base;        /* elements before them in their bindings */
+    NN_UINT begin, count, last;   /* element of the result, fours to do, its last element */
+};
+
+struct nn_timestep_push {
+    NN_UINT dim, count, t_base, sin_first;
+    float scale;
+};
+
+struct nn_rope_push {
+    NN_UINT d, rotated, t, h;
+    NN_UINT stride_b, stride_h, stride_t, base, table_base; /* elements */
+    NN_UINT begin, count, last; /* element of the result, fours to do, its last element */
+};
+
+struct nn_softmax_push {
+    NN_UINT rows, n;
+    float scale;
+};
+
+struct nn_resample_push {
+    NN_UINT from, to, taps, inner; /* lengths of the axis, taps a result, elements after the axis */
+    NN_UINT begin, count, last;    /* element of the result, fours to do, its last element */
+};
+
+struct nn_pool_push {
+    NN_UINT from_t, from_h, from_w, to_t, to_h, to_w, pad_t, pad_h, pad_w;
+    NN_UINT begin, count, last;
+};
+
+struct nn_mean_push {
+    NN_UINT n, run, runs, inner;
+    NN_UINT begin, count, last;
+    float scale;
+};
+
 #endif

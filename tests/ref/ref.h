@@ -68,4 +68,18 @@ struct ref_attention {
 struct ref ref_attention(const struct ref *q, const struct ref *k, const struct ref *v,
                          const struct ref_attention *o);
 
+/* sampling.c: [N, C, T, H, W] or fewer axes of space */
+struct ref ref_upsample(const struct ref *t, const uint32_t f[3], int linear);
+struct ref ref_avg_pool(const struct ref *t, const uint32_t kernel[3], const uint32_t stride[3],
+                        uint32_t pad[3][2], const int mode[3]); /* rank 5 */
+struct ref ref_mean(const struct ref *t, uint32_t axis);
+struct ref ref_softmax(const struct ref *t, double scale);
+
+/* embed.c */
+struct ref ref_embed(const struct ref *ids, const struct ref *table);
+struct ref ref_timestep(const struct ref *t, uint32_t dim, double period, int sin_first,
+                        double shift, double scale);
+/* angles: [T, R / 2], radians */
+struct ref ref_rope(const struct ref *x, const struct ref *angles, int halves);
+
 #endif

@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct nn_bench_row nn_bench_elementwise[];
+extern const struct nn_bench_row nn_bench_elementwise[], nn_bench_softmax[], nn_bench_embed[],
+    nn_bench_resample[];
 
 /* Each ends with a row without a name. */
-static const struct nn_bench_row *const tables[] = {nn_bench_elementwise};
+static const struct nn_bench_row *const tables[] = {nn_bench_elementwise, nn_bench_softmax,
+                                                    nn_bench_embed, nn_bench_resample};
 
 enum { MOST_ROWS = 256, MOST_REPEATS = 256 };
 static const double run_seconds = 0.02;

@@ -2,6 +2,7 @@
 #include "vk/nn/private.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Elements of memory from a tensor's first to its last. */
 static uint64_t reach(nn_tensor t)
@@ -142,4 +143,24 @@ void nn_fill_words(struct nn_rec *r, nn_tensor t, uint32_t value)
     struct vk_cmd *cmd = r->packing ? r->prep : r->cmd;
     vk_cmd_fill(cmd, t.buf, t.offset, bytes, value);
     nn_fail_code(r, vk_cmd_status(cmd));
+}
+
+nn_tensor nn_constant(struct nn_rec *r, enum nn_dtype dtype, uint32_t rank, const uint32_t *shape,
+                      const void *data)
+{
+    const uint8_t *from = data;
+    uint8_t tail[4] = {0};
+    nn_tensor t = nn_new(r, dtype, rank, shape);
+    if (nn_is_null(t) || r->opts.dry)
+        return t;
+    struct vk_cmd *cmd = r->packing ? r->prep : r->cmd;
+    uint64_t bytes = nn_bytes(t), whole = bytes / 4 * 4;
+    for (uint64_t at = 0; at < whole; at += 65536)
+        vk_cmd_update(cmd, t.buf, t.offset + at, from + at,
+                      (uint32_t)(whole - at < 65536 ? whole - at : 65536));
+    memcpy(tail, from + whole, bytes - whole);
+    if (bytes != whole)
+        vk_cmd_update(cmd, t.buf, t.offset + whole, tail, 4);
+    nn_fail_code(r, vk_cmd_status(cmd));
+    return t;
 }

@@ -395,8 +395,9 @@ enum nn_filter { NN_NEAREST, NN_LINEAR, NN_CUBIC, NN_AREA };
 /* Whole factors of T, H, W (those of absent axes 1); linear as align_corners=False. */
 nn_tensor nn_upsample(struct nn_rec *r, nn_tensor x, enum nn_filter filter, const uint32_t f[3]);
 /* To any size of H, W (x of rank 4 or 5); as PyTorch's interpolate with align_corners=False. Cubic
- * has a = -0.75. With antialias, linear and cubic widen by the scale when shrinking (cubic then has
- * a = -0.5, as Pillow). NN_AREA averages the pixels under each. */
+ * has a = -0.75. With antialias, linear and cubic widen by the scale when shrinking, their weights
+ * sum to 1 at the edges too, and cubic has a = -0.5 (as Pillow). NN_AREA averages the pixels under
+ * each. */
 nn_tensor nn_resize(struct nn_rec *r, nn_tensor x, enum nn_filter filter, uint32_t height,
                     uint32_t width, bool antialias);
 struct nn_pool {
@@ -445,6 +446,8 @@ nn_tensor nn_rope(struct nn_rec *r, nn_tensor x, nn_tensor table, bool halves);
 nn_tensor nn_randn(struct nn_rec *r, uint64_t seed, uint64_t first, uint32_t rank,
                    const uint32_t *shape);
 void nn_normal(float *out, uint64_t seed, uint64_t first, size_t n);
+/* The generator itself: one block of four words. */
+void nn_philox(uint32_t out[4], const uint32_t counter[4], uint64_t seed);
 
 /* ---- checks (check.c) -------------------------------------------------------------------- */
 

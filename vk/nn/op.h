@@ -89,6 +89,10 @@ void nn_dispatch(struct nn_rec *r, const struct nn_call *c);
 /* All words of a packed tensor of the pool (its end rounded up to 4 bytes) = value. */
 void nn_fill_words(struct nn_rec *r, nn_tensor t, uint32_t value);
 
+/* A small packed tensor of the pool with these contents, copied into the recording. */
+nn_tensor nn_constant(struct nn_rec *r, enum nn_dtype dtype, uint32_t rank, const uint32_t *shape,
+                      const void *data);
+
 /* A packed form of weight w under a key of the op's (kernel, tile sizes ...): looked up, or made.
  * When *fresh is set, the op records how to fill it (dispatches go to the recorder's preparation,
  * run once before the next nn_run) and then calls nn_cached_end. */
