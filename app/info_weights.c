@@ -27,13 +27,22 @@ static struct totals add_up(const struct nn_file *f)
 
 /* ---- lines ---- */
 
-/* One line of a value: control characters and what is too long are left out. */
+/* At most so many bytes, without the control characters that a file may hide in its texts. */
+static void print_plain(const char *text, size_t most)
+{
+    for (size_t i = 0; text[i] && i < most; i++)
+        putchar((unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i]);
+    if (strlen(text) > most)
+        printf(" ...");
+}
+
 static void print_fact(const char *key, const char *value)
 {
-    printf("  %-14s %.64s = ", "", key);
-    for (size_t i = 0; value[i] && i < SHOWN_VALUE; i++)
-        putchar((unsigned char)value[i] < 0x20 || value[i] == 0x7f ? ' ' : value[i]);
-    puts(strlen(value) > SHOWN_VALUE ? " ..." : "");
+    printf("  %-14s ", "");
+    print_plain(key, SHOWN_VALUE);
+    printf(" = ");
+    print_plain(value, SHOWN_VALUE);
+    puts("");
 }
 
 static void print_types(const struct totals *sum)
