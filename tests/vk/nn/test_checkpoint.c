@@ -152,8 +152,8 @@ static void reads_real_checkpoints(void **state)
     } real[] = {
         {"data/weights/taef2/taef2_decoder.pth", "1.weight", 79, NN_DATA_F16, {64, 32, 3, 3}},
         {"data/weights/taef2/taef2_encoder.pth", "0.weight", 79, NN_DATA_F16, {64, 3, 3, 3}},
-        {"data/weights/ddpm-mnist/ddm_mnist.pth", "gt.frequencies", 27, NN_DATA_F32, {16}},
-        {"data/weights/ddpm-mnist/ddpm_mnist_starter.pth", "beta_t", 28, NN_DATA_F32, {1001}},
+        {"data/weights/ddpm-mnist/ddm_mnist.pth", "gt.frequencies", 28, NN_DATA_F32, {16}},
+        {"data/weights/ddpm-mnist/ddpm_mnist_starter.pth", "beta_t", 29, NN_DATA_F32, {1001}},
         {"data/weights/wan-latents/test_latents_wan.pth",
          "tensor",
          1,
