@@ -165,6 +165,7 @@ def main(folder):
     save(f"{folder}/nested.ckpt", nested(), folder="archive")
     net, constants = torchscript()
     save(f"{folder}/torchscript.pt", net, constants=constants)
+    save(f"{folder}/frozen.pt", type(net).__new__(type(net)), constants=constants)
     save(f"{folder}/tensor.pt", tensor(Storage("BFloat16Storage", 4, 6), 0, (3, 2), (2, 1)))
 
 

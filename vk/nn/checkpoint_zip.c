@@ -325,7 +325,6 @@ static int add_data(struct checkpoint *c, const char *prefix, const struct nn_fi
 {
     const struct pickle_value *v;
     void *heap = NULL;
-    size_t first = c->f->count;
     char name[NN_FILE_MAX_NAME + 16];
     snprintf(name, sizeof name, "%sdata.pkl", prefix);
     snprintf(c->folder, sizeof c->folder, "%sdata/", prefix);
@@ -336,8 +335,6 @@ static int add_data(struct checkpoint *c, const char *prefix, const struct nn_fi
     snprintf(c->name, sizeof c->name, "%s", alone ? "tensor" : "");
     if (rc >= 0)
         rc = walk(c, v, alone ? 6 : 0, 0);
-    if (rc >= 0 && c->f->count == first)
-        rc = fv_fail(FV_EFORMAT, "%s: holds no tensors", c->part->name);
     free(heap);
     return rc;
 }
@@ -346,6 +343,7 @@ int nn_torch_read(struct nn_file *f, const struct nn_part *part, const struct nn
 {
     struct checkpoint *c = calloc(1, sizeof *c);
     char prefix[NN_FILE_MAX_NAME];
+    size_t first = f->count;
     if (!c)
         return fv_fail(FV_ENOMEM, "%s: out of memory", part->name);
     c->f = f;
@@ -359,6 +357,8 @@ int nn_torch_read(struct nn_file *f, const struct nn_part *part, const struct nn
         rc = add_data(c, prefix, opts);
     if (rc >= 0)
         rc = add_constants(c, prefix);
+    if (rc >= 0 && f->count == first)
+        rc = fv_fail(FV_EFORMAT, "%s: holds no tensors", part->name);
     fv_arena_finish(&c->arena);
     free(c->sorted);
     fv_zip_close(&c->zip);

@@ -131,6 +131,10 @@ static void reads_torchscript(void **state)
     assert_values(f, "layers.1.weight", (float[]){1, 1.125f}, 2);
     assert_values(f, "CONSTANTS.c0", (float[]){0, 1, 2}, 3);
     nn_file_close(&f);
+    f = golden("frozen.pt"); /* all of its tensors have become constants */
+    assert_int_equal(f->count, 1);
+    assert_values(f, "CONSTANTS.c0", (float[]){0, 1, 2}, 3);
+    nn_file_close(&f);
 }
 
 static void reads_a_tensor_alone(void **state)
