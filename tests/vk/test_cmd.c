@@ -505,6 +505,42 @@ static void threads_record_and_submit(void **state)
     assert_ok(fv_parallel(60, 6, submit_piece, test_device()));
 }
 
+static void recordings_are_submitted_again(void **state)
+{
+    float one[8] = {1, 1, 1, 1, 1, 1, 1, 1}, want[8];
+    struct vk_buf a = new_buf(32, "a"), sum = new_buf(32, "sum");
+    struct vk_cmd *cmd = new_cmd();
+    uint64_t ticket, before = 0;
+    (void)state;
+    finish(cmd);
+    assert_fails(vk_cmd_submit_again(cmd, &ticket), FV_EINVALID, "submitted again");
+    assert_ok(vk_upload(&a, 0, one, sizeof one));
+    vk_cmd_reusable(cmd, true);
+    vk_cmd_begin(cmd);
+    assert_fails(vk_cmd_submit_again(cmd, &ticket), FV_EINVALID, "submitted again");
+    vk_cmd_fill(cmd, &sum, 0, 32, 0);
+    vk_cmd_begin(cmd);
+    probe(cmd, &a, &sum, 8, 2);
+    assert_ok(vk_upload(&sum, 0, (float[8]){0}, 32));
+    finish(cmd);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(vk_cmd_submit_again(cmd, &ticket));
+        assert_true(ticket > before);
+        before = ticket;
+    }
+    assert_ok(vk_wait(test_device(), ticket));
+    for (int i = 0; i < 8; i++)
+        want[i] = 8;
+    expect_floats(&sum, want, 8);
+    vk_cmd_begin(cmd);
+    vk_cmd_fill(cmd, &sum, 0, 64, 0);
+    assert_fails(vk_cmd_status(cmd), FV_EINVALID, "outside buffer");
+    assert_fails(vk_cmd_submit_again(cmd, &ticket), FV_EINVALID, "outside buffer");
+    vk_cmd_destroy(&cmd);
+    vk_buf_destroy(&a);
+    vk_buf_destroy(&sum);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +557,7 @@ int main(void)
         cmocka_unit_test(nothing_is_done_for_nothing),
         cmocka_unit_test(tickets_rise_and_finish_in_order),
         cmocka_unit_test(threads_record_and_submit),
+        cmocka_unit_test(recordings_are_submitted_again),
     };
     test_device();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,26 @@ static void rejects_bad_sizes(void **state)
     vk_buf_destroy(&b);
 }
 
+static void large_buffers_exceed_a_binding(void **state)
+{
+    struct vk_device *dev = test_device();
+    uint64_t range = vk_buf_max(dev), most = vk_buf_max_large(dev);
+    struct vk_buf b;
+    (void)state;
+    assert_true(most >= range);
+    assert_fails(vk_buf_create_large(&b, dev, most + 256, VK_BUF_DEVICE, "too large"), FV_EINVALID,
+                 "above this device's limit");
+    if (most < range + 256) {
+        fprintf(stderr, "bindings are as large as buffers here\n");
+        return;
+    }
+    assert_fails(vk_buf_create(&b, dev, range + 256, VK_BUF_DEVICE, "b"), FV_EINVALID,
+                 "above this device's limit");
+    assert_ok(vk_buf_create_large(&b, dev, range + 256, VK_BUF_DEVICE, "b"));
+    assert_int_equal(b.size, range + 256);
+    vk_buf_destroy(&b);
+}
+
 static void rejects_ranges_outside(void **state)
 {
     struct vk_buf b;
@@ -319,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(creates_every_kind),
         cmocka_unit_test(rejects_bad_sizes),
+        cmocka_unit_test(large_buffers_exceed_a_binding),
         cmocka_unit_test(rejects_ranges_outside),
         cmocka_unit_test(buffers_never_overlap),
         cmocka_unit_test(threads_share_the_allocator),

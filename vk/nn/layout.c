@@ -533,3 +533,38 @@ nn_tensor nn_unpatchify(struct nn_rec *r, nn_tensor x, const uint32_t p[3], cons
         patches(r, x, y, p, c_last, false);
     return nn_op_end(r, y);
 }
+
+/* ---- benchmark --------------------------------------------------------------------------- */
+
+/* p: tokens, heads, features of a head: [tokens, heads, d] to [heads, tokens, d]. */
+static void bench_heads(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    nn_tensor x = nn_bench_input(r, row->dtype, 3, row->p);
+    nn_pack(r, nn_permute(r, x, NN_ORDER(1, 0, 2)));
+}
+
+/* p: N, C, H, W. */
+static void bench_channels(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    nn_channels_last(r, nn_bench_input(r, row->dtype, 4, row->p));
+}
+
+static void bench_concat(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    nn_tensor x = nn_bench_input(r, row->dtype, 4, row->p);
+    nn_concat(r, 1, (nn_tensor[]){x, x}, 2);
+}
+
+static void bench_pad(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    nn_tensor x = nn_bench_input(r, row->dtype, 4, row->p);
+    nn_pad(r, x, (uint32_t[]){0, 0, 1, 1}, (uint32_t[]){0, 0, 1, 1}, NN_PAD_ZERO, 0);
+}
+
+const struct nn_bench_row nn_bench_layout[] = {
+    {"permute heads", "4096x16x72 f32", bench_heads, {4096, 16, 72}, NN_F32, false},
+    {"channels last", "1x128x128x128 f32", bench_channels, {1, 128, 128, 128}, NN_F32, false},
+    {"channels last", "1x128x128x128 f16", bench_channels, {1, 128, 128, 128}, NN_F16, false},
+    {"concat", "2 of 1x64x128x128 f32", bench_concat, {1, 64, 128, 128}, NN_F32, false},
+    {"pad", "1x64x128x128 by 1 f32", bench_pad, {1, 64, 128, 128}, NN_F32, false},
+    {0}};
