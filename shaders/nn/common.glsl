@@ -17,6 +17,19 @@ bool nn_wide(uint type)
     return type == NN_TYPE_F32 || type == NN_TYPE_I32;
 }
 
+// (n / d, n % d) for n < 2^31, d > 0. CPU drivers have no vector division of integers and take the
+// lanes one by one; two estimates by floats leave a quotient that is at most one off.
+uvec2 nn_divide(uint n, uint d)
+{
+    float inverse = 1.0 / float(int(d));
+    int q = int(float(int(n)) * inverse), r = int(n) - q * int(d);
+    int more = int(float(r) * inverse);
+    q += more;
+    r -= more * int(d);
+    int fix = int(r >= int(d)) - int(r < 0);
+    return uvec2(q + fix, r - fix * int(d));
+}
+
 // ---- bits to floats and back ----
 
 vec4 nn_decode4(uvec4 w, uint type)

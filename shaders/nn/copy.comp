@@ -16,16 +16,42 @@ layout(push_constant) uniform Push { nn_copy_push p; };
 
 const uint UNIT = MODE <= NN_COPY_FOUR ? 4 : MODE == NN_COPY_PAIR ? 2 : 1;
 
-// Offsets of element e: x on the side read, y on the side written.
-uvec2 place(uint e)
+// Offsets of element e, x on the side read and y on the side written, and where that is along
+// each axis: what comes after it is found by counting on.
+struct cursor {
+    uvec2 at;
+    uint index[NN_COPY_RANK];
+};
+
+cursor place(uint e)
 {
-    uvec2 at = uvec2(p.from_base, p.to_base);
+    cursor c;
+    c.at = uvec2(p.from_base, p.to_base);
     [[unroll]] for (uint n = 1; n < RANK; n++) {
-        uint axis = RANK - n, q = e / p.shape[axis];
-        at += (e - q * p.shape[axis]) * uvec2(p.from[axis], p.to[axis]);
-        e = q;
+        uint axis = RANK - n;
+        uvec2 qr = nn_divide(e, p.shape[axis]);
+        c.at += qr.y * uvec2(p.from[axis], p.to[axis]);
+        c.index[axis] = qr.y;
+        e = qr.x;
     }
-    return at + e * uvec2(p.from[0], p.to[0]);
+    c.index[0] = e;
+    c.at += e * uvec2(p.from[0], p.to[0]);
+    return c;
+}
+
+// The place read next.
+void advance(inout cursor c)
+{
+    uint carry = 1;
+    [[unroll]] for (uint n = 1; n <= RANK; n++) {
+        uint axis = RANK - n;
+        c.index[axis] += carry;
+        c.at.x += carry * p.from[axis];
+        bool wraps = axis > 0 && c.index[axis] == p.shape[axis];
+        c.at.x -= wraps ? p.shape[axis] * p.from[axis] : 0;
+        c.index[axis] = wraps ? 0 : c.index[axis];
+        carry = uint(wraps);
+    }
 }
 
 // The bits of one element, converted.
@@ -41,16 +67,20 @@ uvec4 words(uvec4 e)
     return nn_wide(TO_TYPE) ? e : uvec4(e.x | e.y << 16, e.z | e.w << 16, 0, 0);
 }
 
-uvec4 four(uint e, uint at)
+uvec4 four(cursor c)
 {
     if (FROM == NN_EW_FOUR) {
-        uvec4 w = LDW4(from, at / 4, FROM_TYPE);
+        uvec4 w = LDW4(from, c.at.x / 4, FROM_TYPE);
         return FROM_TYPE == TO_TYPE ? w : nn_encode4(nn_decode4(w, FROM_TYPE), TO_TYPE);
     }
     if (FROM == NN_EW_SPLAT)
-        return words(uvec4(element(at)));
-    return words(uvec4(element(at), element(place(e + 1).x), element(place(e + 2).x),
-                       element(place(e + 3).x)));
+        return words(uvec4(element(c.at.x)));
+    uvec4 at;
+    [[unroll]] for (int k = 0; k < 4; k++) {
+        at[k] = c.at.x;
+        advance(c);
+    }
+    return words(uvec4(element(at.x), element(at.y), element(at.z), element(at.w)));
 }
 
 void main()
@@ -58,20 +88,21 @@ void main()
     uint i = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     if (i * UNIT >= p.count)
         return;
-    uint e = p.begin + i * UNIT;
-    uvec2 at = place(e);
+    cursor c = place(p.begin + i * UNIT);
     if (MODE == NN_COPY_PACKED) {
-        STW4(to, i, four(e, at.x), TO_TYPE)
+        STW4(to, i, four(c), TO_TYPE)
     } else if (MODE == NN_COPY_FOUR) {
-        STW4(to, at.y / 4, four(e, at.x), TO_TYPE)
+        STW4(to, c.at.y / 4, four(c), TO_TYPE)
     } else if (MODE == NN_COPY_PAIR) {
-        uint second = FROM == NN_EW_SPLAT ? at.x : place(e + 1).x;
-        to_1[at.y >> 1] = element(at.x) | element(second) << 16;
+        uint first = element(c.at.x);
+        if (FROM != NN_EW_SPLAT)
+            advance(c);
+        to_1[c.at.y >> 1] = first | element(c.at.x) << 16;
     } else if (MODE == NN_COPY_WORD) {
-        to_1[at.y] = element(at.x);
+        to_1[c.at.y] = element(c.at.x);
     } else {
-        uint shift = 16 * (at.y & 1);
-        atomicAnd(to_1[at.y >> 1], 0xffff0000u >> shift);
-        atomicOr(to_1[at.y >> 1], element(at.x) << shift);
+        uint shift = 16 * (c.at.y & 1);
+        atomicAnd(to_1[c.at.y >> 1], 0xffff0000u >> shift);
+        atomicOr(to_1[c.at.y >> 1], element(c.at.x) << shift);
     }
 }

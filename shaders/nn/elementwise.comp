@@ -27,9 +27,10 @@ uint place(uint k, uint e)
 {
     uint at = p.base[k];
     [[unroll]] for (uint n = 1; n < RANK; n++) {
-        uint axis = RANK - n, q = e / p.shape[axis];
-        at += (e - q * p.shape[axis]) * p.stride[k * NN_RANK + axis];
-        e = q;
+        uint axis = RANK - n;
+        uvec2 qr = nn_divide(e, p.shape[axis]);
+        at += qr.y * p.stride[k * NN_RANK + axis];
+        e = qr.x;
     }
     return at + e * p.stride[k * NN_RANK];
 }

@@ -16,8 +16,9 @@ const uint NAN = TYPE == NN_TYPE_F32 ? 0x7fc00000u : TYPE == NN_TYPE_F16 ? 0x7e0
 
 uint element(uint e)
 {
-    uint id = LDW1(ids, p.id_base + e / p.features, NN_TYPE_I32);
-    return id < p.all_rows ? LDW1(table, p.base + id * p.features + e % p.features, TYPE) : NAN;
+    uvec2 at = nn_divide(e, p.features);
+    uint id = LDW1(ids, p.id_base + at.x, NN_TYPE_I32);
+    return id < p.all_rows ? LDW1(table, p.base + id * p.features + at.y, TYPE) : NAN;
 }
 
 void main()
@@ -27,11 +28,13 @@ void main()
         return;
     uvec4 w;
     if (FOUR == 1) {
-        uint fours = p.features / 4, id = LDW1(ids, p.id_base + (p.begin / 4 + i) / fours, NN_TYPE_I32);
+        uint fours = p.features / 4;
+        uvec2 place = nn_divide(p.begin / 4 + i, fours);
+        uint id = LDW1(ids, p.id_base + place.x, NN_TYPE_I32);
         bool here = id >= p.row && id - p.row < p.rows, nowhere = id >= p.all_rows && p.row == 0;
         if (!here && !nowhere)
             return;
-        uint at = p.base / 4 + (here ? id - p.row : 0) * fours + (p.begin / 4 + i) % fours;
+        uint at = p.base / 4 + (here ? id - p.row : 0) * fours + place.y;
         w = LDW4(table, at, TYPE);
         uint n = nn_wide(TYPE) ? NAN : NAN | NAN << 16;
         w = nowhere ? uvec4(n) : w;

@@ -14,9 +14,9 @@ layout(push_constant) uniform Push { nn_mean_push p; };
 // First element and length of the run that result e sums.
 uvec2 run_of(uint e)
 {
-    uint q = e % p.inner, row = e / p.inner, run = row % p.runs, o = row / p.runs;
-    uint first = run * p.run;
-    return uvec2((o * p.n + first) * p.inner + q, min(p.run, p.n - first));
+    uvec2 row = nn_divide(e, p.inner), outer = nn_divide(row.x, p.runs);
+    uint first = outer.y * p.run;
+    return uvec2((outer.x * p.n + first) * p.inner + row.y, min(p.run, p.n - first));
 }
 
 vec4 four(uint e)

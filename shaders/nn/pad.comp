@@ -14,14 +14,15 @@ uint element(uint e)
     uint at = 0, step = 1;
     bool inside = true;
     [[unroll]] for (uint k = 0; k < NN_RANK; k++) {
-        uint axis = NN_RANK - 1 - k, q = e / p.shape[axis];
-        int n = int(p.from[axis]), i = int(e - q * p.shape[axis]) - int(p.before[axis]);
+        uint axis = NN_RANK - 1 - k;
+        uvec2 qr = axis > 0 ? nn_divide(e, p.shape[axis]) : uvec2(0, e);
+        int n = int(p.from[axis]), i = int(qr.y) - int(p.before[axis]);
         inside = inside && i >= 0 && i < n;
         if (MODE == NN_PADDING_REFLECT)
             i = i < 0 ? -i : i >= n ? 2 * n - 2 - i : i;
         at += step * uint(clamp(i, 0, n - 1));
         step *= uint(n);
-        e = q;
+        e = qr.x;
     }
     return MODE == NN_PADDING_VALUE && !inside ? p.value : LDW1(x, at, TYPE);
 }

@@ -28,8 +28,9 @@ ivec2 along(int i, int n, uint mode)
 
 float one(uint e)
 {
-    uint w = e % p.to_w, row = e / p.to_w, h = row % p.to_h, plane = row / p.to_h, t = plane % p.to_t;
-    int nc = int(plane / p.to_t), nt = int(p.from_t), nh = int(p.from_h), nw = int(p.from_w);
+    uvec2 row = nn_divide(e, p.to_w), plane = nn_divide(row.x, p.to_h), clip = nn_divide(plane.x, p.to_t);
+    uint w = row.y, h = plane.y, t = clip.y;
+    int nc = int(clip.x), nt = int(p.from_t), nh = int(p.from_h), nw = int(p.from_w);
     float sum = 0.0;
     for (uint a = 0; a < KT; a++)
         for (uint b = 0; b < KH; b++)

@@ -14,7 +14,8 @@ layout(push_constant) uniform Push { nn_resample_push p; };
 
 vec4 four(uint e)
 {
-    uint q = e % p.inner, row = e / p.inner, i = row % p.to, o = row / p.to;
+    uvec2 inner = nn_divide(e, p.inner), outer = nn_divide(inner.x, p.to);
+    uint q = inner.y, i = outer.y, o = outer.x;
     vec4 sum = vec4(0);
     for (uint k = 0; k < p.taps; k++) {
         uint from = LDW1(index, i * p.taps + k, NN_TYPE_I32);
@@ -26,7 +27,8 @@ vec4 four(uint e)
 
 float one(uint e)
 {
-    uint q = e % p.inner, row = e / p.inner, i = row % p.to, o = row / p.to;
+    uvec2 inner = nn_divide(e, p.inner), outer = nn_divide(inner.x, p.to);
+    uint q = inner.y, i = outer.y, o = outer.x;
     float sum = 0.0;
     for (uint k = 0; k < p.taps; k++) {
         uint from = LDW1(index, i * p.taps + k, NN_TYPE_I32);

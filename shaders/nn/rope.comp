@@ -21,8 +21,9 @@ struct place {
 
 place place_of(uint e)
 {
-    uint row = e / p.d, t = row % p.t, bh = row / p.t, h = bh % p.h;
-    return place(p.base + bh / p.h * p.stride_b + h * p.stride_h + t * p.stride_t, e % p.d, t);
+    uvec2 row = nn_divide(e, p.d), token = nn_divide(row.x, p.t), head = nn_divide(token.x, p.h);
+    uint t = token.y;
+    return place(p.base + head.x * p.stride_b + head.y * p.stride_h + t * p.stride_t, row.y, t);
 }
 
 float one(uint e)

@@ -267,9 +267,9 @@ static bool shape_ok(struct nn_rec *r, enum nn_dtype dtype, uint32_t rank, const
     }
     for (uint32_t i = 0; i < rank; i++) {
         n *= shape[i];
-        if (!shape[i] || n > UINT32_MAX) {
+        if (!shape[i] || n > INT32_MAX) { /* kernels count in 31 bits */
             nn_fail(r, FV_EINVALID,
-                    "a tensor of no or of more than 2^32 - 1 elements (axis %u: %u)", i, shape[i]);
+                    "a tensor of no or of more than 2^31 - 1 elements (axis %u: %u)", i, shape[i]);
             return false;
         }
     }

@@ -83,7 +83,7 @@ int nn_store_tensor(nn_tensor *out, struct nn_store *s, enum nn_dtype dtype, uin
     *out = (nn_tensor){0};
     bool bad = !s->dev || !rank || rank > NN_MAX_RANK || !nn_dtype_bytes(dtype);
     for (uint32_t i = 0; !bad && i < rank; i++)
-        bad = !shape[i] || (n *= shape[i]) > UINT32_MAX;
+        bad = !shape[i] || (n *= shape[i]) > INT32_MAX;
     if (bad)
         return fv_fail(FV_EINVALID, "\"%s\": no tensor has rank %u, dtype %s and these sizes",
                        label, rank, nn_dtype_name(dtype));

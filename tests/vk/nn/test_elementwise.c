@@ -2,6 +2,7 @@
  * views, sizes beyond one binding. */
 #include "shaders/nn/params.h"
 #include "support/tensors.h"
+#include "vk/device.h"
 
 struct row {
     const char *name;
@@ -102,10 +103,10 @@ static void every_op(const struct nn_rec_opts *o)
     static const enum nn_dtype types[][3] = {
         {NN_F32, NN_F32, NN_F32}, {NN_F16, NN_F16, NN_F16}, {NN_BF16, NN_F32, NN_F16}};
     tensors_begin_with(&t, o);
+    /* views of one type only: every pair is a pipeline to be made */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        for (size_t d = 0; d < 3; d++)
-            for (int strided = 0; strided < 2; strided++)
-                check(&t, &rows[i], types[d], strided);
+        for (size_t d = 0; d < 4; d++)
+            check(&t, &rows[i], types[d % 3], d == 3);
     tensors_end(&t);
 }
 
@@ -176,6 +177,10 @@ static void more_than_one_binding(void **state)
     float *f = malloc(4ull * n);
     nn_tensor x;
     (void)state;
+    if (test_device()->caps.max_storage_range >= 4ull * n) {
+        free(f);
+        skip(); /* one binding takes it */
+    }
     tensors_begin(&t);
     for (uint32_t i = 0; i < n; i++)
         f[i] = (float)(i % 1000);

@@ -1,5 +1,6 @@
 /* Views, copies, permutations, concatenation, padding, patches against their references. */
 #include "support/tensors.h"
+#include "vk/device.h"
 
 static const enum nn_dtype types[] = {NN_F32, NN_F16, NN_BF16};
 
@@ -248,6 +249,10 @@ static void transposes_more_than_one_binding(void **state)
     float *f = malloc(4ull * rows * columns);
     nn_tensor x;
     (void)state;
+    if (test_device()->caps.max_storage_range >= 4ull * rows * columns) {
+        free(f);
+        skip(); /* one binding takes it */
+    }
     tensors_begin(&t);
     for (uint32_t i = 0; i < rows * columns; i++)
         f[i] = (float)(i % 16777213);
