@@ -524,3 +524,10 @@ void vk_cmd_raw_end(struct vk_cmd *cmd)
     vk_cmd_full_barrier(cmd);
     cmd->hazards.wrote = true;
 }
+
+void vk_cmd_uses(struct vk_cmd *cmd, const struct vk_buf *b)
+{
+    vk_cmd_fail(cmd, check_buf(cmd, b, 0, 0, 1));
+    if (cmd->code == 0)
+        vk_cmd_fail(cmd, touch(cmd, b));
+}

@@ -54,6 +54,8 @@ void vk_cmd_copy(struct vk_cmd *cmd, const struct vk_buf *dst, uint64_t dst_offs
  * (a viewer's image copies). */
 VkCommandBuffer vk_cmd_raw_begin(struct vk_cmd *cmd);
 void vk_cmd_raw_end(struct vk_cmd *cmd);
+/* Raw commands of this recording use the buffer: who frees or settles it waits for them. */
+void vk_cmd_uses(struct vk_cmd *cmd, const struct vk_buf *b);
 /* Stores a failure of the caller's own, e.g. from vk_pipe_get. */
 void vk_cmd_fail(struct vk_cmd *cmd, int code);
 

@@ -466,6 +466,11 @@ int vk_buf_create_large(struct vk_buf *out, struct vk_device *dev, uint64_t size
     return create(out, dev, size, kind, vk_buf_max_large(dev), label);
 }
 
+int vk_buf_settle(const struct vk_buf *b)
+{
+    return b->p ? vk_wait(b->dev, atomic_load(&b->p->last_ticket)) : 0;
+}
+
 void vk_buf_destroy(struct vk_buf *b)
 {
     struct vk_buf_private *p = b->p;

@@ -37,6 +37,8 @@ int vk_buf_create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum
  * name a range. */
 int vk_buf_create_large(struct vk_buf *out, struct vk_device *dev, uint64_t size,
                         enum vk_buf_kind kind, const char *label);
+/* Waits for the submissions until now that use it. Thread-safe; safe on a zeroed buffer. */
+int vk_buf_settle(const struct vk_buf *b);
 /* Waits for the submissions that use it; none may be recorded and not yet submitted. Safe on a
  * zeroed buffer; zeroes it. */
 void vk_buf_destroy(struct vk_buf *b);

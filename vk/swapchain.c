@@ -4,8 +4,10 @@
  * for its last submission, so the semaphore is free again. The semaphores presents wait for
  * belong to the images: an image handed out again has left its last present.
  *
- * The picture goes buffer -> image (of its own size, kept) -> blit, because a blit converts
- * between RGBA and the surface's channel order and scales. */
+ * The picture goes buffer -> backdrop -> the window's image, by way of an image of its own size
+ * and a blit where it has to be scaled. The backdrop is kept, so a picture that has not changed
+ * costs a copy of an image: with CPU drivers a blit of a large window takes longer than all panels.
+ */
 #include "vk/swapchain.h"
 #include "vk/cmd.h"
 #include "vk/private.h"
@@ -15,7 +17,12 @@
 
 enum { IN_FLIGHT = 2, MAX_IMAGES = 8 };
 static const uint64_t acquire_ns = 100000000;
-static const VkFormat picture_format = VK_FORMAT_R8G8B8A8_UNORM;
+
+struct image {
+    VkImage handle;
+    VkDeviceMemory memory;
+    uint32_t width, height;
+};
 
 struct target {
     VkImage image; /* the swapchain's */
@@ -36,9 +43,9 @@ struct vk_swapchain_private {
     VkCommandBuffer overlay; /* between overlay_begin and overlay_end */
     bool stale;              /* the surface says the swapchain should be remade */
     bool linear;             /* blits can filter */
-    VkImage picture;
-    VkDeviceMemory picture_memory;
-    uint32_t picture_width, picture_height;
+    VkFormat pixels;         /* of the pictures given */
+    struct image picture, backdrop;
+    bool covered; /* backdrop holds the last picture */
 };
 
 /* --- what lasts --- */
@@ -63,9 +70,11 @@ static int choose_format(struct vk_swapchain *sc)
                 list[i].colorSpace == VK_COLOR_SPACE_SRGB_NONLINEAR_KHR)
                 p->surface_format = list[i];
     sc->format = p->surface_format.format;
+    sc->bgra = sc->format == VK_FORMAT_B8G8R8A8_UNORM;
+    p->pixels = sc->bgra ? sc->format : VK_FORMAT_R8G8B8A8_UNORM;
 
     VkFormatProperties from, to;
-    vkGetPhysicalDeviceFormatProperties(sc->dev->phys, picture_format, &from);
+    vkGetPhysicalDeviceFormatProperties(sc->dev->phys, p->pixels, &from);
     vkGetPhysicalDeviceFormatProperties(sc->dev->phys, sc->format, &to);
     if (!(from.optimalTilingFeatures & VK_FORMAT_FEATURE_BLIT_SRC_BIT) ||
         !(to.optimalTilingFeatures & VK_FORMAT_FEATURE_BLIT_DST_BIT))
@@ -188,14 +197,11 @@ static void drop_targets(struct vk_swapchain *sc)
     }
 }
 
-static void drop_picture(struct vk_swapchain *sc)
+static void drop_image(struct vk_swapchain *sc, struct image *i)
 {
-    struct vk_swapchain_private *p = sc->p;
-    vkDestroyImage(sc->dev->handle, p->picture, NULL);
-    vkFreeMemory(sc->dev->handle, p->picture_memory, NULL);
-    p->picture = VK_NULL_HANDLE;
-    p->picture_memory = VK_NULL_HANDLE;
-    p->picture_width = p->picture_height = 0;
+    vkDestroyImage(sc->dev->handle, i->handle, NULL);
+    vkFreeMemory(sc->dev->handle, i->memory, NULL);
+    *i = (struct image){0};
 }
 
 void vk_swapchain_destroy(struct vk_swapchain **sc_)
@@ -207,7 +213,8 @@ void vk_swapchain_destroy(struct vk_swapchain **sc_)
     VkDevice d = sc->dev->handle;
     wait_idle(sc);
     drop_targets(sc);
-    drop_picture(sc);
+    drop_image(sc, &p->picture);
+    drop_image(sc, &p->backdrop);
     vkDestroySwapchainKHR(d, p->handle, NULL);
     for (int i = 0; i < IN_FLIGHT; i++) {
         vk_cmd_destroy(&p->cmds[i]);
@@ -348,14 +355,14 @@ int vk_swapchain_begin(struct vk_swapchain *sc, uint32_t width, uint32_t height)
     return 0; /* it is being resized faster than it can be followed */
 }
 
-static int create_picture(struct vk_swapchain *sc, uint32_t w, uint32_t h)
+static int create_image(struct vk_swapchain *sc, struct image *out, uint32_t w, uint32_t h,
+                        VkFormat format)
 {
-    struct vk_swapchain_private *p = sc->p;
     VkDevice d = sc->dev->handle;
     VkImageCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
         .imageType = VK_IMAGE_TYPE_2D,
-        .format = picture_format,
+        .format = format,
         .extent = {w, h, 1},
         .mipLevels = 1,
         .arrayLayers = 1,
@@ -365,9 +372,9 @@ static int create_picture(struct vk_swapchain *sc, uint32_t w, uint32_t h)
         .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
         .initialLayout = VK_IMAGE_LAYOUT_UNDEFINED,
     };
-    VK_TRY(sc->dev, vkCreateImage(d, &info, NULL, &p->picture));
+    VK_TRY(sc->dev, vkCreateImage(d, &info, NULL, &out->handle));
     VkMemoryRequirements need;
-    vkGetImageMemoryRequirements(d, p->picture, &need);
+    vkGetImageMemoryRequirements(d, out->handle, &need);
     const VkPhysicalDeviceMemoryProperties *memory = &sc->dev->p->memory;
     uint32_t type = UINT32_MAX;
     for (uint32_t i = memory->memoryTypeCount; i-- > 0;)
@@ -378,24 +385,24 @@ static int create_picture(struct vk_swapchain *sc, uint32_t w, uint32_t h)
     VkMemoryAllocateInfo alloc = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                   .allocationSize = need.size,
                                   .memoryTypeIndex = type};
-    VK_TRY(sc->dev, vkAllocateMemory(d, &alloc, NULL, &p->picture_memory));
-    VK_TRY(sc->dev, vkBindImageMemory(d, p->picture, p->picture_memory, 0));
-    p->picture_width = w;
-    p->picture_height = h;
+    VK_TRY(sc->dev, vkAllocateMemory(d, &alloc, NULL, &out->memory));
+    VK_TRY(sc->dev, vkBindImageMemory(d, out->handle, out->memory, 0));
+    out->width = w;
+    out->height = h;
     return 0;
 }
 
-/* The picture's image of this size. Another one may be in use by the other frame in flight. */
-static int need_picture(struct vk_swapchain *sc, uint32_t w, uint32_t h)
+/* An image of this size. Another one may be in use by the other frame in flight. */
+static int need_image(struct vk_swapchain *sc, struct image *i, uint32_t w, uint32_t h,
+                      VkFormat format)
 {
-    struct vk_swapchain_private *p = sc->p;
-    if (p->picture_width == w && p->picture_height == h)
+    if (i->width == w && i->height == h)
         return 0;
     FV_TRY(vk_swapchain_settle(sc));
-    drop_picture(sc);
-    int rc = create_picture(sc, w, h);
+    drop_image(sc, i);
+    int rc = create_image(sc, i, w, h, format);
     if (rc < 0)
-        drop_picture(sc);
+        drop_image(sc, i);
     return rc;
 }
 
@@ -419,60 +426,90 @@ static void to_layout(VkCommandBuffer cb, VkImage image, VkImageLayout from, VkI
                                                   .pImageMemoryBarriers = &barrier});
 }
 
-static void record_blit(struct vk_swapchain *sc, VkCommandBuffer cb, VkImage onto,
-                        const struct vk_buf *rgba)
+static const VkImageSubresourceLayers all_layers = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
+
+static void record_upload(VkCommandBuffer cb, const struct image *i, const struct vk_buf *pixels)
 {
-    struct vk_swapchain_private *p = sc->p;
-    const VkImageSubresourceLayers layers = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
-    uint32_t w = p->picture_width, h = p->picture_height;
-    to_layout(cb, p->picture, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
-    VkBufferImageCopy copy = {.imageSubresource = layers, .imageExtent = {w, h, 1}};
-    vkCmdCopyBufferToImage(cb, rgba->handle, p->picture, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1,
+    VkBufferImageCopy copy = {.imageSubresource = all_layers,
+                              .imageExtent = {i->width, i->height, 1}};
+    to_layout(cb, i->handle, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
+    vkCmdCopyBufferToImage(cb, pixels->handle, i->handle, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1,
                            &copy);
-    to_layout(cb, p->picture, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
+    to_layout(cb, i->handle, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
               VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL);
-    VkImageBlit blit = {
-        .srcSubresource = layers,
-        .srcOffsets = {{0, 0, 0}, {(int32_t)w, (int32_t)h, 1}},
-        .dstSubresource = layers,
-        .dstOffsets = {{0, 0, 0}, {(int32_t)sc->width, (int32_t)sc->height, 1}},
-    };
-    bool same = w == sc->width && h == sc->height;
-    vkCmdBlitImage(cb, p->picture, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL, onto,
-                   VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &blit,
-                   p->linear && !same ? VK_FILTER_LINEAR : VK_FILTER_NEAREST);
 }
 
-void vk_swapchain_picture(struct vk_swapchain *sc, const struct vk_buf *rgba, uint32_t w,
-                          uint32_t h, const float *clear)
+/* The picture, as large as the backdrop. */
+static void record_scale(struct vk_swapchain *sc, VkCommandBuffer cb)
+{
+    const struct image *from = &sc->p->picture, *to = &sc->p->backdrop;
+    bool same = from->width == to->width && from->height == to->height;
+    VkImageBlit blit = {
+        .srcSubresource = all_layers,
+        .srcOffsets = {{0, 0, 0}, {(int32_t)from->width, (int32_t)from->height, 1}},
+        .dstSubresource = all_layers,
+        .dstOffsets = {{0, 0, 0}, {(int32_t)to->width, (int32_t)to->height, 1}},
+    };
+    to_layout(cb, to->handle, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
+    vkCmdBlitImage(cb, from->handle, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL, to->handle,
+                   VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &blit,
+                   sc->p->linear && !same ? VK_FILTER_LINEAR : VK_FILTER_NEAREST);
+    to_layout(cb, to->handle, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
+              VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL);
+}
+
+static void record_copy(VkCommandBuffer cb, const struct image *from, VkImage onto)
+{
+    VkImageCopy copy = {.srcSubresource = all_layers,
+                        .dstSubresource = all_layers,
+                        .extent = {from->width, from->height, 1}};
+    vkCmdCopyImage(cb, from->handle, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL, onto,
+                   VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &copy);
+}
+
+void vk_swapchain_picture(struct vk_swapchain *sc, const struct vk_buf *pixels, uint32_t w,
+                          uint32_t h, bool changed)
 {
     struct vk_swapchain_private *p = sc->p;
     struct vk_cmd *cmd = p->cmds[p->slot];
-    VkImage onto = p->targets[p->index].image;
-    if (rgba) {
-        int rc = rgba->size < (uint64_t)w * h * 4
-                     ? fv_fail(FV_EINVALID, "a picture of %ux%u in a buffer of %llu bytes", w, h,
-                               (unsigned long long)rgba->size)
-                     : need_picture(sc, w, h);
-        if (rc < 0) {
-            vk_cmd_fail(cmd, rc);
-            return;
-        }
-    }
+    struct image *back = &p->backdrop;
+    bool straight = w == sc->width && h == sc->height && p->pixels == sc->format;
+    bool again = !changed && p->covered && back->width == sc->width && back->height == sc->height;
+    int rc = pixels->size < (uint64_t)w * h * 4
+                 ? fv_fail(FV_EINVALID, "a picture of %ux%u in a buffer of %llu bytes", w, h,
+                           (unsigned long long)pixels->size)
+                 : need_image(sc, back, sc->width, sc->height, sc->format);
+    if (!rc && !again && !straight)
+        rc = need_image(sc, &p->picture, w, h, p->pixels);
+    vk_cmd_fail(cmd, rc);
     VkCommandBuffer cb = vk_cmd_raw_begin(cmd);
     if (!cb)
         return;
-    to_layout(cb, onto, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
-    if (rgba) {
-        record_blit(sc, cb, onto, rgba);
-    } else {
-        VkClearColorValue value = {.float32 = {0, 0, 0, 1}};
-        if (clear)
-            memcpy(value.float32, clear, 3 * sizeof *clear);
-        vkCmdClearColorImage(cb, onto, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, &value, 1,
-                             &(VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1});
+    if (!again) {
+        vk_cmd_uses(cmd, pixels);
+        record_upload(cb, straight ? back : &p->picture, pixels);
+        if (!straight)
+            record_scale(sc, cb);
+        p->covered = true;
     }
+    VkImage onto = p->targets[p->index].image;
+    to_layout(cb, onto, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
+    record_copy(cb, back, onto);
     vk_cmd_raw_end(cmd);
+}
+
+void vk_swapchain_clear(struct vk_swapchain *sc, const float rgb[3])
+{
+    struct vk_swapchain_private *p = sc->p;
+    VkCommandBuffer cb = vk_cmd_raw_begin(p->cmds[p->slot]);
+    VkImage onto = p->targets[p->index].image;
+    if (!cb)
+        return;
+    VkClearColorValue value = {.float32 = {rgb[0], rgb[1], rgb[2], 1}};
+    to_layout(cb, onto, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
+    vkCmdClearColorImage(cb, onto, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, &value, 1,
+                         &(VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1});
+    vk_cmd_raw_end(p->cmds[p->slot]);
 }
 
 VkCommandBuffer vk_swapchain_overlay_begin(struct vk_swapchain *sc)
@@ -513,6 +550,7 @@ int vk_swapchain_end(struct vk_swapchain *sc)
         /* The image stays acquired and its semaphore signalled: only a new swapchain and a new
          * semaphore get out of that. */
         p->stale = true;
+        p->covered = false;
         wait_idle(sc);
         vkDestroySemaphore(sc->dev->handle, p->acquired[slot], NULL);
         p->acquired[slot] = VK_NULL_HANDLE;

@@ -6,7 +6,7 @@
  *     FV_TRY(vk_swapchain_create(&sc, dev, surface));
  *     int ready = vk_swapchain_begin(sc, width, height);       // < 0 failed, 0 nothing to show on
  *     if (ready > 0) {
- *         vk_swapchain_picture(sc, frame->device_pixels, frame->width, frame->height, NULL);
+ *         vk_swapchain_picture(sc, &pixels, width, height, true);
  *         VkCommandBuffer cb = vk_swapchain_overlay_begin(sc);
  *         ... draw in sc->render_pass ...
  *         vk_swapchain_overlay_end(sc);
@@ -21,6 +21,7 @@
 struct vk_swapchain {
     struct vk_device *dev;
     VkFormat format;
+    bool bgra;                /* pictures are to be given in this order, else RGBA */
     VkRenderPass render_pass; /* one colour attachment, loaded; the same through all resizes */
     uint32_t width, height;   /* of the images; 0 before the first begin */
     uint32_t image_count;
@@ -37,11 +38,13 @@ void vk_swapchain_destroy(struct vk_swapchain **sc);
  * Returns 1 when an image is ready to be drawn on, 0 when there is none now (minimised window,
  * or none became free in a tenth of a second: ask again later), FV_EDEVICE. */
 int vk_swapchain_begin(struct vk_swapchain *sc, uint32_t width, uint32_t height);
-/* Covers the image with an RGBA8 picture of w x h pixels, scaled; its alpha is not used. With
- * rgba NULL it is cleared to `clear` (3 floats; NULL = black). Once between begin and end. The
- * buffer must stay until vk_swapchain_end's submission is done: vk_swapchain_settle waits. */
-void vk_swapchain_picture(struct vk_swapchain *sc, const struct vk_buf *rgba, uint32_t w,
-                          uint32_t h, const float *clear);
+/* Covers the image with a picture of w x h pixels of 4 bytes (in the order bgra tells; alpha is not
+ * used), scaled. changed: false when it is the one given last, which then costs less. Once between
+ * begin and end, this or vk_swapchain_clear. Before the buffer is written again vk_buf_settle must
+ * have waited for what copies from it. */
+void vk_swapchain_picture(struct vk_swapchain *sc, const struct vk_buf *pixels, uint32_t w,
+                          uint32_t h, bool changed);
+void vk_swapchain_clear(struct vk_swapchain *sc, const float rgb[3]);
 /* Enters render_pass, after the picture. The command buffer is valid until overlay_end; NULL
  * after a failure, which vk_swapchain_end will return. */
 VkCommandBuffer vk_swapchain_overlay_begin(struct vk_swapchain *sc);
