@@ -11,6 +11,7 @@
  *  - Mesa's implicit device-select layer writes "XDG_RUNTIME_DIR is invalid" to standard error
  *    when that variable is unset; the line is not ours. */
 #include "vk/device.h"
+#include "vk/base/file.h"
 #include "vk/base/log.h"
 #include "vk/private.h"
 
@@ -570,6 +571,9 @@ int vk_device_create(struct vk_device **out, const struct vk_device_opts *opts)
     if (opts->shader_dir)
         return fv_fail(FV_EUNSUPPORTED, "shader reload is not in this build; configure with "
                                         "-DFOVEA_HOT_RELOAD=ON");
+#else
+    if (opts->shader_dir && !fv_is_dir(opts->shader_dir))
+        return fv_fail(FV_EIO, "%s: no such folder of shaders", opts->shader_dir);
 #endif
     struct vk_device *dev = calloc(1, sizeof *dev);
     if (!dev || !(dev->p = calloc(1, sizeof *dev->p))) {

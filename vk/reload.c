@@ -24,6 +24,7 @@ struct vk_reload_files {
     char *path[MAX_FILES];
     struct timespec changed[MAX_FILES];
     int count;
+    char *error; /* why that failed; NULL if it did not */
 };
 
 static struct timespec mtime(const char *path)
@@ -52,6 +53,8 @@ static void free_files(struct vk_reload_files *f)
 {
     for (int i = 0; f && i < f->count; i++)
         free(f->path[i]);
+    if (f)
+        free(f->error);
     free(f);
 }
 
@@ -204,6 +207,8 @@ static int build_from_source(struct vk_device *dev, struct vk_pipe_entry *e)
     if (!rc)
         rc = vk_pipe_build(dev, e, (const uint32_t *)(const void *)shaderc_result_get_bytes(result),
                            shaderc_result_get_length(result) / 4);
+    if (rc < 0 && e->files)
+        e->files->error = strdup(fv_error());
     shaderc_result_release(result);
     free_files(files);
     free(path);
@@ -227,23 +232,27 @@ void vk_reload_forget(struct vk_pipe_entry *e)
 
 /* --- watching --- */
 
-static int reload(struct vk_device *dev, struct vk_pipe_entry *e, bool *changed, char *log,
-                  size_t log_size)
+static int reload(struct vk_device *dev, struct vk_pipe_entry *e, bool *changed)
 {
     struct vk_pipe old = e->pipe;
     e->pipe = (struct vk_pipe){.name = old.name};
     int rc = build_from_source(dev, e);
     if (rc < 0) {
-        size_t used = strlen(log);
         e->pipe = old;
-        if (used < log_size)
-            snprintf(log + used, log_size - used, "%s%s", used ? "\n" : "", fv_error());
         return rc == FV_EFORMAT || rc == FV_EIO || rc == FV_EDEVICE ? vk_alive(dev) : rc;
     }
     *changed = true;
     rc = vk_queue_drain(dev);
     vk_pipe_clear(dev, &old);
     return rc;
+}
+
+/* Variants of one source mostly fail alike: every text once. */
+static void add_error(char *log, size_t size, const char *error)
+{
+    size_t used = strlen(log);
+    if (!strstr(log, error))
+        snprintf(log + used, size - used, "%s%s", used ? "\n" : "", error);
 }
 
 int vk_reload_poll(struct vk_device *dev, bool *changed, char *log, size_t log_size)
@@ -254,13 +263,17 @@ int vk_reload_poll(struct vk_device *dev, bool *changed, char *log, size_t log_s
     if (log_size)
         *log = 0;
     FV_TRY(vk_alive(dev));
-    if (!dev->p->shader_dir || fv_now() - t->polled < poll_seconds)
+    if (!dev->p->shader_dir)
         return 0;
-    t->polled = fv_now();
     pthread_mutex_lock(&t->lock);
+    bool look = fv_now() - t->polled >= poll_seconds;
+    t->polled = look ? fv_now() : t->polled;
     for (struct vk_pipe_entry *e = t->entries; e && !rc; e = e->next)
-        if (e->files && files_changed(e->files))
-            rc = reload(dev, e, changed, log, log_size);
+        if (look && e->files && files_changed(e->files))
+            rc = reload(dev, e, changed);
+    for (struct vk_pipe_entry *e = t->entries; e && log_size; e = e->next)
+        if (e->files && e->files->error)
+            add_error(log, log_size, e->files->error);
     pthread_mutex_unlock(&t->lock);
     return rc;
 }

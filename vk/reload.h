@@ -7,11 +7,12 @@
 
 #include "vk/device.h"
 
-/* Call between frames, with no recording begun and not yet submitted. Looks at the files (at
+/* Call between frames, with no dispatch recorded and not yet submitted. Looks at the files (at
  * most four times a second); what has changed is compiled and swapped in after waiting for the
- * device. *changed: some pipeline is new. A source that does not compile leaves its old
- * pipeline and its messages in log ("" if all is well). Returns 0 or, without the option or a
- * shader directory, 0 with nothing changed; FV_EDEVICE, FV_ENOMEM. */
+ * device. *changed: some pipeline is new. A source that does not compile leaves its old pipeline
+ * (the built-in one if it never did), and its messages in log at every call until it does: log is
+ * "" when all is well. Without the option or a shader directory nothing changes. Returns 0,
+ * FV_EDEVICE, FV_ENOMEM. */
 int vk_reload_poll(struct vk_device *dev, bool *changed, char *log, size_t log_size);
 
 #endif

@@ -86,14 +86,17 @@ static float run(struct vk_device *dev, const struct vk_pipe *pipe)
     return out;
 }
 
-/* Polls as a frame loop would; true when something changed or was reported within a second. */
+/* Polls as a frame loop would; true when something changed or was reported anew in a second. */
 static bool poll(struct vk_device *dev, char *log, size_t size)
 {
+    static char before[1000];
     bool changed = false;
     for (int i = 0; i < 20; i++) {
         assert_ok(vk_reload_poll(dev, &changed, log, size));
-        if (changed || *log)
+        if (changed || strcmp(log, before)) {
+            snprintf(before, sizeof before, "%s", log);
             return true;
+        }
         usleep(50000);
     }
     return false;
@@ -122,7 +125,8 @@ static void edits_take_effect_and_errors_keep_the_old(void **state)
     assert_non_null(strstr(log, "nonsense"));
     assert_non_null(strstr(log, "probe.comp:2"));
     assert_true(run(dev, pipe) == 60);
-    assert_false(poll(dev, log, sizeof log)); /* told once */
+    assert_false(poll(dev, log, sizeof log)); /* nothing new, */
+    assert_non_null(strstr(log, "nonsense")); /* and it still does not compile */
 
     write_text("vk/probe.comp", probe);
     assert_int_equal(unlink(test_tmp_path("lib/factor.glsl")), 0);
@@ -132,6 +136,7 @@ static void edits_take_effect_and_errors_keep_the_old(void **state)
 
     write_text("lib/factor.glsl", "#define FACTOR 100\n"); /* the missing file appears */
     assert_true(poll(dev, log, sizeof log));
+    assert_string_equal(log, "");
     assert_true(run(dev, pipe) == 600);
     close_dir(dev);
 }
@@ -153,14 +158,32 @@ static void limits_are_checked_again(void **state)
 
 static void a_missing_source_uses_the_built_in_one(void **state)
 {
+    char log[1000];
     (void)state;
     mkdir(test_tmp_path("none"), 0700);
     fv_log_sink(keep_log, NULL, FV_WARN);
     struct vk_device *dev = open_dir(test_tmp_path("none"));
     assert_true(run(dev, get(dev)) == 6);
     assert_non_null(strstr(logged, "vk/probe: using the built-in shader"));
+    assert_true(poll(dev, log, sizeof log));
+    assert_non_null(strstr(log, "probe.comp"));
+    mkdir(test_tmp_path("none/vk"), 0700);
+    mkdir(test_tmp_path("none/lib"), 0700);
+    write_text("none/vk/probe.comp", probe);
+    write_text("none/lib/factor.glsl", "#define FACTOR 5\n");
+    assert_true(poll(dev, log, sizeof log));
+    assert_string_equal(log, "");
+    assert_true(run(dev, get(dev)) == 30);
     fv_log_sink(NULL, NULL, FV_WARN);
     close_dir(dev);
+}
+
+static void rejects_a_directory_that_is_not_there(void **state)
+{
+    (void)state;
+    struct vk_device *dev;
+    assert_fails(vk_device_create(&dev, &(struct vk_device_opts){.shader_dir = "/nonexistent"}),
+                 FV_EIO, "/nonexistent");
 }
 
 /* The project's own sources with their flags give what the build gave. */
@@ -193,6 +216,7 @@ int main(void)
         cmocka_unit_test(edits_take_effect_and_errors_keep_the_old),
         cmocka_unit_test(limits_are_checked_again),
         cmocka_unit_test(a_missing_source_uses_the_built_in_one),
+        cmocka_unit_test(rejects_a_directory_that_is_not_there),
         cmocka_unit_test(the_source_tree_compiles),
         cmocka_unit_test(without_a_directory_nothing_is_watched),
     };
