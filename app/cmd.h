@@ -26,9 +26,7 @@ struct app {
     const char *shader_dir; /* hot reload (developer builds) */
     bool validation, quiet, verbose, help, version;
     bool color; /* standard output is a terminal and NO_COLOR is not set */
-    const char *const *window_extensions; /* set before app_device by who opens a window */
-    uint32_t window_extension_count;
-    struct vk_device *dev;
+    struct vk_device *dev, *window_dev;
     struct fv_arena arena; /* texts of the options; lives until exit */
 };
 
@@ -48,6 +46,10 @@ struct cmd {
 /* The device the user chose, opened at the first call; borrowed, closed at exit. Validation
  * messages and the pipeline cache (XDG cache directory) are set up. */
 int app_device(struct app *app, struct vk_device **out);
+/* The same physical device opened a second time, for a window: its queue does not wait for what
+ * is drawn. extensions: the instance's that the window's surface needs. Borrowed, closed at exit. */
+int app_window_device(struct app *app, const char *const *extensions, uint32_t count,
+                      struct vk_device **out);
 /* Ctrl-C (or SIGTERM) was pressed: finish what is needed and return FV_ECANCELLED. */
 bool app_cancelled(void);
 /* fv_progress_fn that only looks at app_cancelled(). */

@@ -97,10 +97,7 @@ int app_device(struct app *app, struct vk_device **out)
         struct vk_device_opts opts = {.select = app->device,
                                       .validation = app->validation,
                                       .cache_dir = cache_dir(app),
-                                      .shader_dir = app->shader_dir,
-                                      .instance_extensions = app->window_extensions,
-                                      .instance_extension_count = app->window_extension_count,
-                                      .swapchain = app->window_extension_count > 0};
+                                      .shader_dir = app->shader_dir};
         FV_TRY(vk_device_create(&app->dev, &opts));
         fv_log(FV_INFO, "device %s (%s)", app->dev->caps.name, app->dev->caps.driver);
     }
@@ -108,16 +105,34 @@ int app_device(struct app *app, struct vk_device **out)
     return 0;
 }
 
+int app_window_device(struct app *app, const char *const *extensions, uint32_t count,
+                      struct vk_device **out)
+{
+    if (!app->window_dev) {
+        struct vk_device_opts opts = {.select = app->device,
+                                      .validation = app->validation,
+                                      .instance_extensions = extensions,
+                                      .instance_extension_count = count,
+                                      .swapchain = true};
+        FV_TRY(vk_device_create(&app->window_dev, &opts));
+    }
+    *out = app->window_dev;
+    return 0;
+}
+
 int context_close_device(struct app *app)
 {
     unsigned errors = app->dev ? atomic_load(&app->dev->validation_errors) : 0;
+    errors += app->window_dev ? atomic_load(&app->window_dev->validation_errors) : 0;
     vk_device_destroy(&app->dev);
+    vk_device_destroy(&app->window_dev);
     return errors ? fv_fail(FV_EDEVICE, "the validation layers complained %u times", errors) : 0;
 }
 
 void context_finish(struct app *app)
 {
     vk_device_destroy(&app->dev);
+    vk_device_destroy(&app->window_dev);
     fv_log_sink(NULL, NULL, FV_WARN);
     fv_arena_finish(&app->arena);
 }

@@ -22,6 +22,7 @@ struct loaded {
     char notice[320];          /* something went wrong that need not stop anybody; "" if not */
     uint64_t file_bytes, device_bytes;
     double seconds;
+    struct loaded *next; /* for who keeps several */
 };
 
 void loaded_destroy(struct loaded **s);

@@ -103,12 +103,11 @@ static void crop_box(struct viewer *v)
     }
 }
 
-static void passes(const struct viewer *v)
+static void passes(const struct viewer *v, const struct gs_frame_stats *s)
 {
-    const struct gs_frame_stats *s = &v->picture->stats;
     for (size_t i = 0; i < s->pass_count; i++) {
         const struct gs_pass_time *p = &s->pass[i];
-        if (v->profile)
+        if (v->drawn.profile)
             ui_row(p->name, "%.2f ms, CPU %.2f ms", p->wall_ms, p->cpu_ms);
         else
             ui_row(p->name, "%.2f ms", p->gpu_ms);
@@ -117,26 +116,31 @@ static void passes(const struct viewer *v)
 
 static void statistics(struct viewer *v)
 {
-    const struct gs_frame_stats *s = &v->picture->stats;
+    static const struct picture none;
+    const struct picture *p = v->picture ? v->picture : &none;
+    const struct gs_frame_stats *s = &p->stats;
     char visible[32], pairs[32], used[32], work[32];
-    uint64_t reserved = 0, in_use = 0, peak = 0;
+    uint64_t reserved = 0, window = 0, in_use = 0, peak = 0;
     vk_mem_usage(v->dev, &reserved, &in_use, &peak);
+    vk_mem_usage(v->screen, &window, &in_use, &peak);
     count_text(visible, s->visible);
     count_text(pairs, s->pairs);
-    bytes_text(used, reserved);
+    bytes_text(used, reserved + window);
     bytes_text(work, s->device_bytes);
     ui_row("Device", "%s", v->dev->caps.name);
     if (v->pace.moving)
         ui_row("Rate", "%.1f fps", v->rate);
     else
         ui_row("Rate", "at rest");
-    ui_row("Picture", "%.2f ms at %ux%u", v->picture->ms, v->picture->width, v->picture->height);
+    ui_row("Picture", "%.2f ms at %ux%u", p->ms, v->drawn.camera.width, v->drawn.camera.height);
+    ui_row("Window", "%.1f ms, at most %.1f ms", v->show_ms, v->worst_ms);
+    ui_tip("What drawing the panels takes. The picture is drawn beside them.");
     ui_row("Visible", "%s", visible);
     ui_row("Pairs", "%s", pairs);
     ui_row("Memory", "%s, %s of it for drawing", used, work);
     ui_checkbox("Profile", &v->profile);
     ui_tip("Run every pass alone to measure it: wall and CPU time; slower");
-    passes(v);
+    passes(v, s);
 }
 
 /* --- cameras and path --- */
@@ -339,10 +343,11 @@ static void status_line(const struct viewer *v)
         .ay = 1, .x = edge, .y = -edge, .width = 390, .flags = UI_NO_TITLE | UI_NO_INPUT};
     char reduced[48] = "";
     if (v->drawn_step > 0)
-        snprintf(reduced, sizeof reduced, "   at %ux%u", v->picture->width, v->picture->height);
+        snprintf(reduced, sizeof reduced, "   at %ux%u", v->drawn.camera.width,
+                 v->drawn.camera.height);
+    double ms = v->picture ? v->picture->ms : 0;
     if (ui_panel_begin("status", &place, NULL))
-        ui_text("%s   %.1f ms%s   Tab: hide panels   H: help", modes[v->control.mode],
-                v->picture->ms, reduced);
+        ui_text("%s   %.1f ms%s   Tab: hide panels   H: help", modes[v->control.mode], ms, reduced);
     ui_panel_end();
 }
 
@@ -398,6 +403,15 @@ static void error_panel(struct viewer *v)
         v->error[0] = 0;
 }
 
+/* Stays until the shader compiles: what is drawn until then is the last that did. */
+static void shader_panel(const struct viewer *v)
+{
+    struct ui_place place = {.ax = 0.5f, .ay = 1, .y = -edge - 80, .width = 620, .max_height = 260};
+    if (ui_panel_begin("Shader not compiled: the last one that was is in use", &place, NULL))
+        ui_text("%s", v->shaders);
+    ui_panel_end();
+}
+
 static void help_sheet(struct viewer *v)
 {
     struct ui_place place = {
@@ -422,6 +436,8 @@ void panels_draw(struct viewer *v)
         loading(v);
     else if (!v->scene && !v->error[0])
         welcome();
+    if (v->shaders[0])
+        shader_panel(v);
     if (v->notice[0])
         notice(v);
     if (v->help)

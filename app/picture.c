@@ -3,51 +3,56 @@
 #include "app/picture.h"
 #include "app/image_io.h"
 #include "vk/base/thread.h"
-#include "vk/xfer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct picture_private {
-    struct vk_device *dev;
+struct painter {
+    struct vk_device *screen;
+    bool bgra;
     struct gs_renderer *renderer;
     struct gs_frame *frame, *probe; /* probe: small ones, for picking */
-    struct vk_buf coloured;         /* RGBA8 of an alpha or depth picture */
+    uint8_t *small;                 /* before it is enlarged */
+    size_t small_bytes;
 };
 
-int picture_create(struct picture **out, struct vk_device *dev)
+int painter_create(struct painter **out, struct vk_device *dev, struct vk_device *screen, bool bgra)
 {
     int rc = 0;
     *out = NULL;
-    struct picture *p = calloc(1, sizeof *p);
-    if (!p || !(p->p = calloc(1, sizeof *p->p))) {
-        free(p);
+    struct painter *p = calloc(1, sizeof *p);
+    if (!p)
         return fv_fail(FV_ENOMEM, "out of memory");
-    }
-    p->p->dev = dev;
-    FV_GOTO(gs_renderer_create(&p->p->renderer, dev));
-    FV_GOTO(gs_frame_create(&p->p->frame, p->p->renderer));
-    FV_GOTO(gs_frame_create(&p->p->probe, p->p->renderer));
+    p->screen = screen;
+    p->bgra = bgra;
+    FV_GOTO(gs_renderer_create(&p->renderer, dev));
+    FV_GOTO(gs_frame_create(&p->frame, p->renderer));
+    FV_GOTO(gs_frame_create(&p->probe, p->renderer));
     *out = p;
     p = NULL;
 done:
-    picture_destroy(&p);
+    painter_destroy(&p);
     return rc;
 }
 
-void picture_destroy(struct picture **p_)
+void painter_destroy(struct painter **p_)
 {
-    struct picture *p = *p_;
+    struct painter *p = *p_;
     if (!p)
         return;
-    gs_frame_destroy(&p->p->frame);
-    gs_frame_destroy(&p->p->probe);
-    gs_renderer_destroy(&p->p->renderer);
-    vk_buf_destroy(&p->p->coloured);
-    free(p->p);
+    gs_frame_destroy(&p->frame);
+    gs_frame_destroy(&p->probe);
+    gs_renderer_destroy(&p->renderer);
+    free(p->small);
     free(p);
     *p_ = NULL;
+}
+
+void picture_finish(struct picture *p)
+{
+    vk_buf_destroy(&p->pixels);
+    *p = (struct picture){0};
 }
 
 bool picture_same(const struct picture_request *a, const struct picture_request *b)
@@ -112,16 +117,16 @@ static void depth_colour(float t, uint8_t out[4])
     out[3] = 255;
 }
 
-static void colour_depth(uint8_t *out, const float *depth, size_t count)
+static void colour_depth(uint8_t *out, const float *depth, size_t count, bool bgra)
 {
     float low, high;
     depth_range(depth, count, &low, &high);
     float base = logf(low), span = fmaxf(logf(high) - base, 1e-6f);
     for (size_t i = 0; i < count; i++, out += 4) {
+        uint8_t c[4] = {0, 0, 0, 255};
         if (depth[i] > 0)
-            depth_colour(fminf(fmaxf((logf(depth[i]) - base) / span, 0), 1), out);
-        else
-            memcpy(out, (uint8_t[4]){0, 0, 0, 255}, 4);
+            depth_colour(fminf(fmaxf((logf(depth[i]) - base) / span, 0), 1), c);
+        memcpy(out, bgra ? (uint8_t[4]){c[2], c[1], c[0], 255} : c, 4);
     }
 }
 
@@ -133,85 +138,190 @@ static void colour_alpha(uint8_t *out, const float *alpha, size_t count)
     }
 }
 
-static int colour(struct picture *p, enum picture_kind kind)
+/* --- enlarging --- */
+
+/* Where a pixel of the larger picture lies in the smaller: between `at` and the one after it, by
+ * weight/256. */
+struct tap {
+    uint32_t at, weight;
+};
+
+static struct tap tap_of(uint32_t i, uint32_t out_size, uint32_t size)
 {
-    struct picture_private *q = p->p;
-    const struct gs_frame *f = q->frame;
-    size_t count = (size_t)f->width * f->height;
-    if (q->coloured.size < count * 4) {
-        vk_buf_destroy(&q->coloured);
-        FV_TRY(vk_buf_create(&q->coloured, q->dev, count * 4, VK_BUF_UPLOAD, "coloured picture"));
+    double x = (i + 0.5) * size / out_size - 0.5;
+    if (size < 2 || x <= 0)
+        return (struct tap){0, 0};
+    if (x >= size - 1)
+        return (struct tap){size - 2, 256};
+    return (struct tap){(uint32_t)x, (uint32_t)((x - floor(x)) * 256 + 0.5)};
+}
+
+/* A row between two, with 8 bits of fraction dropped. */
+static void mix_rows(uint8_t *out, const uint8_t *a, const uint8_t *b, uint32_t weight, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)((a[i] * (256 - weight) + b[i] * weight + 128) >> 8);
+}
+
+/* Two channels at a time in the halves of a word. */
+static uint32_t mix_pixels(uint32_t a, uint32_t b, uint32_t weight)
+{
+    const uint32_t even = 0x00ff00ff, half = 0x00800080;
+    uint32_t low = ((a & even) * (256 - weight) + (b & even) * weight + half) >> 8 & even;
+    uint32_t high = ((a >> 8 & even) * (256 - weight) + (b >> 8 & even) * weight + half) & ~even;
+    return low | high;
+}
+
+int picture_enlarge(uint8_t *out, uint32_t out_width, uint32_t out_height, const uint8_t *in,
+                    uint32_t width, uint32_t height)
+{
+    struct tap *columns = malloc(out_width * sizeof *columns);
+    uint32_t *row = calloc((size_t)width + 1, 4); /* the last is read with weight 0 */
+    if (!columns || !row) {
+        free(columns);
+        free(row);
+        return fv_fail(FV_ENOMEM, "out of memory for the picture");
     }
-    if (kind == PICTURE_DEPTH)
-        colour_depth(q->coloured.map, f->pixels, count);
-    else
-        colour_alpha(q->coloured.map, f->pixels, count);
-    FV_TRY(vk_buf_flush(&q->coloured, 0, count * 4));
-    p->rgba = &q->coloured;
+    for (uint32_t x = 0; x < out_width; x++)
+        columns[x] = tap_of(x, out_width, width);
+    for (uint32_t y = 0; y < out_height; y++) {
+        struct tap t = tap_of(y, out_height, height);
+        const uint8_t *a = in + 4 * (size_t)width * t.at;
+        mix_rows((uint8_t *)row, a, t.weight ? a + 4 * (size_t)width : a, t.weight,
+                 4 * (size_t)width);
+        uint8_t *to = out + 4 * (size_t)out_width * y;
+        for (uint32_t x = 0; x < out_width; x++) {
+            const uint32_t *c = row + columns[x].at;
+            uint32_t mixed = mix_pixels(c[0], c[1], columns[x].weight);
+            memcpy(to + 4 * (size_t)x, &mixed, 4);
+        }
+    }
+    free(columns);
+    free(row);
     return 0;
 }
 
 /* --- drawing --- */
 
-int picture_draw(struct picture *p, const struct picture_request *r)
+/* RGBA -> BGRA, a pixel a step: compilers make shuffles of it. */
+static void swap_red_and_blue(uint8_t *out, const uint8_t *in, size_t count)
 {
-    static const enum gs_output outputs[] = {GS_OUT_RGBA8, GS_OUT_ALPHA_F32, GS_OUT_DEPTH_F32};
-    struct gs_frame *f = p->p->frame;
-    struct gs_render_opts opts = r->opts;
-    double start = fv_now();
-    opts.output = outputs[r->kind];
-    p->rgba = NULL;
-    gs_frame_keep_on_device(f, r->kind == PICTURE_COLOUR);
-    gs_frame_profile(f, r->profile);
-    FV_TRY(gs_frame_submit(f, r->scene, &r->camera, &opts));
-    FV_TRY(gs_frame_wait(f));
-    p->stats = f->stats;
-    p->width = f->width;
-    p->height = f->height;
-    if (r->kind == PICTURE_COLOUR)
-        p->rgba = f->device_pixels;
-    else
-        FV_TRY(colour(p, r->kind));
-    p->ms = (fv_now() - start) * 1000;
-    return 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t c;
+        memcpy(&c, in + 4 * i, 4);
+        c = (c & 0xff00ff00u) | (c >> 16 & 0xff) | (c & 0xff) << 16;
+        memcpy(out + 4 * i, &c, 4);
+    }
 }
 
-int picture_save(struct picture *p, const char *path)
+/* The frame as 4 bytes a pixel. */
+static void convert(uint8_t *out, const struct gs_frame *f, enum picture_kind kind, bool bgra)
 {
-    if (!p->rgba)
+    size_t count = (size_t)f->width * f->height;
+    if (kind == PICTURE_DEPTH)
+        colour_depth(out, f->pixels, count, bgra);
+    else if (kind == PICTURE_ALPHA)
+        colour_alpha(out, f->pixels, count);
+    else if (bgra)
+        swap_red_and_blue(out, f->pixels, count);
+    else
+        memcpy(out, f->pixels, count * 4);
+}
+
+static int convert_enlarged(struct painter *p, struct picture *out, enum picture_kind kind)
+{
+    const struct gs_frame *f = p->frame;
+    size_t bytes = (size_t)f->width * f->height * 4;
+    if (p->small_bytes < bytes) {
+        free(p->small);
+        p->small = malloc(bytes);
+        p->small_bytes = p->small ? bytes : 0;
+    }
+    if (!p->small)
+        return fv_fail(FV_ENOMEM, "out of memory for the picture");
+    convert(p->small, f, kind, p->bgra);
+    return picture_enlarge(out->pixels.map, out->width, out->height, p->small, f->width, f->height);
+}
+
+/* Into the picture's buffer, made large enough and read by nothing. */
+static int keep(struct painter *p, struct picture *out, const struct picture_request *r)
+{
+    const struct gs_frame *f = p->frame;
+    bool enlarge = r->fill_width > f->width || r->fill_height > f->height;
+    uint32_t w = enlarge ? r->fill_width : f->width, h = enlarge ? r->fill_height : f->height;
+    uint64_t bytes = (uint64_t)w * h * 4;
+    if (out->pixels.size < bytes) {
+        vk_buf_destroy(&out->pixels);
+        FV_TRY(vk_buf_create(&out->pixels, p->screen, bytes, VK_BUF_UPLOAD, "viewer picture"));
+    }
+    FV_TRY(vk_buf_settle(&out->pixels));
+    out->width = w;
+    out->height = h;
+    out->bgra = p->bgra;
+    out->stats = f->stats;
+    if (enlarge)
+        FV_TRY(convert_enlarged(p, out, r->kind));
+    else
+        convert(out->pixels.map, f, r->kind, p->bgra);
+    return vk_buf_flush(&out->pixels, 0, bytes);
+}
+
+static int draw(struct painter *p, const struct picture_request *r, struct picture *out)
+{
+    static const enum gs_output outputs[] = {GS_OUT_RGBA8, GS_OUT_ALPHA_F32, GS_OUT_DEPTH_F32};
+    struct gs_render_opts opts = r->opts;
+    opts.output = outputs[r->kind];
+    gs_frame_profile(p->frame, r->profile);
+    FV_TRY(gs_frame_submit(p->frame, r->scene, &r->camera, &opts));
+    FV_TRY(gs_frame_wait(p->frame));
+    return keep(p, out, r);
+}
+
+int painter_draw(struct painter *p, const struct picture_request *r, struct picture *out)
+{
+    double start = fv_now();
+    int rc = draw(p, r, out);
+    if (rc < 0)
+        out->width = out->height = 0;
+    out->ms = (fv_now() - start) * 1000;
+    return rc;
+}
+
+int picture_save(const struct picture *p, const char *path)
+{
+    if (!p->width)
         return fv_fail(FV_EINVALID, "%s: there is no picture to save yet", path);
     size_t count = (size_t)p->width * p->height;
-    uint8_t *pixels = malloc(count * 4);
-    if (!pixels)
+    const uint8_t *from = p->pixels.map;
+    int red = p->bgra ? 2 : 0;
+    uint8_t *rgb = malloc(count * 3);
+    if (!rgb)
         return fv_fail(FV_ENOMEM, "%s: out of memory for a picture of %ux%u", path, p->width,
                        p->height);
-    int rc = 0;
-    if (p->rgba->kind == VK_BUF_UPLOAD)
-        memcpy(pixels, p->rgba->map, count * 4);
-    else
-        FV_GOTO(vk_download(pixels, p->rgba, 0, count * 4));
-    for (size_t i = 0; i < count; i++) /* already over the background: alpha is left out */
-        memmove(pixels + 3 * i, pixels + 4 * i, 3);
-    FV_GOTO(image_save_png(path, pixels, p->width, p->height, 3, NULL));
-done:
-    free(pixels);
+    for (size_t i = 0; i < count; i++) { /* already over the background: alpha is left out */
+        rgb[3 * i] = from[4 * i + red];
+        rgb[3 * i + 1] = from[4 * i + 1];
+        rgb[3 * i + 2] = from[4 * i + 2 - red];
+    }
+    int rc = image_save_png(path, rgb, p->width, p->height, 3, NULL);
+    free(rgb);
     return rc;
 }
 
 /* --- picking --- */
 
-static int probe(struct picture *p, const struct picture_request *r, const struct gs_camera *c,
+static int probe(struct painter *p, const struct picture_request *r, const struct gs_camera *c,
                  enum gs_output output, size_t pixel, float *out)
 {
     struct gs_render_opts opts = r->opts;
     opts.output = output;
-    FV_TRY(gs_frame_submit(p->p->probe, r->scene, c, &opts));
-    FV_TRY(gs_frame_wait(p->p->probe));
-    memcpy(out, (const float *)p->p->probe->pixels + pixel, sizeof *out);
+    FV_TRY(gs_frame_submit(p->probe, r->scene, c, &opts));
+    FV_TRY(gs_frame_wait(p->probe));
+    memcpy(out, (const float *)p->probe->pixels + pixel, sizeof *out);
     return 0;
 }
 
-int picture_pick(struct picture *p, const struct picture_request *r, double x, double y,
+int painter_pick(struct painter *p, const struct picture_request *r, double x, double y,
                  double world[3])
 {
     const double most = 480, solid = 0.3;

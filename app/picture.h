@@ -1,11 +1,12 @@
-/* The viewer's picture: what a request asks for, drawn by the same frame functions as `render`,
- * kept on the device as RGBA8 for the window, read back only to be saved.
+/* The viewer's pictures: what a request asks for, drawn by the same frame functions as `render`
+ * and kept in memory that the host reads and the window's device copies from.
  *
- *     struct picture *p;
- *     FV_TRY(picture_create(&p, dev));
- *     FV_TRY(picture_draw(p, &request));
- *     vk_swapchain_picture(sc, p->rgba, p->width, p->height, NULL);
- *     FV_TRY(picture_save(p, "shot.png"));
+ *     struct painter *p;
+ *     struct picture picture = {0};
+ *     FV_TRY(painter_create(&p, dev, screen, sc->bgra));
+ *     FV_TRY(painter_draw(p, &request, &picture));
+ *     vk_swapchain_picture(sc, &picture.pixels, picture.width, picture.height, true);
+ *     FV_TRY(picture_save(&picture, "shot.png"));
  */
 #ifndef APP_PICTURE_H
 #define APP_PICTURE_H
@@ -20,33 +21,43 @@ struct picture_request {
     struct gs_camera camera;    /* its size is the picture's */
     struct gs_render_opts opts; /* output is chosen by kind */
     enum picture_kind kind;
-    bool profile; /* measure every pass alone; slower */
+    bool profile;                     /* measure every pass alone; slower */
+    uint32_t fill_width, fill_height; /* enlarged to this when smaller; 0 = left as drawn */
 };
 
+/* A zeroed one is empty: width 0. */
 struct picture {
-    const struct vk_buf *rgba; /* rows of width*4 bytes; NULL before the first draw. Valid until
-                                  the next draw. */
+    struct vk_buf pixels; /* mapped, on the window's device; rows of width*4 bytes, at least */
+    bool bgra;            /* their order; else RGBA */
     uint32_t width, height;
-    double ms; /* what the last draw took */
+    double ms; /* what drawing took */
     struct gs_frame_stats stats;
-    struct picture_private *p;
 };
 
-int picture_create(struct picture **out, struct vk_device *dev);
-void picture_destroy(struct picture **p);
-/* Draws and waits. Nothing may be reading rgba on the device. On failure the picture before is
- * gone: rgba is NULL. */
-int picture_draw(struct picture *p, const struct picture_request *r);
-/* The last picture as an opaque PNG, written atomically. FV_EINVALID when there is none. */
-int picture_save(struct picture *p, const char *path);
+void picture_finish(struct picture *p);
+/* As an opaque PNG, written atomically. FV_EINVALID when it is empty. */
+int picture_save(const struct picture *p, const char *path);
+
+/* Draws with dev; not thread-safe. */
+struct painter;
+/* screen: the device that shows the pictures, may be dev. Both must outlive the painter. bgra: the
+ * order of the pixels the window wants. */
+int painter_create(struct painter **out, struct vk_device *dev, struct vk_device *screen,
+                   bool bgra);
+void painter_destroy(struct painter **p);
+/* Draws and waits; waits too for what still copies from out->pixels. On failure out is empty. */
+int painter_draw(struct painter *p, const struct picture_request *r, struct picture *out);
 /* World point seen at pixel (x, y) of the request: 1, or 0 where nothing solid is. Draws a small
- * picture of its own; rgba stays. */
-int picture_pick(struct picture *p, const struct picture_request *r, double x, double y,
+ * picture of its own. */
+int painter_pick(struct painter *p, const struct picture_request *r, double x, double y,
                  double world[3]);
 
 /* Whether two requests would draw the same but for the size of the picture. */
 bool picture_same(const struct picture_request *a, const struct picture_request *b);
 /* The camera for another picture size, the same field of view. */
 void picture_scale(struct gs_camera *c, uint32_t width, uint32_t height);
+/* Bilinear, 4 bytes a pixel, edges continued. Neither size may be 0. Returns 0 or FV_ENOMEM. */
+int picture_enlarge(uint8_t *out, uint32_t out_width, uint32_t out_height, const uint8_t *in,
+                    uint32_t width, uint32_t height);
 
 #endif

@@ -1,5 +1,6 @@
-/* The viewer's life and frame loop (viewer.h). One thread draws; loading and exporting go on
- * beside it. Nothing is drawn while nothing changes. */
+/* The viewer's life and loop (viewer.h). This thread, the window's, takes input, asks for pictures
+ * and draws the panels over the newest one; pictures are drawn, scenes loaded and videos exported
+ * beside it. It waits for none of them. Nothing is drawn while nothing changes. */
 #include "app/viewer.h"
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
@@ -178,7 +179,8 @@ static void set_names(struct viewer *v)
     }
 }
 
-/* The loaded scene takes the place of the old one, which nothing is drawing now. */
+/* The loaded scene takes the place of the old one, which may still be being drawn. Its last
+ * picture stays until there is one of the new. */
 static int take_scene(struct viewer *v, const char *camera)
 {
     struct loaded *s = loader_take(v->loader);
@@ -190,8 +192,10 @@ static int take_scene(struct viewer *v, const char *camera)
             return first;
         }
     }
-    loaded_destroy(&v->scene);
+    if (v->scene)
+        render_thread_retire(v->render, v->scene);
     v->scene = s;
+    v->asked = v->drawn = (struct picture_request){0};
     v->ever_loaded = true;
     v->playing = false;
     v->sh_bands = v->sh_bands > s->info.sh_degree + 1 ? 0 : v->sh_bands;
@@ -260,8 +264,6 @@ static int poll_loader(struct viewer *v, const char *camera)
         return 0;
     int rc = loader_poll(v->loader, &v->loading);
     if (rc > 0) {
-        if (v->swapchain)
-            FV_TRY(vk_swapchain_settle(v->swapchain));
         rc = take_scene(v, camera);
     } else if (rc == 0) {
         v->redraws = v->redraws ? v->redraws : 1;
@@ -343,6 +345,8 @@ static void poll_exporter(struct viewer *v)
 void viewer_shoot(struct viewer *v)
 {
     char name[560];
+    if (v->saving || v->lost[0])
+        return;
     snprintf(name, sizeof name, "%s", v->video_file);
     char *dot = strrchr(name, '.');
     size_t stem = dot ? (size_t)(dot - name) : strlen(name);
@@ -351,41 +355,78 @@ void viewer_shoot(struct viewer *v)
         if (!fv_exists(name))
             break;
     }
-    if (picture_save(v->picture, name) < 0)
+    struct picture_request r = viewer_request(v);
+    if (render_thread_save(v->render, &r, name) < 0)
         viewer_failed(v);
     else
-        viewer_notice(v, "Saved %s", name);
+        v->saving = true;
 }
 
-/* Draws the splats if anything changed. Returns 1 when it did, FV_EDEVICE when that is lost;
- * other failures are shown. */
-static int draw_picture(struct viewer *v)
+/* Asks for a picture if anything has changed since the last one asked for. */
+static void ask_picture(struct viewer *v)
 {
-    if (!v->scene || !v->width || !v->height)
-        return 0;
+    if (!v->scene || !v->width || !v->height || v->lost[0])
+        return;
     struct picture_request r = viewer_request(v);
     bool resized =
-        r.camera.width != v->drawn.camera.width || r.camera.height != v->drawn.camera.height;
-    bool changed = resized || !picture_same(&r, &v->drawn);
+        r.camera.width != v->asked.camera.width || r.camera.height != v->asked.camera.height;
+    bool changed = resized || !picture_same(&r, &v->asked);
     int step = pace_choose(&v->pace, changed, v->now);
-    if (v->want_shot || !v->reduce)
+    if (!v->reduce)
         step = 0;
-    if (!changed && step >= v->drawn_step)
-        return 0;
-    v->drawn = r;
-    v->drawn_step = step;
+    if (!changed && step >= v->asked_step)
+        return;
+    v->asked = r;
+    v->asked_step = step;
     double part = pace_factor(step);
     picture_scale(&r.camera, (uint32_t)fmax(16, round(v->width * part)),
                   (uint32_t)fmax(16, round(v->height * part)));
-    if (v->swapchain)
-        FV_TRY(vk_swapchain_settle(v->swapchain));
-    int rc = picture_draw(v->picture, &r);
-    if (rc < 0) {
-        viewer_failed(v);
-        return rc == FV_EDEVICE || !v->window ? rc : 0;
+    /* a CPU driver takes longer to scale than the host, and would hold up the panels */
+    if (v->screen && v->screen->caps.is_cpu) {
+        r.fill_width = v->width;
+        r.fill_height = v->height;
     }
-    pace_measured(&v->pace, step, v->picture->ms);
-    return 1;
+    render_thread_ask(v->render, &r, step);
+}
+
+static void take_picture(struct viewer *v, const struct render_news *news)
+{
+    double since = v->now - v->drawn_at;
+    v->picture = news->picture;
+    v->drawn = news->drawn;
+    v->drawn_step = news->step;
+    v->drawn_at = v->now;
+    v->fresh = true;
+    v->rate = since > 0 && since < 0.5 ? 0.9 * v->rate + 0.1 / since : 1000 / v->picture->ms;
+    pace_measured(&v->pace, news->step, v->picture->ms);
+}
+
+/* What the render thread has to tell. Negative: there is nobody to show it to. */
+static int take_news(struct viewer *v)
+{
+    struct render_news news;
+    render_thread_poll(v->render, &news);
+    if (news.picture)
+        take_picture(v, &news);
+    if (news.picked)
+        viewer_picked(v, &news);
+    if (news.saved || news.failed)
+        v->saving = false;
+    if (news.saved)
+        viewer_notice(v, "Saved %s", news.path);
+    if (news.shaders_told) {
+        memcpy(v->shaders, news.shader_log, sizeof v->shaders);
+        v->redraws = SETTLE_DRAWS;
+    }
+    if (!news.failed || v->lost[0])
+        return 0;
+    int rc = fv_fail(news.failed, "%s", news.error);
+    if (!v->window || v->frames)
+        return rc;
+    if (atomic_load(&v->dev->failed))
+        memcpy(v->lost, news.error, sizeof v->lost);
+    viewer_failed(v);
+    return 0;
 }
 
 /* --- the window --- */
@@ -403,67 +444,87 @@ static int fit_scale(struct viewer *v)
         return 0;
     struct vk_cmd *cmd;
     uint64_t ticket;
-    FV_TRY(vk_cmd_create(&cmd, v->dev));
+    FV_TRY(vk_cmd_create(&cmd, v->screen));
     vk_cmd_begin(cmd);
     VkCommandBuffer cb = vk_cmd_raw_begin(cmd);
     if (cb)
         ui_upload(v->ui, cb);
     vk_cmd_raw_end(cmd);
     FV_GOTO(vk_cmd_submit(cmd, &ticket));
-    FV_GOTO(vk_wait(v->dev, ticket));
+    FV_GOTO(vk_wait(v->screen, ticket));
     ui_upload(v->ui, NULL);
 done:
     vk_cmd_destroy(&cmd);
     return rc;
 }
 
-static void count_shown(struct viewer *v, bool drew)
-{
-    double now = fv_now(), since = now - v->shown_at;
-    if (v->scene && v->picture->rgba)
-        v->shown++;
-    if (drew) {
-        v->rate = since > 0 && since < 0.5 ? 0.9 * v->rate + 0.1 / since : 1000 / v->picture->ms;
-        v->shown_at = now;
-    }
-}
-
-/* The window's next picture with the interface on it. Returns 1, or 0 when there is no window to
- * draw on at the moment. */
-static int show(struct viewer *v, bool drew)
+/* The window's next image: the newest picture with the panels on it. Returns 1, or 0 when there is
+ * no window to draw on at the moment. */
+static int show(struct viewer *v)
 {
     static const float empty[3] = {0.07f, 0.075f, 0.085f};
+    double start = fv_now();
     FV_TRY(fit_scale(v));
     int ready = vk_swapchain_begin(v->swapchain, v->width, v->height);
     if (ready <= 0)
         return ready;
-    const struct picture *p = v->picture;
     ui_begin(v->ui);
     panels_draw(v);
-    vk_swapchain_picture(v->swapchain, v->scene ? p->rgba : NULL, p->width, p->height, empty);
+    if (v->scene && v->picture)
+        vk_swapchain_picture(v->swapchain, &v->picture->pixels, v->picture->width,
+                             v->picture->height, v->fresh);
+    else
+        vk_swapchain_clear(v->swapchain, empty);
     VkResult r = ui_draw(v->ui, vk_swapchain_overlay_begin(v->swapchain));
     vk_swapchain_overlay_end(v->swapchain);
-    FV_TRY(vk_check(v->dev, r, "drawing the interface"));
+    FV_TRY(vk_check(v->screen, r, "drawing the interface"));
     FV_TRY(vk_swapchain_end(v->swapchain));
-    count_shown(v, drew);
+    v->shown_at = start;
+    v->show_ms = (fv_now() - start) * 1000;
+    v->worst_ms = fmax(v->worst_ms, v->show_ms);
+    v->fresh = false;
     return 1;
 }
 
 /* Seconds to wait for input. */
 static double patience(const struct viewer *v)
 {
-    if (v->redraws || v->playing || v->frames || v->want_shot || viewer_moving(v))
-        return v->width ? 0 : idle_seconds;
-    double wait = v->loader || v->exporter ? busy_seconds : idle_seconds;
-    if (v->scene && v->drawn_step > 0)
-        wait = fmin(wait, pace_settle(&v->pace, fv_now()));
-    return wait;
+    double now = fv_now(), wait = v->loader || v->exporter ? busy_seconds : idle_seconds;
+    if (!v->width) /* minimised */
+        return wait;
+    if (v->fresh || v->frames)
+        return 0;
+    if (v->redraws)
+        wait = fmin(wait, v->shown_at + v->frame_seconds - now);
+    if (v->playing || viewer_moving(v))
+        wait = fmin(wait, v->before + v->frame_seconds - now);
+    if (v->scene && v->asked_step > 0)
+        wait = fmin(wait, pace_settle(&v->pace, now));
+    return fmax(wait, 0);
 }
 
 static bool finished(const struct viewer *v)
 {
     return app_cancelled() || (v->frames && v->shown >= v->frames) ||
            (v->window && window_closing(v->window));
+}
+
+/* Whether the window is to be drawn now. */
+static bool due(const struct viewer *v)
+{
+    return v->fresh || v->frames || (v->redraws && v->now - v->shown_at >= v->frame_seconds);
+}
+
+/* A round without a window: the picture is waited for. */
+static int step_headless(struct viewer *v)
+{
+    ask_picture(v);
+    render_thread_wait(v->render);
+    FV_TRY(take_news(v));
+    v->shown += v->scene != NULL;
+    if (!v->scene)
+        usleep(2000); /* it is being loaded */
+    return 0;
 }
 
 /* One round of the loop: what happened, the picture, the window. */
@@ -474,41 +535,31 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     double dt = v->now - v->before;
     v->before = v->now;
     int rc = poll_loader(v, v->ever_loaded ? NULL : opts->camera);
-    if (rc < 0 && (!v->window || v->frames || rc == FV_EDEVICE))
+    if (rc < 0 && (!v->window || v->frames))
         return rc;
     if (rc < 0 && rc != FV_ECANCELLED)
         viewer_failed(v);
     poll_exporter(v);
+    if (!v->window)
+        return step_headless(v);
     if (events)
         v->redraws = SETTLE_DRAWS;
     if (v->notice[0] && v->now > v->notice_until) {
         v->notice[0] = 0;
         v->redraws = SETTLE_DRAWS;
     }
-    if (v->window) {
-        v->width = (uint32_t)v->window->width;
-        v->height = (uint32_t)v->window->height;
-        viewer_input(v, dt);
-    }
+    v->width = (uint32_t)v->window->width;
+    v->height = (uint32_t)v->window->height;
+    viewer_input(v, dt);
     if (v->playing)
         play(v, dt);
-    int drew = draw_picture(v);
-    if (drew < 0)
-        return drew;
-    if (v->want_shot && v->drawn_step == 0) {
-        v->want_shot = false;
-        viewer_shoot(v);
-    }
-    if (!v->window) {
-        count_shown(v, drew);
-        if (!v->scene)
-            usleep(2000);
+    ask_picture(v);
+    FV_TRY(take_news(v));
+    if (!due(v))
         return 0;
-    }
-    if (!drew && !v->redraws && !v->frames)
-        return 0;
-    int shown = show(v, drew);
+    int shown = show(v);
     v->redraws -= shown > 0 && v->redraws > 0;
+    v->shown += shown > 0 && v->scene && v->picture && v->drawn.scene == v->scene->gpu;
     return shown;
 }
 
@@ -521,15 +572,18 @@ static int open_window(struct viewer *v, const struct viewer_opts *opts)
                             .height = opts->height ? (int)opts->height : 720,
                             .scale_size = !opts->width};
     FV_TRY(window_create(&v->window, &w));
-    v->app->window_extensions = window_extensions(&v->app->window_extension_count);
-    FV_TRY(app_device(v->app, &v->dev));
-    FV_TRY(window_surface(v->window, v->dev, &v->surface));
-    FV_TRY(vk_swapchain_create(&v->swapchain, v->dev, v->surface));
-    v->ui = ui_create(&(struct ui_device){.instance = v->dev->instance,
-                                          .phys = v->dev->phys,
-                                          .device = v->dev->handle,
-                                          .queue = v->dev->queue,
-                                          .queue_family = v->dev->queue_family,
+    uint32_t count;
+    const char *const *extensions = window_extensions(&count);
+    FV_TRY(app_window_device(v->app, extensions, count, &v->screen));
+    if (v->screen->caps.is_cpu) /* the time is the pictures' */
+        v->frame_seconds = 1.0 / 30;
+    FV_TRY(window_surface(v->window, v->screen, &v->surface));
+    FV_TRY(vk_swapchain_create(&v->swapchain, v->screen, v->surface));
+    v->ui = ui_create(&(struct ui_device){.instance = v->screen->instance,
+                                          .phys = v->screen->phys,
+                                          .device = v->screen->handle,
+                                          .queue = v->screen->queue,
+                                          .queue_family = v->screen->queue_family,
                                           .render_pass = v->swapchain->render_pass,
                                           .window = window_handle(v->window)});
     return v->ui ? 0 : fv_fail(FV_EGPUMEM, "no memory for the interface");
@@ -546,6 +600,7 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     v->load.picture = (struct gs_cameras_opts){opts->width, opts->height};
     v->has_bg = opts->has_bg;
     memcpy(v->bg, opts->bg, sizeof v->bg);
+    v->frame_seconds = 1.0 / 60;
     v->splat_scale = 1;
     v->camera = -1;
     v->panels = v->reduce = true;
@@ -554,11 +609,15 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     v->export_height = 720;
     if (opts->scene && !fv_exists(opts->scene)) /* before a window flashes up */
         return fv_fail(FV_EIO, "%s: no such file or folder", opts->scene);
-    if (opts->headless)
-        FV_TRY(app_device(v->app, &v->dev));
-    else
+    if (!opts->headless)
         FV_TRY(open_window(v, opts));
-    FV_TRY(picture_create(&v->picture, v->dev));
+    FV_TRY(app_device(v->app, &v->dev));
+    struct render_thread_opts render = {.dev = v->dev,
+                                        .screen = v->window ? v->screen : v->dev,
+                                        .bgra = v->window && v->swapchain->bgra,
+                                        .watch_shaders = v->app->shader_dir != NULL,
+                                        .wake = v->window ? window_wake : NULL};
+    FV_TRY(render_thread_start(&v->render, &render));
     if (opts->scene)
         viewer_open(v, opts->scene, opts->cameras);
     v->before = fv_now();
@@ -574,12 +633,27 @@ static void finish(struct viewer *v)
         vk_swapchain_settle(v->swapchain);
     ui_destroy(v->ui);
     vk_swapchain_destroy(&v->swapchain);
-    picture_destroy(&v->picture);
+    render_thread_stop(&v->render);
     loaded_destroy(&v->scene);
     gs_cameras_finish(&v->path);
     if (v->surface)
-        vkDestroySurfaceKHR(v->dev->instance, v->surface, NULL);
+        vkDestroySurfaceKHR(v->screen->instance, v->surface, NULL);
     window_destroy(&v->window);
+}
+
+/* The present view at full size, whatever was shown last. */
+static int last_shot(struct viewer *v, const char *path)
+{
+    struct render_news news;
+    if (!v->scene)
+        return fv_fail(FV_EINVALID, "%s: there is no picture to save yet", path);
+    struct picture_request r = viewer_request(v);
+    render_thread_wait(v->render);
+    render_thread_poll(v->render, &news); /* what was on its way */
+    FV_TRY(render_thread_save(v->render, &r, path));
+    render_thread_wait(v->render);
+    render_thread_poll(v->render, &news);
+    return news.failed ? fv_fail(news.failed, "%s", news.error) : 0;
 }
 
 int viewer_run(struct app *app, const struct viewer_opts *opts)
@@ -596,11 +670,10 @@ int viewer_run(struct app *app, const struct viewer_opts *opts)
         FV_GOTO(fv_fail(FV_ECANCELLED, "stopped"));
     if (opts->scene && !v->ever_loaded && v->error[0])
         FV_GOTO(fv_fail(FV_EFORMAT, "%s", v->error));
-    if (opts->screenshot) {
-        v->want_shot = true; /* at full size, whatever was shown last */
-        FV_GOTO(draw_picture(v));
-        FV_GOTO(picture_save(v->picture, opts->screenshot));
-    }
+    if (v->lost[0])
+        FV_GOTO(fv_fail(FV_EDEVICE, "%s", v->lost));
+    if (opts->screenshot)
+        FV_GOTO(last_shot(v, opts->screenshot));
 done:
     snprintf(v->error, sizeof v->error, "%s", fv_error()); /* finishing may fail and say so */
     finish(v);

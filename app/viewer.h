@@ -1,5 +1,6 @@
-/* The viewer: its state, its frame loop with or without a window, and what the panels may ask of
- * it. The pictures come from the same frame functions as those of `render`.
+/* The viewer: its state, its loop with or without a window, and what the panels may ask of it.
+ * The pictures come from the same frame functions as those of `render`, drawn beside the window's
+ * thread (render_thread.h).
  *
  *     FV_TRY(viewer_run(app, &(struct viewer_opts){.scene = "garden.spz", .width = 1280,
  *                       .height = 720}));
@@ -13,7 +14,7 @@
 #include "app/loader.h"
 #include "app/pace.h"
 #include "app/path_edit.h"
-#include "app/picture.h"
+#include "app/render_thread.h"
 #include "app/ui.h"
 #include "app/window.h"
 #include "vk/swapchain.h"
@@ -41,12 +42,13 @@ int viewer_run(struct app *app, const struct viewer_opts *opts);
 
 struct viewer {
     struct app *app;
-    struct vk_device *dev;
-    struct window *window; /* NULL when headless; so are the next three */
+    struct vk_device *dev; /* draws the pictures: the render thread's and the loader's */
+    struct window *window; /* NULL when headless; so are the next four */
+    struct vk_device *screen;
     VkSurfaceKHR surface;
     struct vk_swapchain *swapchain;
     struct ui *ui;
-    struct picture *picture;
+    struct render_thread *render;
 
     struct loader *loader;   /* NULL when nothing is being loaded */
     struct loader_opts load; /* of every file opened, but for the cameras */
@@ -80,13 +82,24 @@ struct viewer {
     double notice_until;
 
     struct pace pace;
-    struct picture_request drawn; /* at full size, of the picture that is shown */
-    int drawn_step;               /* of pace.h */
-    unsigned drag;                /* mouse button that is turning or moving the view */
-    int redraws;                  /* times the interface has still to be drawn */
-    int frames, shown;            /* to show, shown with the scene */
-    bool ever_loaded, want_shot;
-    double now, before, shown_at, rate; /* rate: pictures shown a second */
+    struct picture_request asked;  /* the newest, at full size */
+    int asked_step;                /* of pace.h */
+    const struct picture *picture; /* the newest complete one; NULL before the first */
+    struct picture_request drawn;  /* what it was asked as */
+    int drawn_step;
+    bool fresh;         /* it has not been shown yet */
+    bool saving;        /* a picture, as a file */
+    char lost[1024];    /* why dev draws no more; "" = it does */
+    char shaders[4096]; /* messages of shaders that do not compile; "" = all do */
+
+    unsigned drag;     /* mouse button that is turning or moving the view */
+    int redraws;       /* times the interface has still to be drawn */
+    int frames, shown; /* to show, shown with the scene */
+    bool ever_loaded;
+    double now, before;                 /* of this round of the loop, of the one before */
+    double drawn_at, rate;              /* when the picture came, pictures a second */
+    double frame_seconds;               /* panels alone are drawn no more often */
+    double shown_at, show_ms, worst_ms; /* the window: last drawn, what that took, the most */
     float ui_scale, ui_density;         /* the interface's font is made for */
 };
 
@@ -114,11 +127,13 @@ void viewer_notice(struct viewer *v, const char *fmt, ...) __attribute__((format
 void viewer_add_key(struct viewer *v);
 void viewer_scrub(struct viewer *v, double time);
 void viewer_export(struct viewer *v);
-/* Saves the picture at full size under the first free name. */
+/* Starts saving the view's picture at full size under the first free name. */
 void viewer_shoot(struct viewer *v);
 
 /* viewer_input.c: keys, mouse, drops since the last wait; dt is the time since then. */
 void viewer_input(struct viewer *v, double dt);
+/* The point under a double click has been found, or that there is none. */
+void viewer_picked(struct viewer *v, const struct render_news *news);
 /* A key is held that moves the view. */
 bool viewer_moving(const struct viewer *v);
 extern const char *const viewer_help[][2]; /* keys and what they do; {NULL} last */

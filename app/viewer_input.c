@@ -2,6 +2,7 @@
 #include "app/viewer.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *const viewer_help[][2] = {
     {"Left drag", "turn around the pivot, or look around when flying"},
@@ -80,7 +81,7 @@ static void scene_key(struct viewer *v, int key)
         v->mode = (v->mode + 1) % 3;
         break;
     case KEY_F12:
-        v->want_shot = true;
+        viewer_shoot(v);
         break;
     default:
         if (key >= '1' && key <= '9' && (size_t)(key - '1') < v->scene->cameras.count)
@@ -139,35 +140,36 @@ static void move(struct viewer *v, double dt)
                         pace * fmin(dt, 0.1));
 }
 
-/* The point under the mouse; where nothing solid is, the nearest on its ray to the centre. */
-static void pick_pivot(struct viewer *v, double x, double y)
+/* Where nothing solid is at (x, y), the point of its ray nearest the scene's centre. */
+static void point_of_ray(const struct viewer *v, const struct gs_camera *c, const double at[2],
+                         double point[3])
 {
-    struct picture_request r = viewer_request(v);
-    const struct gs_camera *c = &r.camera;
+    double eye[3], ray[3], along = 0, length = 0;
+    double seen[3] = {(at[0] - c->cx) / c->fx, (at[1] - c->cy) / c->fy, 1};
+    gs_camera_centre(c, eye);
+    for (int i = 0; i < 3; i++) {
+        ray[i] = c->view[i] * seen[0] + c->view[4 + i] * seen[1] + c->view[8 + i] * seen[2];
+        along += ray[i] * (v->control.centre[i] - eye[i]);
+        length += ray[i] * ray[i];
+    }
+    along = fmax(along / length, 0.05 * v->control.radius);
+    for (int i = 0; i < 3; i++)
+        point[i] = eye[i] + along * ray[i];
+}
+
+void viewer_picked(struct viewer *v, const struct render_news *news)
+{
     double point[3];
-    int hit = picture_pick(v->picture, &r, x, y, point);
-    if (hit < 0) {
-        viewer_failed(v);
-        return;
-    }
-    if (!hit) {
-        double eye[3], ray[3], along = 0, length = 0;
-        double seen[3] = {(x - c->cx) / c->fx, (y - c->cy) / c->fy, 1};
-        gs_camera_centre(c, eye);
-        for (int i = 0; i < 3; i++) {
-            ray[i] = c->view[i] * seen[0] + c->view[4 + i] * seen[1] + c->view[8 + i] * seen[2];
-            along += ray[i] * (v->control.centre[i] - eye[i]);
-            length += ray[i] * ray[i];
-        }
-        along = fmax(along / length, 0.05 * v->control.radius);
-        for (int i = 0; i < 3; i++)
-            point[i] = eye[i] + along * ray[i];
-    }
+    if (!v->scene || news->pick.scene != v->scene->gpu)
+        return; /* another scene has taken its place */
+    memcpy(point, news->point, sizeof point);
+    if (!news->hit)
+        point_of_ray(v, &news->pick.camera, news->pick_at, point);
     camera_control_pivot(&v->control, point);
     if (v->control.mode == CAMERA_FLY)
         v->control.mode = CAMERA_TURNTABLE;
-    viewer_notice(v,
-                  hit ? "Turning around this point." : "Turning around the middle of this view.");
+    viewer_notice(v, news->hit ? "Turning around this point."
+                               : "Turning around the middle of this view.");
 }
 
 static void drag(struct viewer *v)
@@ -189,8 +191,10 @@ static void drag(struct viewer *v)
 static void mouse(struct viewer *v, bool taken)
 {
     const struct window_input *in = &v->window->input;
-    if (!taken && in->double_click)
-        pick_pivot(v, in->mouse[0], in->mouse[1]);
+    if (!taken && in->double_click) {
+        struct picture_request r = viewer_request(v);
+        render_thread_pick(v->render, &r, in->mouse[0], in->mouse[1]);
+    }
     if (!v->drag && !taken && in->pressed)
         v->drag = in->pressed & BUTTON_LEFT    ? BUTTON_LEFT
                   : in->pressed & BUTTON_RIGHT ? BUTTON_RIGHT

@@ -5,7 +5,7 @@ if(FOVEA_VIEWER)
     target_link_libraries(app_test_${file} PRIVATE fovea_app)
   endforeach()
   # no leak check: the software drivers leave some of theirs behind
-  foreach(file loader picture exporter viewer)
+  foreach(file loader picture render_thread exporter viewer)
     fv_test(app/test_${file} LABELS gpu app ENV ASAN_OPTIONS=detect_leaks=0)
     target_link_libraries(app_test_${file} PRIVATE fovea_app)
   endforeach()
