@@ -133,7 +133,7 @@ static void statistics(struct viewer *v)
     else
         ui_row("Rate", "at rest");
     ui_row("Picture", "%.2f ms at %ux%u", p->ms, v->drawn.camera.width, v->drawn.camera.height);
-    ui_row("Window", "%.1f ms, at most %.1f ms", v->show_ms, v->worst_ms);
+    ui_row("Window", "%.1f ms, at most %.1f ms", v->show_ms, v->worst_round_ms);
     ui_tip("What drawing the panels takes. The picture is drawn beside them.");
     ui_row("Visible", "%s", visible);
     ui_row("Pairs", "%s", pairs);

@@ -393,6 +393,8 @@ static void take_picture(struct viewer *v, const struct render_news *news)
 {
     double since = v->now - v->drawn_at;
     v->picture = news->picture;
+    v->pictures++;
+    v->worst_picture_ms = fmax(v->worst_picture_ms, v->picture->ms);
     v->drawn = news->drawn;
     v->drawn_step = news->step;
     v->drawn_at = v->now;
@@ -463,7 +465,6 @@ done:
 static int show(struct viewer *v)
 {
     static const float empty[3] = {0.07f, 0.075f, 0.085f};
-    double start = fv_now();
     FV_TRY(fit_scale(v));
     int ready = vk_swapchain_begin(v->swapchain, v->width, v->height);
     if (ready <= 0)
@@ -479,9 +480,9 @@ static int show(struct viewer *v)
     vk_swapchain_overlay_end(v->swapchain);
     FV_TRY(vk_check(v->screen, r, "drawing the interface"));
     FV_TRY(vk_swapchain_end(v->swapchain));
-    v->shown_at = start;
-    v->show_ms = (fv_now() - start) * 1000;
-    v->worst_ms = fmax(v->worst_ms, v->show_ms);
+    v->shown_at = v->now;
+    v->show_ms = (fv_now() - v->now) * 1000;
+    v->images++;
     v->fresh = false;
     return 1;
 }
@@ -542,8 +543,6 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     poll_exporter(v);
     if (!v->window)
         return step_headless(v);
-    if (events)
-        v->redraws = SETTLE_DRAWS;
     if (v->notice[0] && v->now > v->notice_until) {
         v->notice[0] = 0;
         v->redraws = SETTLE_DRAWS;
@@ -551,6 +550,10 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     v->width = (uint32_t)v->window->width;
     v->height = (uint32_t)v->window->height;
     viewer_input(v, dt);
+    bool typing, over;
+    ui_wants(&over, &typing);
+    if ((events && !v->drag) || (typing && v->window->input.typed))
+        v->redraws = SETTLE_DRAWS; /* moving the view changes the picture only */
     if (v->playing)
         play(v, dt);
     ask_picture(v);
@@ -627,6 +630,11 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
 
 static void finish(struct viewer *v)
 {
+    if (v->window)
+        fv_log(FV_INFO,
+               "%d pictures, the longest took %.1f ms; %d images of the window, no round of input "
+               "and panels longer than %.1f ms",
+               v->pictures, v->worst_picture_ms, v->images, v->worst_round_ms);
     exporter_destroy(&v->exporter);
     loader_destroy(&v->loader);
     if (v->swapchain)
@@ -664,8 +672,10 @@ int viewer_run(struct app *app, const struct viewer_opts *opts)
         return fv_fail(FV_ENOMEM, "out of memory");
     v->app = app;
     FV_GOTO(start(v, opts));
-    while (!finished(v))
+    while (!finished(v)) {
         FV_GOTO(step(v, opts));
+        v->worst_round_ms = fmax(v->worst_round_ms, (fv_now() - v->now) * 1000);
+    }
     if (app_cancelled())
         FV_GOTO(fv_fail(FV_ECANCELLED, "stopped"));
     if (opts->scene && !v->ever_loaded && v->error[0])

@@ -96,11 +96,14 @@ struct viewer {
     int redraws;       /* times the interface has still to be drawn */
     int frames, shown; /* to show, shown with the scene */
     bool ever_loaded;
-    double now, before;                 /* of this round of the loop, of the one before */
-    double drawn_at, rate;              /* when the picture came, pictures a second */
-    double frame_seconds;               /* panels alone are drawn no more often */
-    double shown_at, show_ms, worst_ms; /* the window: last drawn, what that took, the most */
-    float ui_scale, ui_density;         /* the interface's font is made for */
+    double now, before;       /* of this round of the loop, of the one before */
+    double drawn_at, rate;    /* when the picture came, pictures a second */
+    double frame_seconds;     /* panels alone are drawn no more often */
+    double shown_at, show_ms; /* the window: last drawn, what that took since its input came */
+    /* of all so far; a round leaves out waiting for input */
+    int images, pictures;
+    double worst_round_ms, worst_picture_ms;
+    float ui_scale, ui_density; /* the interface's font is made for */
 };
 
 /* Starts loading; the scene there is stays until that has succeeded. */

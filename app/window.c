@@ -31,8 +31,13 @@ static struct window *self(GLFWwindow *handle)
 static void on_key(GLFWwindow *handle, int key, int scancode, int action, int mods)
 {
     (void)scancode;
-    struct window *w = self(handle);
+    struct window *w = glfwGetWindowUserPointer(handle);
     struct window_input *in = &w->input;
+    if (action == GLFW_REPEAT) {
+        in->typed = true;
+        return;
+    }
+    w->p->events++;
     int room = sizeof in->keys / sizeof *in->keys;
     if (action != GLFW_PRESS || in->key_count == room)
         return;
@@ -43,7 +48,8 @@ static void on_key(GLFWwindow *handle, int key, int scancode, int action, int mo
 static void on_char(GLFWwindow *handle, unsigned codepoint)
 {
     (void)codepoint;
-    self(handle);
+    struct window *w = glfwGetWindowUserPointer(handle);
+    w->input.typed = true;
 }
 
 static void on_move(GLFWwindow *handle, double x, double y)
@@ -228,7 +234,7 @@ bool window_wait(struct window *w, double timeout)
     in->dropped = NULL;
     in->dragged[0] = in->dragged[1] = in->scroll = 0;
     in->pressed = 0;
-    in->double_click = false;
+    in->double_click = in->typed = false;
     in->key_count = 0;
 
     unsigned before = w->p->events;

@@ -43,6 +43,7 @@ struct window_input {
         bool control; /* was held when it was pressed */
     } keys[16];       /* pressed (not repeated), in order */
     int key_count;
+    bool typed;    /* text, or a key held down that came again */
     char *dropped; /* path of a file let go over the window; the window's, until the next wait */
 };
 
@@ -69,7 +70,8 @@ const char *const *window_extensions(uint32_t *count);
 /* Caller destroys it before the device. Returns 0 or FV_EDEVICE. */
 int window_surface(struct window *w, struct vk_device *dev, VkSurfaceKHR *out);
 
-/* Waits for input at most timeout seconds (0: does not wait). True if anything came. */
+/* Waits for input at most timeout seconds (0: does not wait). True if anything came but what
+ * sets only `typed`. */
 bool window_wait(struct window *w, double timeout);
 /* Ends a window_wait early; callable from any thread. */
 void window_wake(void);

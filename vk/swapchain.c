@@ -4,9 +4,9 @@
  * for its last submission, so the semaphore is free again. The semaphores presents wait for
  * belong to the images: an image handed out again has left its last present.
  *
- * The picture goes buffer -> backdrop -> the window's image, by way of an image of its own size
- * and a blit where it has to be scaled. The backdrop is kept, so a picture that has not changed
- * costs a copy of an image: with CPU drivers a blit of a large window takes longer than all panels.
+ * A picture of the window's size goes from the buffer to the window's image. Another one goes by way
+ * of an image of its own size and a blit to the backdrop, which is kept: with CPU drivers a blit
+ * to a large window takes longer than all panels, and is to be done once a picture.
  */
 #include "vk/swapchain.h"
 #include "vk/cmd.h"
@@ -428,19 +428,18 @@ static void to_layout(VkCommandBuffer cb, VkImage image, VkImageLayout from, VkI
 
 static const VkImageSubresourceLayers all_layers = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
 
-static void record_upload(VkCommandBuffer cb, const struct image *i, const struct vk_buf *pixels)
+static void record_upload(VkCommandBuffer cb, VkImage onto, uint32_t w, uint32_t h,
+                          const struct vk_buf *pixels)
 {
-    VkBufferImageCopy copy = {.imageSubresource = all_layers,
-                              .imageExtent = {i->width, i->height, 1}};
-    to_layout(cb, i->handle, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
-    vkCmdCopyBufferToImage(cb, pixels->handle, i->handle, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1,
+    VkBufferImageCopy copy = {.imageSubresource = all_layers, .imageExtent = {w, h, 1}};
+    to_layout(cb, onto, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
+    vkCmdCopyBufferToImage(cb, pixels->handle, onto, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1,
                            &copy);
-    to_layout(cb, i->handle, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
-              VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL);
 }
 
-/* The picture, as large as the backdrop. */
-static void record_scale(struct vk_swapchain *sc, VkCommandBuffer cb)
+/* The backdrop from the picture's pixels. */
+static void record_backdrop(struct vk_swapchain *sc, VkCommandBuffer cb,
+                            const struct vk_buf *pixels)
 {
     const struct image *from = &sc->p->picture, *to = &sc->p->backdrop;
     bool same = from->width == to->width && from->height == to->height;
@@ -450,6 +449,9 @@ static void record_scale(struct vk_swapchain *sc, VkCommandBuffer cb)
         .dstSubresource = all_layers,
         .dstOffsets = {{0, 0, 0}, {(int32_t)to->width, (int32_t)to->height, 1}},
     };
+    record_upload(cb, from->handle, from->width, from->height, pixels);
+    to_layout(cb, from->handle, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
+              VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL);
     to_layout(cb, to->handle, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
     vkCmdBlitImage(cb, from->handle, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL, to->handle,
                    VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &blit,
@@ -463,8 +465,30 @@ static void record_copy(VkCommandBuffer cb, const struct image *from, VkImage on
     VkImageCopy copy = {.srcSubresource = all_layers,
                         .dstSubresource = all_layers,
                         .extent = {from->width, from->height, 1}};
+    to_layout(cb, onto, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
     vkCmdCopyImage(cb, from->handle, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL, onto,
                    VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &copy);
+}
+
+/* The scaled picture as the backdrop, if it is not that already. */
+static int need_backdrop(struct vk_swapchain *sc, const struct vk_buf *pixels, uint32_t w,
+                         uint32_t h, bool changed)
+{
+    struct vk_swapchain_private *p = sc->p;
+    struct vk_cmd *cmd = p->cmds[p->slot];
+    const struct image *back = &p->backdrop;
+    if (!changed && p->covered && back->width == sc->width && back->height == sc->height)
+        return 0;
+    FV_TRY(need_image(sc, &p->picture, w, h, p->pixels));
+    FV_TRY(need_image(sc, &p->backdrop, sc->width, sc->height, sc->format));
+    VkCommandBuffer cb = vk_cmd_raw_begin(cmd);
+    if (cb) {
+        vk_cmd_uses(cmd, pixels);
+        record_backdrop(sc, cb, pixels);
+        p->covered = true;
+    }
+    vk_cmd_raw_end(cmd);
+    return 0;
 }
 
 void vk_swapchain_picture(struct vk_swapchain *sc, const struct vk_buf *pixels, uint32_t w,
@@ -472,29 +496,25 @@ void vk_swapchain_picture(struct vk_swapchain *sc, const struct vk_buf *pixels, 
 {
     struct vk_swapchain_private *p = sc->p;
     struct vk_cmd *cmd = p->cmds[p->slot];
-    struct image *back = &p->backdrop;
+    VkImage onto = p->targets[p->index].image;
     bool straight = w == sc->width && h == sc->height && p->pixels == sc->format;
-    bool again = !changed && p->covered && back->width == sc->width && back->height == sc->height;
-    int rc = pixels->size < (uint64_t)w * h * 4
-                 ? fv_fail(FV_EINVALID, "a picture of %ux%u in a buffer of %llu bytes", w, h,
-                           (unsigned long long)pixels->size)
-                 : need_image(sc, back, sc->width, sc->height, sc->format);
-    if (!rc && !again && !straight)
-        rc = need_image(sc, &p->picture, w, h, p->pixels);
+    int rc = 0;
+    if (pixels->size < (uint64_t)w * h * 4)
+        rc = fv_fail(FV_EINVALID, "a picture of %ux%u in a buffer of %llu bytes", w, h,
+                     (unsigned long long)pixels->size);
+    else if (!straight)
+        rc = need_backdrop(sc, pixels, w, h, changed);
     vk_cmd_fail(cmd, rc);
     VkCommandBuffer cb = vk_cmd_raw_begin(cmd);
     if (!cb)
         return;
-    if (!again) {
+    if (straight) {
         vk_cmd_uses(cmd, pixels);
-        record_upload(cb, straight ? back : &p->picture, pixels);
-        if (!straight)
-            record_scale(sc, cb);
-        p->covered = true;
+        record_upload(cb, onto, w, h, pixels);
+        p->covered = false; /* should the window be resized, it is another picture's */
+    } else {
+        record_copy(cb, &p->backdrop, onto);
     }
-    VkImage onto = p->targets[p->index].image;
-    to_layout(cb, onto, VK_IMAGE_LAYOUT_UNDEFINED, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
-    record_copy(cb, back, onto);
     vk_cmd_raw_end(cmd);
 }
 

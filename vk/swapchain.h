@@ -39,8 +39,8 @@ void vk_swapchain_destroy(struct vk_swapchain **sc);
  * or none became free in a tenth of a second: ask again later), FV_EDEVICE. */
 int vk_swapchain_begin(struct vk_swapchain *sc, uint32_t width, uint32_t height);
 /* Covers the image with a picture of w x h pixels of 4 bytes (in the order bgra tells; alpha is not
- * used), scaled. changed: false when it is the one given last, which then costs less. Once between
- * begin and end, this or vk_swapchain_clear. Before the buffer is written again vk_buf_settle must
+ * used), scaled. changed: false when it is the one given last, which then is not scaled again. Once
+ * between begin and end, this or vk_swapchain_clear. Before the buffer is written again vk_buf_settle must
  * have waited for what copies from it. */
 void vk_swapchain_picture(struct vk_swapchain *sc, const struct vk_buf *pixels, uint32_t w,
                           uint32_t h, bool changed);
