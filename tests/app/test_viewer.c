@@ -2,6 +2,7 @@
  * input by xdotool. What the window shows is grabbed by ffmpeg and compared with the pictures
  * the viewer saves. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
 #include "app/image_io.h"
+#include "gs/gs.h"
 #include "support/test.h"
 #include "support/xserver.h"
 #include "vk/base/file.h"
@@ -9,6 +10,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -264,16 +266,22 @@ static int quit(struct viewer *v)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Waits until the panels, or anything, is on the screen. */
+static void wait_for_window(void)
+{
+    struct image black = grab(WIDTH, HEIGHT);
+    memset(black.data, 0, sizeof(float) * black.width * black.height * black.channels);
+    shows_not(&black, 0.2, "opening");
+    image_finish(&black);
+}
+
 /* A viewer of the scene at its first camera, panels hidden, mouse in the middle. */
 static struct viewer start_bare(struct image *first)
 {
     struct viewer v = start_with_cameras();
     *first = headless("0", WIDTH, HEIGHT);
     xserver_input("mousemove 320 240");
-    struct image black = grab(WIDTH, HEIGHT);
-    memset(black.data, 0, sizeof(float) * black.width * black.height * black.channels);
-    shows_not(&black, 0.2, "starting"); /* the panels are up */
-    image_finish(&black);
+    wait_for_window();
     for (double until = fv_now() + 60; fv_now() < until;) { /* the status line: scene is there */
         struct image now = grab(WIDTH, HEIGHT);
         double differ = share(&now, first);
@@ -456,6 +464,114 @@ static void files_can_be_dropped_on_the_window(void **state)
     image_finish(&first);
 }
 
+/* Many faint balls behind one another: a picture of it takes long on any device. */
+static const char *slow_scene(void)
+{
+    enum { COUNT = 60000 };
+    const char *path = test_tmp_path("slow.ply");
+    struct gs_scene s;
+    uint64_t seed = 3;
+    if (fv_exists(path))
+        return path;
+    assert_ok(gs_scene_alloc(&s, COUNT, 0));
+    for (int i = 0; i < COUNT; i++) {
+        for (int k = 0; k < 3; k++) {
+            s.position[3 * i + k] = (float)test_uniform(&seed, -1, 1);
+            s.scale[3 * i + k] = logf(0.5f);
+            s.sh[3 * i + k] = (float)test_uniform(&seed, -1, 1);
+        }
+        memcpy(s.rotation + 4 * i, (float[4]){1, 0, 0, 0}, 16);
+        s.opacity[i] = -5;
+    }
+    assert_ok(gs_scene_save(&s, path, NULL));
+    gs_scene_finish(&s);
+    return path;
+}
+
+/* Flies with the mouse going over the panels. However long a picture takes, no round of the
+ * window's loop may wait for one: the viewer itself tells how long they were. */
+static void the_window_does_not_wait_for_pictures(void **state)
+{
+    (void)state;
+    const char *extra[] = {"--verbose", NULL};
+    struct viewer v = start(slow_scene(), extra);
+    char move[64];
+    wait_for_window();
+    sleep(2);
+    for (int i = 0; i < 3; i++) {
+        xserver_input("keydown d");
+        for (int k = 0; k < 20; k++) {
+            snprintf(move, sizeof move, "mousemove %d %d", 40 + 5 * k, 60 + 10 * k);
+            xserver_input(move);
+        }
+        xserver_input("keyup d sleep 0.5"); /* at rest it is drawn at full size */
+    }
+    assert_int_equal(quit(&v), 0);
+    char *log = test_read_file(v.log, NULL), *at = strstr(log, " pictures, the longest");
+    int pictures = 0, images = 0;
+    double picture = 0, round = 0;
+    while (at && at > log && at[-1] != ' ')
+        at--;
+    if (!at || sscanf(at,
+                      "%d pictures, the longest took %lf ms; %d images of the window, no round of "
+                      "input and panels longer than %lf ms",
+                      &pictures, &picture, &images, &round) != 4)
+        fail_msg("%s", log);
+    print_message("%s", at);
+    assert_true(pictures > 0 && images > 10);
+    if (!(round < picture / 2)) /* by far; the machine may be busy */
+        fail_msg("%s", at);
+    free(log);
+}
+
+#ifdef FOVEA_HOT_RELOAD
+
+static void replace(const char *file, const char *old, const char *fresh)
+{
+    char *text = test_read_file(file, NULL), *at = strstr(text, old);
+    assert_non_null(at);
+    char *out = malloc(strlen(text) + strlen(fresh) + 1);
+    sprintf(out, "%.*s%s%s", (int)(at - text), text, fresh, at + strlen(old));
+    test_write_file(file, out, strlen(out));
+    free(out);
+    free(text);
+}
+
+static void edited_shaders_take_effect_in_the_window(void **state)
+{
+    (void)state;
+    static const char right[] = "return 0.28209479177387814",
+                      wrong[] = "return -0.28209479177387814";
+    char command[1200], dir[300], file[400];
+    struct image first = headless("0", WIDTH, HEIGHT);
+    snprintf(dir, sizeof dir, "%s", test_tmp_path("shaders"));
+    snprintf(file, sizeof file, "%s/lib/sh.glsl", dir);
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", test_source("shaders"), dir);
+    assert_int_equal(system(command), 0);
+    const char *extra[] = {"--cameras", cameras(), "--shader-dir", dir, NULL};
+    struct viewer v = start(scene(), extra);
+    wait_for_window();
+    xserver_input("mousemove 320 240 key Tab"); /* the panels away */
+    shows(&first, "with the shaders as they are");
+    replace(file, right, wrong);
+    shows_not(&first, 0.05, "an edited shader");
+    struct image edited = grab(WIDTH, HEIGHT);
+    replace(file, wrong, "return nonsense");
+    shows_not(&edited, 0.05, "the compiler's message");
+    struct image message = grab(WIDTH, HEIGHT);
+    double kept = share(&message, &edited);
+    if (kept > 0.5) /* the message covers a part; the picture stays */
+        fail_msg("an error changed %.2f of the window", kept);
+    replace(file, "return nonsense", right);
+    shows(&first, "the shader put right");
+    image_finish(&message);
+    image_finish(&edited);
+    image_finish(&first);
+    assert_int_equal(quit(&v), 0);
+}
+
+#endif
+
 static double cpu_seconds(pid_t pid)
 {
     char path[64], text[1024] = "";
@@ -542,6 +658,10 @@ int main(void)
         cmocka_unit_test(follows_the_windows_size),
         cmocka_unit_test(help_and_panels_come_and_go),
         cmocka_unit_test(files_can_be_dropped_on_the_window),
+        cmocka_unit_test(the_window_does_not_wait_for_pictures),
+#ifdef FOVEA_HOT_RELOAD
+        cmocka_unit_test(edited_shaders_take_effect_in_the_window),
+#endif
         cmocka_unit_test(rests_when_nothing_changes),
         cmocka_unit_test(ends_by_itself_after_its_frames),
         cmocka_unit_test(a_bad_file_is_told_in_the_window_and_at_the_end),
