@@ -125,12 +125,13 @@ static uint64_t result_bytes(enum gs_output o, uint32_t w, uint32_t h)
     return sum;
 }
 
+/* KIND of yuv.comp or pack.comp. */
 static uint32_t pack_kind(enum gs_output o)
 {
     static const uint32_t kind[] = {
-        [GS_OUT_RGBA8] = 0,     [GS_OUT_YUV420P] = 1,      [GS_OUT_YUV444P] = 2,
-        [GS_OUT_YUV420P10] = 3, [GS_OUT_RGB_F32] = 4,      [GS_OUT_ALPHA_F32] = 5,
-        [GS_OUT_DEPTH_F32] = 6, [GS_OUT_DEPTH_ACC_F32] = 7};
+        [GS_OUT_YUV420P] = 0,   [GS_OUT_YUV444P] = 1,      [GS_OUT_YUV420P10] = 2,
+        [GS_OUT_RGBA8] = 0,     [GS_OUT_RGB_F32] = 1,      [GS_OUT_ALPHA_F32] = 2,
+        [GS_OUT_DEPTH_F32] = 3, [GS_OUT_DEPTH_ACC_F32] = 4};
     return kind[o];
 }
 
@@ -273,19 +274,20 @@ static int record_result(struct gs_frame *f, struct strip *s)
     const struct vk_buf *from = &r->picture;
     vk_cmd_scope(p->cmd, "output");
     if (o->exact || factor > 1 || o->output != GS_OUT_RGBA8) {
-        struct gs_pack_push push = {f->width, s->rows, factor, (uint32_t)o->yuv_matrix};
-        uint32_t items = is_420(o->output)             ? (f->width + 7) / 8 * (s->rows / 2)
-                         : o->output == GS_OUT_YUV444P ? (f->width + 3) / 4 * s->rows
-                                                       : f->width * s->rows;
+        struct gs_pack_push push = {f->width, s->rows};
+        bool yuv = is_420(o->output) || o->output == GS_OUT_YUV444P;
+        uint32_t items = is_420(o->output) ? (f->width + 7) / 8 * (s->rows / 2)
+                         : yuv             ? (f->width + 3) / 4 * s->rows
+                                           : (f->width * s->rows + 3) / 4;
         from = &r->result;
         struct vk_bind source = {&r->picture, 0, (o->exact ? 16ull : 4ull) * s->plan.pixels,
                                  o->exact ? GS_F4 : GS_U1};
         gs_dispatch(&(struct gs_pass){.r = r,
                                       .cmd = p->cmd,
-                                      .name = "pack",
+                                      .name = yuv ? "yuv" : "pack",
                                       .variant = o->exact ? "float" : "rgba8",
-                                      .spec = {64, pack_kind(o->output)},
-                                      .nspec = 2,
+                                      .spec = {64, pack_kind(o->output), factor, o->yuv_matrix == 1},
+                                      .nspec = 4,
                                       .bind = {source, {from}},
                                       .nbind = 2,
                                       .push = &push,

@@ -54,7 +54,7 @@ struct gs_view {
     struct gs_params params;
     uint32_t params_at; /* byte offset in r->params */
     uint32_t width, height;
-    bool exact, antialiased;
+    bool exact, antialiased, depth; /* depth: drawn instead of colour */
     uint32_t bands_sh; /* SH bands to use */
     bool clear_counters;
 };

@@ -14,6 +14,7 @@
 #include "gs/gpu.h"
 #include "vk/base/half.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,8 @@ int gs_reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const c
     }
     FV_TRY(vk_wait(r->dev, r->last_ticket));
     vk_buf_destroy(buf);
-    return vk_buf_create(buf, r->dev, room, VK_BUF_DEVICE, label);
+    enum vk_buf_kind kind = buf == &r->fine && r->tex ? VK_BUF_TEXELS : VK_BUF_DEVICE;
+    return vk_buf_create(buf, r->dev, room, kind, label);
 }
 
 void gs_dispatch(const struct gs_pass *p, uint32_t groups)
@@ -125,16 +127,16 @@ void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct 
     p->limit[1] = (float)((c->width - c->cx) / c->fx + 0.15 * c->width / c->fx);
     p->limit[2] = (float)(-(c->cy / c->fy + 0.15 * c->height / c->fy));
     p->limit[3] = (float)((c->height - c->cy) / c->fy + 0.15 * c->height / c->fy);
-    if (o->has_crop) {
-        memcpy(p->crop_min, o->crop_min, 12);
-        memcpy(p->crop_max, o->crop_max, 12);
-        p->crop_min[3] = 1;
+    for (int j = 0; j < 3; j++) {
+        p->crop_min[j] = o->has_crop ? o->crop_min[j] : -FLT_MAX;
+        p->crop_max[j] = o->has_crop ? o->crop_max[j] : FLT_MAX;
     }
     float scale = o->splat_scale > 0 ? o->splat_scale : 1;
     p->crop_max[3] = scale * scale;
     for (int j = 0; j < 3; j++)
         p->bg[j] = o->has_bg ? o->bg[j] : c->has_bg ? c->bg[j] : 0;
     bool depth = o->output == GS_OUT_DEPTH_F32 || o->output == GS_OUT_DEPTH_ACC_F32;
+    v->depth = depth;
     if (depth)
         memset(p->bg, 0, sizeof p->bg);
 
@@ -149,7 +151,6 @@ void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct 
     p->depth[0] = base;
     p->depth[1] = shift;
     p->depth[2] = (1u << bits) - 1;
-    p->depth[3] = depth ? GS_COLOR_DEPTH : GS_COLOR_SH;
     p->size[0] = v->width;
     p->size[1] = v->height;
     p->grid[3] = s->block_count;
@@ -235,8 +236,9 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
                               .name = "project",
                               .variant = variant,
                               .spec = {group, v->bands_sh, s->sh_stride, v->antialiased,
-                                       plan->tile_w, plan->tile_h, plan->bin_tiles, s->exact},
-                              .nspec = 8,
+                                       plan->tile_w, plan->tile_h, plan->bin_tiles, s->exact,
+                                       slice != ~0u, v->depth},
+                              .nspec = 10,
                               .subgroup = plan->wide ? 0 : group,
                               .bind = {{&r->params, v->params_at, sizeof v->params},
                                        {&chunk->geo, .format = GS_U4},

@@ -171,7 +171,7 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                          .cmd = cmd,
                          .name = "blend",
                          .subgroup = lanes,
-                         .nspec = 10,
+                         .nspec = 11,
                          .push = &blend,
                          .push_size = sizeof blend,
                          .nbind = 8,
@@ -179,12 +179,13 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                                   {&r->bin_first, .format = GS_U1},
                                   {&r->list, .format = GS_U1},
                                   {&r->rec, .format = GS_F4},
-                                  {&r->fine},
+                                  {&r->fine, .format = GS_U1},
                                   {&r->picture},
                                   {&r->state},
                                   {&r->ctl}}};
     p.spec[8] = slice == 0;
     p.spec[9] = slice + 1 == plan->slices;
+    p.spec[10] = v->params.grid[1] % 4 == 0 && v->params.grid[2] % 4 == 0;
     p.variant = v->exact     ? lanes == 4   ? "exact4"
                                : lanes == 8 ? "exact8"
                                             : "exact16"

@@ -49,15 +49,16 @@ foreach(sg 4 8 16)
   fv_splat_shader(gs/blend "packed${sg}:-DSG=${sg}" "exact${sg}:-DEXACT=1 -DSG=${sg}")
 endforeach()
 fv_splat_shader(gs/pack "rgba8:-DRGBA8=1" "float:-DFLOAT=1")
+fv_splat_shader(gs/yuv "rgba8:-DRGBA8=1" "float:-DFLOAT=1")
 
 # The forms for GPUs: no subgroup operations, shared memory, many workgroups.
 fv_splat_shader(gs/scan_wide "reduce:-DREDUCE=1" "top:-DTOP=1" "add:-DADD=1")
 fv_splat_shader(gs/sort_wide "count:-DCOUNT=1" "scatter:-DSCATTER=1")
 fv_splat_shader(gs/touch "packed_count:-DWIDE=1" "packed_emit:-DWIDE=1 -DEMIT=1"
-                "exact_count:-DEXACT=1" "exact_emit:-DEXACT=1 -DEMIT=1")
+                "exact_count:-DEXACT=1 -DWIDE=1" "exact_emit:-DEXACT=1 -DWIDE=1 -DEMIT=1")
 fv_shader(gs/entries)
 fv_splat_shader(gs/tile_ranges)
-fv_splat_shader(gs/blend_wide "packed:-DWIDE=1" "exact:-DEXACT=1")
+fv_splat_shader(gs/blend_wide "packed:-DWIDE=1" "exact:-DEXACT=1 -DWIDE=1")
 
 # Tensors.
 fv_nn_shader(nn/elementwise)

@@ -244,10 +244,11 @@ static int add_set_pool(struct vk_cmd *cmd)
     uint32_t sets = pool_sets(cmd->set_pools);
     VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 8 * sets},
                                     {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, 4 * sets},
+                                    {VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, 4 * sets},
                                     {VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER, sets}};
     VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
                                        .maxSets = sets,
-                                       .poolSizeCount = 3,
+                                       .poolSizeCount = 4,
                                        .pPoolSizes = sizes};
     VK_TRY(cmd->dev,
            vkCreateDescriptorPool(cmd->dev->handle, &info, NULL, &cmd->sets[cmd->set_pools]));
@@ -342,7 +343,8 @@ static int bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_pi
                                .dstBinding = i,
                                .descriptorCount = 1,
                                .descriptorType = info->type};
-    if (info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER)
+    if (info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER ||
+        info->type == VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER)
         FV_TRY(bind_texels(out, cmd, bind, range));
     else
         FV_TRY(bind_buffer(out, cmd, bind, range, info->type == VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER));

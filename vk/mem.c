@@ -199,6 +199,7 @@ static int score(const struct vk_device *dev, uint32_t type, enum vk_buf_kind ki
         return -1;
     switch (kind) {
     case VK_BUF_DEVICE:
+    case VK_BUF_TEXELS:
         /* On a card without a whole window onto its memory the small window stays free. */
         if (dev->caps.unified)
             return 8 * local + 4 * (visible && coherent(dev, type)) + 2 * cached;
@@ -218,7 +219,7 @@ static int next_type(const struct vk_device *dev, uint32_t *bits, enum vk_buf_ki
     int best = -1, best_score = -1;
     for (uint32_t i = 0; i < dev->p->memory.memoryTypeCount; i++) {
         int s = *bits & 1u << i ? score(dev, i, kind) : -1;
-        if (kind == VK_BUF_DEVICE && s < 8)
+        if ((kind == VK_BUF_DEVICE || kind == VK_BUF_TEXELS) && s < 8)
             s = -1;
         if (s > best_score) {
             best = (int)i;
@@ -442,7 +443,8 @@ static int create(struct vk_buf *out, struct vk_device *dev, uint64_t size, enum
         .size = p->whole,
         .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_BUFFER_BIT |
                  VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT | VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT |
-                 VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+                 VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+                 (kind == VK_BUF_TEXELS ? VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT : 0u)};
     *out = (struct vk_buf){.dev = dev, .size = size, .kind = kind, .p = p};
     FV_GOTO(
         vk_check(dev, vkCreateBuffer(dev->handle, &info, NULL, &out->handle), "vkCreateBuffer"));
@@ -575,8 +577,11 @@ static int new_view(struct vk_view **out, const struct vk_buf *b,
     struct vk_device *dev = b->dev;
     VkFormatProperties props;
     vkGetPhysicalDeviceFormatProperties(dev->phys, info->format, &props);
-    if (!(props.bufferFeatures & VK_FORMAT_FEATURE_UNIFORM_TEXEL_BUFFER_BIT))
-        return fv_fail(FV_EUNSUPPORTED, "%s cannot read texels of VkFormat %d from a buffer",
+    VkFormatFeatureFlags needed =
+        VK_FORMAT_FEATURE_UNIFORM_TEXEL_BUFFER_BIT |
+        (b->kind == VK_BUF_TEXELS ? VK_FORMAT_FEATURE_STORAGE_TEXEL_BUFFER_BIT : 0u);
+    if ((props.bufferFeatures & needed) != needed)
+        return fv_fail(FV_EUNSUPPORTED, "%s cannot use texels of VkFormat %d in a buffer",
                        dev->caps.name, (int)info->format);
     struct vk_view *v = calloc(1, sizeof *v);
     if (!v)

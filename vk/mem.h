@@ -15,6 +15,7 @@
 
 enum vk_buf_kind {
     VK_BUF_DEVICE,   /* storage, texel, transfer, indirect; may or may not be mapped */
+    VK_BUF_TEXELS,   /* the same, and kernels may write it as texels (imageBuffer) */
     VK_BUF_UPLOAD,   /* host-written, transfer source and storage; always mapped */
     VK_BUF_READBACK, /* host-read, transfer destination and storage; always mapped, cached */
 };

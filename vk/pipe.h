@@ -1,6 +1,6 @@
 /* Compute pipelines by shader name and specialisation constants, made once, kept by the
  * device, cached on disk. Layouts come from reflecting the SPIR-V (vk/spirv.h): set 0 only,
- * bindings 0..n-1 that are storage buffers or uniform texel buffers. */
+ * bindings 0..n-1 that are buffers or texel buffers, uniform or storage. */
 #ifndef VK_PIPE_H
 #define VK_PIPE_H
 

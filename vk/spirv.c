@@ -233,19 +233,22 @@ static int buffer_binding(struct vk_binding_info *b, const struct id *v, const s
 }
 
 /* samplerBuffer: OpTypeImage of Dim Buffer, sampled 1; inside an OpTypeSampledImage before
- * SPIR-V 1.6. */
+ * SPIR-V 1.6. imageBuffer: sampled 2. */
 static int texel_binding(const struct module *m, struct vk_binding_info *b, const struct id *v,
                          const struct id *type)
 {
     if (type->op == SpvOpTypeSampledImage)
         type = get(m, operand(type, 2));
+    uint32_t sampled = type ? operand(type, 7) : 0;
     if (!type || type->op != SpvOpTypeImage || operand(type, 3) != SpvDimBuffer ||
-        operand(type, 7) != 1)
+        (sampled != 1 && sampled != 2))
         return fv_fail(FV_EFORMAT,
                        "shader binding %u is an image; only storage buffers, uniform "
-                       "buffers and samplerBuffers are bound",
+                       "buffers, samplerBuffers and imageBuffers are bound",
                        v->binding);
-    b->type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+    b->type = sampled == 1 ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                           : VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER;
+    b->writes = sampled == 2 && !v->non_writable;
     return 0;
 }
 

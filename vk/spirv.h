@@ -10,7 +10,7 @@
 enum { VK_MAX_BINDINGS = 16 };
 
 struct vk_binding_info {
-    VkDescriptorType type; /* STORAGE_BUFFER, UNIFORM_TEXEL_BUFFER or UNIFORM_BUFFER */
+    VkDescriptorType type; /* STORAGE_ or UNIFORM_BUFFER, STORAGE_ or UNIFORM_TEXEL_BUFFER */
     bool used;             /* declared in the shader */
     bool writes;           /* not decorated NonWritable */
 };

@@ -15,22 +15,34 @@
 #define TILE_W SG // one column a lane
 #define TILE_H 16
 #ifdef EXACT
-#define TOGETHER 4 // Gaussians that share a pass over the rows; measured in docs/SPEED.md
+#define LEAST_T 0.0 // stopped pixels have their T negative
+#define TOGETHER 8 // Gaussians that share a pass over the rows; measured in docs/SPEED.md
 #else
+#define LEAST_T 1e-4
 #define TOGETHER 2
 #endif
 layout(local_size_x = SG * 8) in;
 layout(constant_id = 8) const bool FIRST = true; // slice: start from nothing, or from `state`
 layout(constant_id = 9) const bool FINAL = true; // slice: finish the picture, or keep `state`
+layout(constant_id = 10) const bool QUADS = true; // rows start at multiples of 4 pixels
 layout(binding = 0) uniform Params { gs_params p; };
 IN_UINT(1, first) // list start of each bin, and the total
 IN_UINT(2, list)
 IN_VEC4(3, rec)
-layout(binding = 4) buffer Fine { uint fine[]; };
+// Written and read within the dispatch, so a storage texel buffer: its loads are gathers too.
+#ifdef TEX
+layout(binding = 4, r32ui) coherent uniform uimageBuffer fine;
+#define FINE_LOAD(i) imageLoad(fine, int(i)).x
+#define FINE_STORE(i, v) imageStore(fine, int(i), uvec4(v))
+#else
+layout(binding = 4) coherent buffer Fine { uint fine[]; };
+#define FINE_LOAD(i) fine[i]
+#define FINE_STORE(i, v) fine[i] = v
+#endif
 #ifdef EXACT
 layout(binding = 5) writeonly buffer Picture { vec4 picture[]; }; // rgb over bg, alpha
 #else
-layout(binding = 5) writeonly buffer Picture { uint picture[]; }; // RGBA8
+layout(binding = 5) writeonly buffer Picture { uvec4 picture[]; }; // RGBA8 of four pixels
 #endif
 layout(binding = 6) buffer State { vec4 state[]; }; // rgb, T
 layout(binding = 7) buffer Ctl { uint ctl[]; };
@@ -73,7 +85,7 @@ void main()
                 [[unroll]] for (uint j = 0u; j < SG; j++) {
                     uint e = subgroupShuffle(v, j);
                     if (SG <= BIN_TILES || mine)
-                        fine[at] = e & 0xffffffu;
+                        FINE_STORE(at, e & 0xffffffu);
                     at += tile >= e >> 28 && tile <= (e >> 24 & 15u) ? 1u : 0u;
                 }
             }
@@ -81,7 +93,7 @@ void main()
                 tile_end[tile] = at;
         }
     }
-    memoryBarrierBuffer();
+    memoryBarrier();
     barrier();
 
     uint x = (bx * BIN_TILES + sub) * TILE_W + l, y = (pc.row0 + row) * TILE_H;
@@ -91,20 +103,14 @@ void main()
     if (l == 0u && end > k)
         atomicAdd(ctl[GS_CTL_PAIRS], end - k);
     float T[TILE_H], cr[TILE_H], cg[TILE_H], cb[TILE_H];
-#ifdef EXACT
-    float least[TILE_H]; // a pixel stops before T would fall to this; 2 once it has stopped
-#endif
     [[unroll]] for (int r = 0; r < TILE_H; r++) {
         vec4 s = vec4(0.0, 0.0, 0.0, 1.0);
         if (!FIRST && x < p.size.x && y + r < p.size.y)
             s = state[out_at + r * p.grid.y];
-        cr[r] = s.x, cg[r] = s.y, cb[r] = s.z, T[r] = abs(s.w);
-#ifdef EXACT
-        least[r] = s.w < 0.0 ? 2.0 : 1e-4;
-#endif
+        cr[r] = s.x, cg[r] = s.y, cb[r] = s.z, T[r] = s.w;
     }
     while (k < end) {
-        uint g = fine[min(k + l, end - 1u)] * RECORD;
+        uint g = FINE_LOAD(min(k + l, end - 1u)) * RECORD;
         vec4 u = LD4(rec, g), v = LD4(rec, g + 1u);
 #ifdef EXACT
         vec3 w3 = LD4(rec, g + 2u).xyz;
@@ -140,12 +146,16 @@ void main()
                 [[unroll]] for (int i = 0; i < TOGETHER; i++) {
 #ifdef EXACT
                     float y_ = offset[i] - float(r);
-                    float al = min(exp2(q[i] - y_ * (d[i] + c[i] * y_)), 0.99);
-                    al = al >= 1.0 / 255.0 ? al : 0.0;
+                    float x_ = q[i] - y_ * (d[i] + c[i] * y_), al = x_ * x_ + EXP_A;
+                    al = al * al + (EXP_B * x_ + EXP_C);
+                    [[unroll]] for (int m = 0; m < EXP_K; m++)
+                        al = al * al;
+                    al = x_ >= Q_CUT ? min(al, 0.99) : 0.0;
                     w[i] = al * t;
-                    bool stop = t - w[i] <= least[r];
-                    least[r] = stop ? 2.0 : least[r];
-                    w[i] = stop ? 0.0 : w[i];
+                    float left = t - w[i];
+                    bool go = left > 1e-4; // never again once T is negative
+                    w[i] = go ? w[i] : 0.0;
+                    t = go ? left : uintBitsToFloat(floatBitsToUint(t) | 0x80000000u);
 #else
                     float al = q[i] * q[i] + EXP_B;
                     [[unroll]] for (int m = 0; m < EXP_K; m++)
@@ -155,8 +165,8 @@ void main()
                     w[i] = al * t;
                     q[i] += d[i];
                     d[i] += c[i];
-#endif
                     t -= w[i];
+#endif
                 }
                 T[r] = t;
                 vec3 sum = w[0] * tint[0];
@@ -168,41 +178,64 @@ void main()
             }
         }
         k += SG;
-#ifdef EXACT
-        float most = least[0];
-        [[unroll]] for (int r = 1; r < TILE_H; r++)
-            most = min(most, least[r]);
-        if (subgroupAll(most == 2.0))
-            k = end;
-#else
         float most = T[0];
         [[unroll]] for (int r = 1; r < TILE_H; r++)
-            most = max(most, T[r]);
-        if (subgroupAll(most < 1e-4))
-            k = end;
-#endif
+            most = most < T[r] ? T[r] : most;
+        // a vote is a loop over lanes on CPU drivers, shuffles with literal indices are not
+        float any = subgroupShuffle(most, 0u);
+        [[unroll]] for (uint j = 1u; j < SG; j++) {
+            float other = subgroupShuffle(most, j);
+            any = any < other ? other : any;
+        }
+        k = any < LEAST_T ? end : k;
     }
     if (k < end)
         atomicOr(ctl[GS_CTL_FLAGS], GS_FLAG_LOOP);
+    // What the rows share is read once, and before the stores (the driver reads uniforms anew
+    // after each); `?:` keeps its compiler from doing the arithmetic lane by lane.
+    uint width = p.size.x, height = p.size.y, stride = p.grid.y;
+    vec3 bg = p.bg.xyz;
+    if (!FINAL) {
+        [[unroll]] for (int r = 0; r < TILE_H; r++)
+            if (x < width && y + r < height)
+                state[out_at + r * stride] = vec4(cr[r], cg[r], cb[r], T[r]);
+        return;
+    }
+#ifdef EXACT
     [[unroll]] for (int r = 0; r < TILE_H; r++) {
-        if (x < p.size.x && y + r < p.size.y) {
-            vec3 c = vec3(cr[r], cg[r], cb[r]);
-#ifdef EXACT
-            float sign_ = least[r] == 2.0 ? -1.0 : 1.0;
+        T[r] = abs(T[r]);
+        cr[r] = y + r < height ? cr[r] + T[r] * bg.x : 0.0;
+        cg[r] = y + r < height ? cg[r] + T[r] * bg.y : 0.0;
+        cb[r] = y + r < height ? cb[r] + T[r] * bg.z : 0.0;
+        T[r] = y + r < height ? 1.0 - T[r] : 0.0;
+    }
+    [[unroll]] for (int r = 0; r < TILE_H; r++)
+        if (x < width && y + r < height)
+            picture[out_at + r * stride] = vec4(cr[r], cg[r], cb[r], T[r]);
 #else
-            float sign_ = 1.0;
-#endif
-            if (!FINAL) {
-                state[out_at + r * p.grid.y] = vec4(c, sign_ * T[r]);
-            } else {
-                c += T[r] * p.bg.xyz;
-#ifdef EXACT
-                picture[out_at + r * p.grid.y] = vec4(c, 1.0 - T[r]);
-#else
-                ivec4 b = ivec4(min(vec4(c, 1.0 - T[r]), 1.0) * 255.0 + 0.5);
-                picture[out_at + r * p.grid.y] = uint(b.x | b.y << 8 | b.z << 16 | b.w << 24);
-#endif
-            }
+    uint word[TILE_H];
+    [[unroll]] for (int r = 0; r < TILE_H; r++) {
+        vec4 c = vec4(vec3(cr[r], cg[r], cb[r]) + T[r] * bg, 1.0 - T[r]);
+        ivec4 b = ivec4(min(c, 1.0) * 255.0 + 0.5);
+        word[r] = uint(b.x | b.y << 8 | b.z << 16 | b.w << 24);
+    }
+    if (!QUADS) {
+        [[unroll]] for (int r = 0; r < TILE_H; r++)
+            if (x < width && y + r < height)
+                picture[(out_at + r * stride) >> 2u][(out_at + r * stride) & 3u] = word[r];
+        return;
+    }
+    // A lane has a column; SG of them swap to rows, and a lane stores four pixels at a time.
+    [[unroll]] for (uint top = 0u; top < TILE_H; top += SG) {
+        uint row_ = y + top + l, left = out_at - l + (top + l) * stride;
+        [[unroll]] for (uint at = 0u; at < TILE_W; at += 4u) {
+            uvec4 quad = uvec4(0u);
+            [[unroll]] for (uint i = 0u; i < SG; i++)
+                [[unroll]] for (uint j = 0u; j < 4u; j++)
+                    quad[j] = l == i ? subgroupShuffle(word[top + i], at + j) : quad[j];
+            if (x - l + at < width && row_ < height)
+                picture[(left + at) >> 2u] = quad;
         }
     }
+#endif
 }

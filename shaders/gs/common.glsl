@@ -44,9 +44,16 @@
 // q = EXP_S * x + EXP_0: a quadratic fit of 2^(x/8), weighted so that alpha is off by at most 0.002;
 // scale and shift are folded into the conic and the log-opacity by project.comp.
 // tests/gs/test_raster.c checks the fit.
-#if defined(EXACT) || defined(WIDE) // GPUs have the instruction
+#if defined(WIDE) // GPUs have the instruction
 #define EXP_S 1.0
 #define EXP_0 0.0
+#elif defined(EXACT)
+#define EXP_K 4
+#define EXP_S 0.0187371028
+#define EXP_0 0.508812053
+#define EXP_A 0.559092034
+#define EXP_B 0.647259336
+#define EXP_C 0.00157244236
 #else
 #define EXP_K 3
 #define EXP_S 0.0545494277

@@ -29,15 +29,13 @@ struct gs_params {
     GS_VEC4(eye);      /* camera centre; w: near */
     GS_VEC4(focal);    /* fx fy cx cy, pixel (0,0) centred at (0,0) */
     GS_VEC4(limit);    /* clamp of x/z (min, max) and y/z (min, max) in the Jacobian */
-    GS_VEC4(crop_min); /* w: 1 = crop */
+    GS_VEC4(crop_min); /* centres within are drawn; w unused */
     GS_VEC4(crop_max); /* w: squared factor on the standard deviations */
     GS_VEC4(bg);
     GS_UVEC4(size);  /* width, height (pixels of this eye), tiles across, tiles down */
     GS_UVEC4(grid);  /* bins across, output row stride (pixels), output x of this eye, blocks */
-    GS_UVEC4(depth); /* key base (float bits), key shift, largest key (2^n - 1), colour source */
+    GS_UVEC4(depth); /* key base (float bits), key shift, largest key (2^n - 1), unused */
 };
-#define GS_COLOR_SH 0
-#define GS_COLOR_DEPTH 1
 
 /* Counters a frame leaves behind (storage buffer `ctl`), read by the host after it. */
 #define GS_CTL_VISIBLE 0 /* slots in use of the current slice */
@@ -62,7 +60,7 @@ struct gs_project_push {
     uint count;     /* Gaussians of this chunk */
     uint block;     /* index of the chunk's first block */
     uint capacity;  /* slots there are; of slices.comp: most a slice may hold */
-    uint slice;     /* index, or ~0 when the whole scene is one slice */
+    uint slice;     /* index, if the scene is cut into slices */
 };
 
 struct gs_scan_push {
@@ -94,9 +92,7 @@ struct gs_blend_push {
 };
 
 struct gs_pack_push {
-    uint width, height;   /* of the result */
-    uint factor;          /* supersampling */
-    uint matrix;          /* 0 BT.709, 1 BT.601 */
+    uint width, height; /* of the result */
 };
 
 #endif

@@ -19,6 +19,10 @@ layout(constant_id = 3) const bool ANTIALIASED = false;
 layout(constant_id = 4) const uint TILE_W = 8;
 layout(constant_id = 5) const uint TILE_H = 16;
 layout(constant_id = 6) const uint BIN_TILES = 8;
+// Constants, not uniforms: a CPU driver compiles a kernel anew each time the uniforms are written
+// if branches on them would fold away much of it (200 ms here, a frame).
+layout(constant_id = 8) const bool SLICED = false; // only Gaussians of slice pc.slice
+layout(constant_id = 9) const bool DEPTH = false;  // colour = depth, 1 / depth, 1
 
 layout(binding = 0) uniform Params { gs_params p; };
 // FLOATS: position, opacity | quaternion | standard deviations, 0
@@ -97,9 +101,9 @@ void prefix(uint one, out uint before, out uint total)
 void main()
 {
     uint block = pc.block + gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
-    uint slot = pc.slice == ~0u ? block * GS_BLOCK : first_slot[block];
-    uint key_low = pc.slice == ~0u ? 0u : ctl[GS_CTL_SLICE + pc.slice];
-    uint key_end = pc.slice == ~0u ? ~0u : ctl[GS_CTL_SLICE + pc.slice + 1u];
+    uint slot = SLICED ? first_slot[block] : block * GS_BLOCK;
+    uint key_low = SLICED ? ctl[GS_CTL_SLICE + pc.slice] : 0u;
+    uint key_end = SLICED ? ctl[GS_CTL_SLICE + pc.slice + 1u] : ~0u;
     uint found = 0u;
     vec2 last = vec2(p.size.xy) - 1.0;
     for (uint i = 0u; i < GS_BLOCK; i += gl_WorkGroupSize.x) {
@@ -109,8 +113,7 @@ void main()
         vec3 t = vec3(dot(p.view0.xyz, m) + p.view0.w, dot(p.view1.xyz, m) + p.view1.w,
                       dot(p.view2.xyz, m) + p.view2.w);
         bool ok = index < pc.count && t.z > p.eye.w;
-        ok = ok && (p.crop_min.w == 0.0 || (all(greaterThanEqual(m, p.crop_min.xyz)) &&
-                                            all(lessThanEqual(m, p.crop_max.xyz))));
+        ok = ok && all(greaterThanEqual(m, p.crop_min.xyz)) && all(lessThanEqual(m, p.crop_max.xyz));
         float iz = 1.0 / max(t.z, 1e-6);
         vec2 centre = t.xy * iz * p.focal.xy + p.focal.zw;
         // rows of J * (rotation of the view); x/z and y/z clamped for J only
@@ -154,7 +157,7 @@ void main()
         uvec2 tile = uvec2(low) / uvec2(TILE_W, TILE_H), end = uvec2(high) / uvec2(TILE_W, TILE_H);
         uint rows = end.y - tile.y + 1u, bins = end.x / BIN_TILES - tile.x / BIN_TILES + 1u;
         uint work = min(rows, 1023u) | min(bins, 63u) << 10;
-        vec3 color = p.depth.w == GS_COLOR_DEPTH ? vec3(t.z, iz, 1.0) : color_of(g, m);
+        vec3 color = DEPTH ? vec3(t.z, iz, 1.0) : color_of(g, m);
         float scale = 0.5 * 1.44269504 * inv * EXP_S;
         uint before, total;
         prefix(ok ? 1u : 0u, before, total);
@@ -163,7 +166,7 @@ void main()
             key[at] = k;
             rec[at * RECORD] = vec4(centre, scale * c, -2.0 * scale * b);
 #ifdef EXACT
-            rec[at * RECORD + 1u] = vec4(scale * a, lo, uintBitsToFloat(work), t.z);
+            rec[at * RECORD + 1u] = vec4(scale * a, EXP_S * lo + EXP_0, uintBitsToFloat(work), t.z);
             rec[at * RECORD + 2u] = vec4(color, uintBitsToFloat(pc.block * GS_BLOCK + index));
 #else
             rec[at * RECORD + 1u] =
