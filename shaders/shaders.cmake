@@ -2,6 +2,7 @@
 
 fv_shader(vk/probe)
 fv_shader(vk/probe_texel)
+fv_shader(vk/probe_image)
 fv_shader(vk/probe_subgroup)
 fv_shader(vk/probe_args)
 

@@ -284,11 +284,14 @@ struct bindings {
 
 /* The next of out's writes becomes this range as texels. */
 static int bind_texels(struct bindings *out, const struct vk_cmd *cmd, const struct vk_bind *bind,
-                       uint64_t range)
+                       uint64_t range, bool stored)
 {
     const struct vk_buf *b = bind->buf;
     const struct vk_caps *caps = &cmd->dev->caps;
     uint32_t texel = vk_format_bytes(bind->format);
+    if (stored && b->kind != VK_BUF_TEXELS)
+        return fv_fail(FV_EINVALID, "buffer \"%s\" was not made for texels to be written",
+                       b->p->label);
     if (!texel)
         return fv_fail(FV_EINVALID, "VkFormat %d of buffer \"%s\" is not a texel format",
                        (int)bind->format, b->p->label);
@@ -343,9 +346,9 @@ static int bind_one(struct bindings *out, struct vk_cmd *cmd, const struct vk_pi
                                .dstBinding = i,
                                .descriptorCount = 1,
                                .descriptorType = info->type};
-    if (info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER ||
-        info->type == VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER)
-        FV_TRY(bind_texels(out, cmd, bind, range));
+    bool stored = info->type == VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER;
+    if (stored || info->type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER)
+        FV_TRY(bind_texels(out, cmd, bind, range, stored));
     else
         FV_TRY(bind_buffer(out, cmd, bind, range, info->type == VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER));
     out->accesses[out->access_count++] =

@@ -8,18 +8,26 @@
 //     Gaussians are fetched a step, one per lane, and spread by shuffles with literal indices.
 //
 // FAST (default): exponent stepped down the rows by second differences, alpha by a squared
-// quadratic, the T < 1e-4 stop per tile. EXACT: exp2 of each pixel's exponent, float colours,
-// the stop per pixel exactly as the reference has it.   C: raster_lanes.c
+// quadratic, the T < 1e-4 stop per tile. EXACT: each pixel's exponent, 2^x to 6e-6 of itself,
+// float colours, the stop per pixel exactly as the reference has it.   C: raster_lanes.c
 #include "gs/common.glsl"
 #define BIN_TILES 8u
 #define TILE_W SG // one column a lane
 #define TILE_H 16
 #ifdef EXACT
 #define LEAST_T 0.0 // stopped pixels have their T negative
-#define TOGETHER 8 // Gaussians that share a pass over the rows; measured in docs/SPEED.md
+#if SG < 8
+#define TOGETHER SG // Gaussians that share a pass over the rows; measured in docs/SPEED.md
+#else
+#define TOGETHER 8
+#endif
 #else
 #define LEAST_T 1e-4
 #define TOGETHER 2
+#define ROWS 4
+#define FOR_ALL(r, i)                                                                              \
+    [[unroll]] for (int r = 0; r < ROWS; r++)                                                      \
+        [[unroll]] for (int i = 0; i < TOGETHER; i++)
 #endif
 layout(local_size_x = SG * 8) in;
 layout(constant_id = 8) const bool FIRST = true; // slice: start from nothing, or from `state`
@@ -141,41 +149,56 @@ void main()
                 c[i] *= -2.0;
 #endif
             }
+#ifdef EXACT
             [[unroll]] for (int r = 0; r < TILE_H; r++) {
                 float w[TOGETHER], t = T[r];
                 [[unroll]] for (int i = 0; i < TOGETHER; i++) {
-#ifdef EXACT
-                    float y_ = offset[i] - float(r);
-                    float x_ = q[i] - y_ * (d[i] + c[i] * y_), al = x_ * x_ + EXP_A;
-                    al = al * al + (EXP_B * x_ + EXP_C);
-                    [[unroll]] for (int m = 0; m < EXP_K; m++)
-                        al = al * al;
-                    al = x_ >= Q_CUT ? min(al, 0.99) : 0.0;
+                    float y_ = offset[i] - float(r), x_ = q[i] - y_ * (d[i] + c[i] * y_);
+                    float al = x_ * x_ + EXP_EXACT_A;
+                    al = al * al + (EXP_EXACT_B * x_ + EXP_EXACT_C);
+                    [[unroll]] for (int m = 0; m < EXP_EXACT_SQUARINGS; m++)
+                        al *= al;
+                    al = x_ >= EXP_LEAST ? min(al, 0.99) : 0.0;
                     w[i] = al * t;
                     float left = t - w[i];
                     bool go = left > 1e-4; // never again once T is negative
                     w[i] = go ? w[i] : 0.0;
                     t = go ? left : uintBitsToFloat(floatBitsToUint(t) | 0x80000000u);
-#else
-                    float al = q[i] * q[i] + EXP_B;
-                    [[unroll]] for (int m = 0; m < EXP_K; m++)
-                        al = al * al;
-                    al = min(al, 0.99);
-                    al = q[i] >= Q_CUT ? al : 0.0;
-                    w[i] = al * t;
-                    q[i] += d[i];
-                    d[i] += c[i];
-                    t -= w[i];
-#endif
                 }
                 T[r] = t;
                 vec3 sum = w[0] * tint[0];
                 [[unroll]] for (int i = 1; i < TOGETHER; i++)
                     sum += w[i] * tint[i];
-                cr[r] += sum.x;
-                cg[r] += sum.y;
-                cb[r] += sum.z;
+                cr[r] += sum.x, cg[r] += sum.y, cb[r] += sum.z;
             }
+#else
+            // ROWS at a time, one step of all of them after the other: their chains are independent
+            // and a CPU looks ahead no further than that
+            [[unroll]] for (int top = 0; top < TILE_H; top += ROWS) {
+                float x_[ROWS][TOGETHER], al[ROWS][TOGETHER];
+                FOR_ALL(r, i) {
+                    x_[r][i] = q[i];
+                    q[i] += d[i];
+                    d[i] += c[i];
+                }
+                FOR_ALL(r, i) al[r][i] = x_[r][i] * x_[r][i];
+                FOR_ALL(r, i) al[r][i] += EXP_FAST_B;
+                [[unroll]] for (int m = 0; m < EXP_FAST_SQUARINGS; m++)
+                    FOR_ALL(r, i) al[r][i] *= al[r][i];
+                FOR_ALL(r, i) al[r][i] = x_[r][i] >= EXP_LEAST ? min(al[r][i], 0.99) : 0.0;
+                [[unroll]] for (int i = 0; i < TOGETHER; i++)
+                    [[unroll]] for (int r = 0; r < ROWS; r++) {
+                        al[r][i] *= T[top + r];
+                        T[top + r] -= al[r][i];
+                    }
+                [[unroll]] for (int r = 0; r < ROWS; r++) {
+                    vec3 sum = al[r][0] * tint[0];
+                    [[unroll]] for (int i = 1; i < TOGETHER; i++)
+                        sum += al[r][i] * tint[i];
+                    cr[top + r] += sum.x, cg[top + r] += sum.y, cb[top + r] += sum.z;
+                }
+            }
+#endif
         }
         k += SG;
         float most = T[0];

@@ -10,6 +10,7 @@
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #extension GL_KHR_shader_subgroup_vote : require
+#include "gs/exp_fit.h"
 #include "gs/params.h"
 
 #ifdef TEX
@@ -40,25 +41,16 @@
 // then uses two, and the last ones have nothing to do).
 #define GROUP_ID (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
 
-// alpha = 2^x for x in [-8,0]. The fast form is ((q*q + EXP_B)^2)^..., EXP_K squarings, with
-// q = EXP_S * x + EXP_0: a quadratic fit of 2^(x/8), weighted so that alpha is off by at most 0.002;
-// scale and shift are folded into the conic and the log-opacity by project.comp.
-// tests/gs/test_raster.c checks the fit.
+// How project.comp scales exponents; EXP_LEAST is that of alpha = 1/255.
 #if defined(WIDE) // GPUs have the instruction
 #define EXP_S 1.0
-#define EXP_0 0.0
+#define EXP_Q0 0.0
 #elif defined(EXACT)
-#define EXP_K 4
-#define EXP_S 0.0187371028
-#define EXP_0 0.508812053
-#define EXP_A 0.559092034
-#define EXP_B 0.647259336
-#define EXP_C 0.00157244236
+#define EXP_S EXP_EXACT_S
+#define EXP_Q0 EXP_EXACT_Q0
 #else
-#define EXP_K 3
-#define EXP_S 0.0545494277
-#define EXP_0 0.782676387
-#define EXP_B 0.387184446
+#define EXP_S EXP_FAST_S
+#define EXP_Q0 EXP_FAST_Q0
 #endif
 #define LOG2_255 7.99435344
-#define Q_CUT (EXP_S * -LOG2_255 + EXP_0)
+#define EXP_LEAST (EXP_S * -LOG2_255 + EXP_Q0)

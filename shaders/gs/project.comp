@@ -166,11 +166,11 @@ void main()
             key[at] = k;
             rec[at * RECORD] = vec4(centre, scale * c, -2.0 * scale * b);
 #ifdef EXACT
-            rec[at * RECORD + 1u] = vec4(scale * a, EXP_S * lo + EXP_0, uintBitsToFloat(work), t.z);
+            rec[at * RECORD + 1u] = vec4(scale * a, EXP_S * lo + EXP_Q0, uintBitsToFloat(work), t.z);
             rec[at * RECORD + 2u] = vec4(color, uintBitsToFloat(pc.block * GS_BLOCK + index));
 #else
             rec[at * RECORD + 1u] =
-                vec4(scale * a, EXP_S * lo + EXP_0, uintBitsToFloat(packHalf2x16(color.xy)),
+                vec4(scale * a, EXP_S * lo + EXP_Q0, uintBitsToFloat(packHalf2x16(color.xy)),
                      uintBitsToFloat((packHalf2x16(vec2(color.z, 0.0)) & 0xffffu) | work << 16));
 #endif
         }

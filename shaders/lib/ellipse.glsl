@@ -13,7 +13,7 @@ ellipse ellipse_of(vec4 u, vec4 v)
     ellipse e;
     e.centre = u.xy;
     e.a = u.z, e.b = u.w, e.c = v.x;
-    e.r = max(v.y - Q_CUT, 0.0);
+    e.r = max(v.y - EXP_LEAST, 0.0);
     e.half_inv_a = 0.5 / max(e.a, 1e-30);
     e.half_h = sqrt(e.r / max(e.c - e.b * e.b * 0.5 * e.half_inv_a, 1e-12));
     float half_w = sqrt(e.r / max(e.a - e.b * e.b * 0.25 / max(e.c, 1e-30), 1e-12));

@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include "gs/gpu.h"
+#include "shaders/gs/exp_fit.h"
 
 static struct vk_device *dev;
 static struct gs_renderer *renderer;
@@ -442,13 +443,17 @@ static void rejects_bad_requests(void **state)
     gs_scene_finish(&s);
 }
 
-/* The constants of shaders/gs/common.glsl: ((S x + O)^2 + B)^8 ~ 2^x on [-8, 0]. */
-static void exponential_fit(void **state)
+static void exponential_fits(void **state)
 {
     (void)state;
     for (double x = -7.994; x <= 0; x += 1e-3) {
-        double q = 0.0545494277 * x + 0.782676387, v = q * q + 0.387184446;
-        assert_near(pow(v, 8), exp2(x), 0.002);
+        double q = EXP_FAST_S * x + EXP_FAST_Q0;
+        assert_near(pow(q * q + EXP_FAST_B, 1 << EXP_FAST_SQUARINGS), exp2(x), 0.002);
+        float f = (float)(EXP_EXACT_S * x + EXP_EXACT_Q0), y = f * f + (float)EXP_EXACT_A;
+        y = y * y + ((float)EXP_EXACT_B * f + (float)EXP_EXACT_C);
+        for (int i = 0; i < EXP_EXACT_SQUARINGS; i++)
+            y *= y;
+        assert_near(y / exp2(x), 1, 6e-6);
     }
 }
 
@@ -481,7 +486,7 @@ int main(void)
         cmocka_unit_test(empty_scene_is_background),
         cmocka_unit_test(hostile_values_stay_finite),
         cmocka_unit_test(rejects_bad_requests),
-        cmocka_unit_test(exponential_fit),
+        cmocka_unit_test(exponential_fits),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

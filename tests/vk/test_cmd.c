@@ -39,6 +39,35 @@ static void texels_and_uniforms(void **state)
     vk_buf_destroy(&params);
 }
 
+static void storage_texels(void **state)
+{
+    uint32_t words[64], got[64];
+    struct vk_buf t, plain = new_buf(sizeof words, "plain");
+    struct vk_cmd *cmd = new_cmd();
+    (void)state;
+    assert_ok(vk_buf_create(&t, test_device(), sizeof words, VK_BUF_TEXELS, "texels"));
+    for (uint32_t i = 0; i < 64; i++)
+        words[i] = i;
+    assert_ok(vk_upload(&t, 0, words, sizeof words));
+    vk_cmd_begin(cmd);
+    for (int times = 0; times < 2; times++) /* the second reads what the first wrote */
+        vk_cmd_dispatch(cmd, pipe_of("vk/probe_image"),
+                        &(struct vk_bind){.buf = &t, .format = VK_FORMAT_R32_UINT}, 1, NULL, 0, 1, 1,
+                        1);
+    finish(cmd);
+    assert_ok(vk_download(got, &t, 0, sizeof got));
+    for (uint32_t i = 0; i < 64; i++)
+        assert_int_equal(got[i], 16 * i);
+    vk_cmd_begin(cmd);
+    vk_cmd_dispatch(cmd, pipe_of("vk/probe_image"),
+                    &(struct vk_bind){.buf = &plain, .format = VK_FORMAT_R32_UINT}, 1, NULL, 0, 1, 1,
+                    1);
+    assert_fails(vk_cmd_submit(cmd, NULL), FV_EINVALID, "not made for texels");
+    vk_cmd_destroy(&cmd);
+    vk_buf_destroy(&t);
+    vk_buf_destroy(&plain);
+}
+
 /* Formats of fewer bytes, on buffers whose size is no multiple of a texel. */
 static void texel_formats(void **state)
 {
@@ -545,6 +574,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texels_and_uniforms),
+        cmocka_unit_test(storage_texels),
         cmocka_unit_test(texel_formats),
         cmocka_unit_test(indirect_arguments),
         cmocka_unit_test(large_fill_and_copy),

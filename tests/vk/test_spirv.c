@@ -55,6 +55,15 @@ static void texel_and_uniform_bindings(void **state)
     assert_int_equal(r.push_bytes, 0);
 }
 
+static void storage_texel_binding(void **state)
+{
+    struct vk_reflection r = reflect("vk/probe_image", NULL, 0);
+    (void)state;
+    assert_int_equal(r.binding_count, 1);
+    assert_int_equal(r.binding[0].type, VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER);
+    assert_true(r.binding[0].writes);
+}
+
 static void subgroups_and_shared_memory_by_constant(void **state)
 {
     struct vk_reflection r = reflect("vk/probe_subgroup", (uint32_t[]){32, 100}, 2);
@@ -200,7 +209,7 @@ static void texel_buffer_in_a_sampled_image(void **state)
 
 static void rejects_images(void **state)
 {
-    static const uint32_t kinds[][2] = {{SpvDim2D, 1}, {SpvDimBuffer, 2}};
+    static const uint32_t kinds[][2] = {{SpvDim2D, 1}, {SpvDimBuffer, 0}};
     struct vk_reflection r;
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -359,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probe_interface),
         cmocka_unit_test(texel_and_uniform_bindings),
+        cmocka_unit_test(storage_texel_binding),
         cmocka_unit_test(subgroups_and_shared_memory_by_constant),
         cmocka_unit_test(every_embedded_shader_reflects),
         cmocka_unit_test(old_storage_buffers),
