@@ -1,6 +1,7 @@
 /* Renderer and frames (gs.h): plans a picture as strips and eyes, submits the passes, converts
  * and reads back, and draws again with larger buffers when one was too small. */
 #include "gs/gpu.h"
+#include "shaders/gs/exp_fit.h"
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
 #include "vk/xfer.h"
@@ -546,6 +547,9 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
         return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians are too many for a projection check",
                        s->count);
     v.params.grid[0] = plan.bins_x;
+    /* records hold exponents as the blending takes them */
+    const float unit = plan.wide ? 1 : (float)EXP_EXACT_S, zero = plan.wide ? 0 : (float)EXP_EXACT_Q0;
+    const float k = 0.72134752f * unit; /* log2(e) / 2 */
     size_t slots = plan.slots;
     rec = malloc(slots * 48);
     visible = malloc(4 * ((size_t)s->block_count + 1));
@@ -564,7 +568,6 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
     for (uint32_t b = 0; b < s->block_count; b++)
         for (uint32_t i = 0; i < visible[b]; i++) {
             const float *q = rec + 12 * ((size_t)b * GS_BLOCK + i);
-            const float k = 0.72134752f; /* log2(e) / 2 */
             uint32_t g;
             memcpy(&g, q + 11, 4);
             if (g >= s->count)
@@ -576,7 +579,7 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
             if (out->depths)
                 out->depths[g] = q[7];
             if (out->opacity)
-                out->opacity[g] = exp2f(q[5]);
+                out->opacity[g] = exp2f((q[5] - zero) / unit);
             if (out->conics) {
                 out->conics[3 * g] = q[2] / k;
                 out->conics[3 * g + 1] = q[3] / (2 * k);
