@@ -66,6 +66,18 @@ fv_nn_shader(nn/elementwise)
 fv_nn_shader(nn/copy)
 fv_nn_shader(nn/check)
 fv_nn_shader(nn/pad)
+
+# Convolutions and norms.
+fv_nn_shader(nn/conv_direct)
+fv_nn_shader(nn/conv_pack)
+foreach(lanes 4 8 16)
+  fv_nn_shader(nn/conv_tile "${lanes}x16:-DLANES=${lanes} -DROWS=16 -DSTEP=2")
+endforeach()
+foreach(name group_moments group_merge group_table group_norm group_stats_merge
+             row_norm row_moments row_apply)
+  fv_nn_shader(nn/${name})
+endforeach()
+
 # Matrix products: register tiles of so many lanes and rows.
 fv_nn_shader(nn/matmul_pack)
 foreach(lanes 4 8 16)
