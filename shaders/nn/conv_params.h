@@ -9,7 +9,8 @@ struct nn_conv_direct_push {
     NN_UINT from[3], to[3];                          /* T, H, W of x and of the result */
     NN_UINT x_stride[NN_RANK];                       /* elements */
     NN_UINT kernel, stride, dilation, upsample, pad; /* packed as above; pad: before */
-    NN_UINT in_channels, out_channels;               /* of a group */
+    NN_UINT modes; /* NN_CONV_ZERO ... of T, H, W, two bits each */
+    NN_UINT in_channels, out_channels; /* of a group */
     NN_UINT groups;
     NN_UINT base[4];      /* elements before x, w, bias, residual in their bindings */
     NN_UINT begin, count; /* element of the result that this dispatch starts at; fours to do */

@@ -22,8 +22,8 @@ void single(uint id)
     [[unroll]] for (uint k = 0; k < 4; k++) {
         uint e = p.begin + 4 * id + k, n = e / p.stride[0], in_sample = e - n * p.stride[0];
         uint slow = max(p.stride[1], p.stride[2]), q = in_sample / slow, rest = in_sample % slow;
-        uint channel = p.stride[1] > p.stride[2] ? q : rest;
-        uint position = p.stride[1] > p.stride[2] ? rest : q;
+        uint channel = p.stride[1] >= p.stride[2] ? q : rest;
+        uint position = p.stride[1] >= p.stride[2] ? rest : q;
         uint to = (n * p.units + position / p.positions) * 3 * p.channels + channel;
         float mean = FETCH1(table_single, to, NN_TYPE_F32);
         float factor = FETCH1(table_single, to + p.channels, NN_TYPE_F32);

@@ -16,7 +16,7 @@ static uint64_t reach(nn_tensor t)
 uint32_t nn_bind_skip(nn_tensor t, uint64_t first)
 {
     uint32_t size = nn_dtype_bytes(t.dtype);
-    return (uint32_t)((t.offset + first * size) % NN_ALIGN / size);
+    return size ? (uint32_t)((t.offset + first * size) % NN_ALIGN / size) : 0;
 }
 
 /* By access, then dtype. */

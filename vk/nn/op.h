@@ -63,7 +63,8 @@ struct nn_binding {
     uint64_t first, count; /* elements in memory from t's first on; count 0 = to its end */
 };
 /* A binding begins at a multiple of NN_ALIGN bytes; this is how many elements that is before
- * element `first` of t: kernels get it as a push constant where it can be other than 0. */
+ * element `first` of t (0 of a null t): kernels get it as a push constant where it can be other
+ * than 0. */
 uint32_t nn_bind_skip(nn_tensor t, uint64_t first);
 /* Most bytes of a storage binding, a multiple of NN_ALIGN. */
 uint64_t nn_storage_max(const struct nn_rec *r);
