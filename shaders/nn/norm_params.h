@@ -40,7 +40,6 @@ struct nn_row_push {
     NN_UINT modulated;   /* rows that share a shift and scale */
     NN_UINT base[5];     /* elements before x, weight, bias, shift, scale */
     float eps, a, b;
->>>>>>> 6e2f025 (vk/nn: convolutions and norms of every kind)
 };
 
 #endif

@@ -291,3 +291,54 @@ nn_tensor nn_conv_transpose(struct nn_rec *r, nn_tensor x, nn_tensor w,
     direct(r, &p);
     return nn_op_end(r, out);
 }
+
+/* ---- benchmark --------------------------------------------------------------------------- */
+
+/* p: C, O, T, H, W, kernel of T, of H and W, stride or upsampling (of H and W; 1 << 8: the latter). */
+static void bench_conv(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    uint32_t k = p[6], s = p[7] & 255;
+    nn_tensor x = nn_bench_input(r, row->dtype, 5, NN_SHAPE(1, p[2], p[3], p[4], p[0]));
+    nn_tensor w = nn_bench_input(r, row->dtype, 5, NN_SHAPE(p[1], p[0], p[5], k, k));
+    struct nn_conv o = {.bias = nn_bench_input(r, row->dtype, 1, p + 1),
+                        NN_CAUSAL(p[5], NN_PAD_REPLICATE),
+                        NN_SAME_HW(k)};
+    for (int i = 1; i < 3; i++)
+        (p[7] >> 8 ? o.upsample : o.stride)[i] = s;
+    if (!nn_failed(r))
+        nn_conv(r, nn_permute(r, x, NN_ORDER(0, 4, 1, 2, 3)), w, &o);
+}
+
+const struct nn_bench_row nn_bench_conv[] = {
+    {"conv",
+     "3x3x3 128>128 5x128x128 f32",
+     bench_conv,
+     {128, 128, 5, 128, 128, 3, 3, 1},
+     NN_F32,
+     0},
+    {"conv", "3x3x3 256>256 5x64x64 f32", bench_conv, {256, 256, 5, 64, 64, 3, 3, 1}, NN_F32, 0},
+    {"conv", "3x3x3 512>512 3x32x32 f32", bench_conv, {512, 512, 3, 32, 32, 3, 3, 1}, NN_F32, 0},
+    {"conv", "3x3x3 512>512 3x32x32 f16", bench_conv, {512, 512, 3, 32, 32, 3, 3, 1}, NN_F16, 0},
+    {"conv",
+     "1x3x3 128>128 1x256x256 f32",
+     bench_conv,
+     {128, 128, 1, 256, 256, 1, 3, 1},
+     NN_F32,
+     0},
+    {"conv", "1x1x1 256>128 5x64x64 f32", bench_conv, {256, 128, 5, 64, 64, 1, 1, 1}, NN_F32, 0},
+    {"conv",
+     "3x3x3 stride 2 128>128 5x128x128 f32",
+     bench_conv,
+     {128, 128, 5, 128, 128, 3, 3, 2},
+     NN_F32,
+     0},
+    {"conv",
+     "1x3x3 upsample 2 256>256 1x64x64 f32",
+     bench_conv,
+     {256, 256, 1, 64, 64, 1, 3, 258},
+     NN_F32,
+     0},
+    {"conv", "1x3x3 64>64 1x256x256 f32", bench_conv, {64, 64, 1, 256, 256, 1, 3, 1}, NN_F32, 0},
+    {"conv", "3x3x3 128>3 5x128x128 f32", bench_conv, {128, 3, 5, 128, 128, 3, 3, 1}, NN_F32, 0},
+    {0}};

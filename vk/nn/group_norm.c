@@ -293,3 +293,40 @@ nn_tensor nn_group_norm(struct nn_rec *r, nn_tensor x, const struct nn_group_nor
         apply(r, &u, table, out, o);
     return nn_op_end(r, out);
 }
+
+/* ---- benchmark --------------------------------------------------------------------------- */
+
+/* p: C, T, H, W, activation, channels last. */
+static void bench_groups(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_tensor x = p[5] ? nn_bench_input(r, row->dtype, 5, NN_SHAPE(1, p[1], p[2], p[3], p[0]))
+                       : nn_bench_input(r, row->dtype, 5, NN_SHAPE(1, p[0], p[1], p[2], p[3]));
+    nn_tensor w = nn_bench_input(r, row->dtype, 1, p);
+    struct nn_group_norm_opts o = {.weight = w, .bias = w, .act = {(enum nn_act)p[4], 0, 0}};
+    if (!nn_failed(r))
+        nn_group_norm(r, p[5] ? nn_permute(r, x, NN_ORDER(0, 4, 1, 2, 3)) : x, &o);
+}
+
+const struct nn_bench_row nn_bench_group_norm[] = {
+    {"group_norm", "128x5x128x128 f32", bench_groups, {128, 5, 128, 128, 0, 1}, NN_F32, 0},
+    {"group_norm silu",
+     "128x5x128x128 f32",
+     bench_groups,
+     {128, 5, 128, 128, NN_SILU, 1},
+     NN_F32,
+     0},
+    {"group_norm silu",
+     "128x5x128x128 f16",
+     bench_groups,
+     {128, 5, 128, 128, NN_SILU, 1},
+     NN_F16,
+     0},
+    {"group_norm silu", "512x3x32x32 f32", bench_groups, {512, 3, 32, 32, NN_SILU, 1}, NN_F32, 0},
+    {"group_norm row-major",
+     "128x5x128x128 f32",
+     bench_groups,
+     {128, 5, 128, 128, 0, 0},
+     NN_F32,
+     0},
+    {0}};

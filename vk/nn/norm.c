@@ -215,3 +215,27 @@ nn_tensor nn_rms_norm(struct nn_rec *r, nn_tensor x, const struct nn_norm_opts *
 {
     return row_norm(r, "nn_rms_norm", x, o, true);
 }
+
+/* ---- benchmark --------------------------------------------------------------------------- */
+
+/* p: rows, features, RMS, modulated. */
+static void bench_rows(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_tensor x = nn_bench_input(r, row->dtype, 2, p);
+    struct nn_norm_opts o = {0};
+    if (p[3])
+        o.shift = o.scale = nn_bench_input(r, row->dtype, 1, p + 1);
+    if (p[2])
+        nn_rms_norm(r, x, &o);
+    else
+        nn_layer_norm(r, x, &o);
+}
+
+const struct nn_bench_row nn_bench_norm[] = {
+    {"layer_norm", "4096x1152 f32", bench_rows, {4096, 1152, 0, 0}, NN_F32, 0},
+    {"layer_norm modulated", "4096x1152 f32", bench_rows, {4096, 1152, 0, 1}, NN_F32, 0},
+    {"layer_norm modulated", "4096x1152 f16", bench_rows, {4096, 1152, 0, 1}, NN_F16, 0},
+    {"rms_norm", "65536x72 f32", bench_rows, {65536, 72, 1, 0}, NN_F32, 0},
+    {"rms_norm", "4096x4096 f32", bench_rows, {4096, 4096, 1, 0}, NN_F32, 0},
+    {0}};

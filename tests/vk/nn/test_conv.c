@@ -1,5 +1,6 @@
 /* Convolutions against their double-precision twins, in every kernel's form. */
 #include "ref/conv.h"
+#include "support/onnx.h"
 #include "support/tensors.h"
 
 struct row {
@@ -282,6 +283,69 @@ static void transposed(void **state)
     tensors_end(&t);
 }
 
+/* What PyTorch computes (ONNX's node cases). */
+static void onnx_cases(void **state)
+{
+    static const char *const names[] = {
+        "test_Conv1d_pad1",
+        "test_Conv2d",
+        "test_Conv2d_groups",
+        "test_Conv2d_padding",
+        "test_Conv2d_strided",
+        "test_Conv3d",
+        "test_Conv3d_dilated_strided",
+        "test_Conv3d_groups",
+        "test_Conv3d_stride",
+        "test_Conv3d_stride_padding",
+        "test_ConvTranspose2d",
+    };
+    struct tensors t;
+    uint32_t done = 0;
+    (void)state;
+    tensors_begin(&t);
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        struct onnx_case c;
+        uint32_t n, pads[6] = {0}, group = 1, more[3] = {0}, axes, first;
+        struct nn_conv o = {.groups = 1};
+        if (!onnx_load(&c, names[k]))
+            continue;
+        done++;
+        axes = c.input.rank - 2;
+        first = 3 - axes;
+        onnx_ints(&c, "group", &group, 1);
+        onnx_ints(&c, "strides", o.stride + first, axes);
+        onnx_ints(&c, "dilations", o.dilation + first, axes);
+        onnx_ints(&c, "output_padding", more + first, axes);
+        n = onnx_ints(&c, "pads", pads, 6);
+        for (uint32_t i = 0; i < n / 2; i++) {
+            o.pad[first + i][0] = pads[i];
+            o.pad[first + i][1] = pads[n / 2 + i];
+        }
+        o.groups = group;
+        for (int last = 0; last < 2; last++) {
+            nn_tensor x = tensors_put(&t, &c.input, NN_F32),
+                      w = tensors_put(&t, &c.weight[0], NN_F32);
+            x = last ? nn_channels_last(t.r, x) : x;
+            if (c.weights > 1)
+                o.bias = tensors_put(&t, &c.weight[1], NN_F32);
+            struct nn_conv_transpose b = {.groups = group, .bias = o.bias};
+            for (int i = 0; i < 3; i++) {
+                b.stride[i] = o.stride[i];
+                b.dilation[i] = o.dilation[i];
+                b.pad[i] = o.pad[i][0];
+                b.output_pad[i] = more[i];
+            }
+            nn_tensor y =
+                strcmp(c.op, "Conv") ? nn_conv_transpose(t.r, x, w, &b) : nn_conv(t.r, x, w, &o);
+            tensors_expect(&t, y, &c.output, 2e-6, names[k]);
+        }
+        onnx_free(&c);
+    }
+    tensors_end(&t);
+    if (!done)
+        skip();
+}
+
 static void rejects_what_does_not_fit(void **state)
 {
     struct tensors t;
@@ -317,9 +381,13 @@ static void rejects_what_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_shape_and_form), cmocka_unit_test(the_same_through_storage_buffers),
-        cmocka_unit_test(frames_before),        cmocka_unit_test(lower_ranks),
-        cmocka_unit_test(transposed),           cmocka_unit_test(rejects_what_does_not_fit),
+        cmocka_unit_test(every_shape_and_form),
+        cmocka_unit_test(the_same_through_storage_buffers),
+        cmocka_unit_test(frames_before),
+        cmocka_unit_test(lower_ranks),
+        cmocka_unit_test(transposed),
+        cmocka_unit_test(onnx_cases),
+        cmocka_unit_test(rejects_what_does_not_fit),
     };
     test_device();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
