@@ -299,8 +299,8 @@ static void bench_conv(struct nn_rec *r, const struct nn_bench_row *row)
 {
     const uint32_t *p = row->p;
     uint32_t k = p[6], s = p[7] & 255;
-    nn_tensor x = nn_bench_input(r, row->dtype, 5, NN_SHAPE(1, p[2], p[3], p[4], p[0]));
-    nn_tensor w = nn_bench_input(r, row->dtype, 5, NN_SHAPE(p[1], p[0], p[5], k, k));
+    nn_tensor x = nn_bench_input(r, row->dtype, NN_SHAPE(1, p[2], p[3], p[4], p[0]));
+    nn_tensor w = nn_bench_input(r, row->dtype, NN_SHAPE(p[1], p[0], p[5], k, k));
     struct nn_conv o = {.bias = nn_bench_input(r, row->dtype, 1, p + 1),
                         NN_CAUSAL(p[5], NN_PAD_REPLICATE),
                         NN_SAME_HW(k)};

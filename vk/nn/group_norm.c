@@ -300,8 +300,8 @@ nn_tensor nn_group_norm(struct nn_rec *r, nn_tensor x, const struct nn_group_nor
 static void bench_groups(struct nn_rec *r, const struct nn_bench_row *row)
 {
     const uint32_t *p = row->p;
-    nn_tensor x = p[5] ? nn_bench_input(r, row->dtype, 5, NN_SHAPE(1, p[1], p[2], p[3], p[0]))
-                       : nn_bench_input(r, row->dtype, 5, NN_SHAPE(1, p[0], p[1], p[2], p[3]));
+    nn_tensor x = p[5] ? nn_bench_input(r, row->dtype, NN_SHAPE(1, p[1], p[2], p[3], p[0]))
+                       : nn_bench_input(r, row->dtype, NN_SHAPE(1, p[0], p[1], p[2], p[3]));
     nn_tensor w = nn_bench_input(r, row->dtype, 1, p);
     struct nn_group_norm_opts o = {.weight = w, .bias = w, .act = {(enum nn_act)p[4], 0, 0}};
     if (!nn_failed(r))
