@@ -73,10 +73,14 @@ fv_nn_shader(nn/conv_pack)
 foreach(lanes 4 8 16)
   fv_nn_shader(nn/conv_tile "${lanes}x16:-DLANES=${lanes} -DROWS=16 -DSTEP=2")
 endforeach()
-foreach(name group_moments group_merge group_table group_norm group_stats_merge
-             row_norm row_moments row_apply)
-  fv_nn_shader(nn/${name})
-endforeach()
+fv_nn_shader(nn/group_moments)
+fv_nn_shader(nn/group_merge)
+fv_nn_shader(nn/group_table)
+fv_nn_shader(nn/group_norm)
+fv_nn_shader(nn/group_stats_merge)
+fv_nn_shader(nn/row_norm)
+fv_nn_shader(nn/row_moments)
+fv_nn_shader(nn/row_apply)
 
 # Matrix products: register tiles of so many lanes and rows.
 fv_nn_shader(nn/matmul_pack)
