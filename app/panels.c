@@ -407,7 +407,7 @@ static void error_panel(struct viewer *v)
 static void shader_panel(const struct viewer *v)
 {
     struct ui_place place = {.ax = 0.5f, .ay = 1, .y = -edge - 80, .width = 620, .max_height = 260};
-    if (ui_panel_begin("Shader not compiled: the last one that was is in use", &place, NULL))
+    if (ui_panel_begin("Shader error: what compiled last is in use", &place, NULL))
         ui_text("%s", v->shaders);
     ui_panel_end();
 }

@@ -401,6 +401,8 @@ static void take_picture(struct viewer *v, const struct render_news *news)
     v->fresh = true;
     v->rate = since > 0 && since < 0.5 ? 0.9 * v->rate + 0.1 / since : 1000 / v->picture->ms;
     pace_measured(&v->pace, news->step, v->picture->ms);
+    if (news->step == 0) /* at rest: its statistics may have changed the panels' layout */
+        v->redraws = SETTLE_DRAWS;
 }
 
 /* What the render thread has to tell. Negative: there is nobody to show it to. */
@@ -674,7 +676,8 @@ int viewer_run(struct app *app, const struct viewer_opts *opts)
     FV_GOTO(start(v, opts));
     while (!finished(v)) {
         FV_GOTO(step(v, opts));
-        v->worst_round_ms = fmax(v->worst_round_ms, (fv_now() - v->now) * 1000);
+        if (v->images > SETTLE_DRAWS) /* the driver makes its pipelines in the first ones */
+            v->worst_round_ms = fmax(v->worst_round_ms, (fv_now() - v->now) * 1000);
     }
     if (app_cancelled())
         FV_GOTO(fv_fail(FV_ECANCELLED, "stopped"));
