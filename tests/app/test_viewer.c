@@ -518,8 +518,9 @@ static void the_window_does_not_wait_for_pictures(void **state)
                       &pictures, &picture, &images, &round) != 4)
         fail_msg("%s", log);
     print_message("%s", at);
-    assert_true(pictures > 0 && images > 10);
-    if (!(round < picture / 2)) /* by far; the machine may be busy */
+    assert_true(pictures > 0 && images > 5);
+    /* by far on lavapipe; SwiftShader's devices share their threads */
+    if (!(round < 0.75 * picture))
         fail_msg("%s", at);
     free(log);
 }
