@@ -489,13 +489,19 @@ static int show(struct viewer *v)
     return 1;
 }
 
+/* The picture is of the scene there is, and not of the one before. */
+static bool shows_scene(const struct viewer *v)
+{
+    return v->scene && v->picture && v->drawn.scene == v->scene->gpu;
+}
+
 /* Seconds to wait for input. */
 static double patience(const struct viewer *v)
 {
     double now = fv_now(), wait = v->loader || v->exporter ? busy_seconds : idle_seconds;
     if (!v->width) /* minimised */
         return wait;
-    if (v->fresh || v->frames)
+    if (v->fresh || (v->frames && shows_scene(v)))
         return 0;
     if (v->redraws)
         wait = fmin(wait, v->shown_at + v->frame_seconds - now);
@@ -515,7 +521,8 @@ static bool finished(const struct viewer *v)
 /* Whether the window is to be drawn now. */
 static bool due(const struct viewer *v)
 {
-    return v->fresh || v->frames || (v->redraws && v->now - v->shown_at >= v->frame_seconds);
+    return v->fresh || (v->frames && shows_scene(v)) ||
+           (v->redraws && v->now - v->shown_at >= v->frame_seconds);
 }
 
 /* A round without a window: the picture is waited for. */
@@ -564,7 +571,7 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
         return 0;
     int shown = show(v);
     v->redraws -= shown > 0 && v->redraws > 0;
-    v->shown += shown > 0 && v->scene && v->picture && v->drawn.scene == v->scene->gpu;
+    v->shown += shown > 0 && shows_scene(v);
     return shown;
 }
 
