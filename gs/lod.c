@@ -200,8 +200,8 @@ static int gather(struct gs_scene *out, struct lod *l)
         FV_TRY(read_file(&part, l, sky));
         FV_TRY(take(out, &part));
     }
-    if (!out->position)
-        return fv_fail(FV_EFORMAT, "%s: tree: no leaf has any level; the scene is empty", l->path);
+    if (!out->count)
+        return fv_fail(FV_EFORMAT, "%s: tree: no leaf has a Gaussian; the scene is empty", l->path);
     snprintf(out->detail, sizeof out->detail, "sog, level %zu of 0..%zu", l->wanted, l->levels - 1);
     return 0;
 }

@@ -465,7 +465,10 @@ static void rejects_bad_lod_index(void **state)
         {"{\"lodLevels\":3," FILES "\"tree\":{\"children\":[7]}}", "expected an object",
          FV_EFORMAT},
         {"{\"lodLevels\":3," FILES "\"tree\":{\"children\":7}}", "expected a list", FV_EFORMAT},
-        {"{\"lodLevels\":3," FILES "\"tree\":{}}", "no leaf has any level", FV_EFORMAT},
+        {"{\"lodLevels\":3," FILES "\"tree\":{}}", "no leaf has a Gaussian", FV_EFORMAT},
+        {"{\"lodLevels\":3," FILES
+         "\"tree\":{\"lods\":{\"0\":{\"file\":0,\"offset\":6,\"count\":0}}}}",
+         "no leaf has a Gaussian", FV_EFORMAT},
         {"{\"lodLevels\":3," FILES
          "\"tree\":{\"lods\":{\"0\":{\"file\":3,\"offset\":0,\"count\":1}}}}",
          "file", FV_EFORMAT},
