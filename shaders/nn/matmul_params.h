@@ -25,4 +25,24 @@ struct nn_matmul_pack_push {
     NN_UINT base, first, count;    /* first: four of the packed form that this dispatch starts at */
 };
 
+/* attention.comp: strides of batch, head and token, in fours; token stride of the mask too. */
+struct nn_attention_push {
+    NN_UINT queries, keys;
+    NN_UINT q[3], k[3], v[3], mask[3], to[3];
+    NN_UINT k_group, v_group; /* query heads to a head of k, of v */
+    NN_UINT q_base, k_base, v_base, mask_base, out_base;
+    NN_UINT batch, head, query; /* what the first workgroup does */
+    NN_UINT block;
+    int window; /* in blocks; negative: no limit */
+    int shift;  /* of a query's position against its index; used when causal */
+    float scale; /* with log2 e */
+};
+
+/* attention_softmax.comp */
+struct nn_softmax_push {
+    NN_UINT rows, row_fours, base; /* base in fours */
+    NN_UINT query, keys, block;    /* query: index of the first row */
+    int window, shift;             /* as above */
+};
+
 #endif

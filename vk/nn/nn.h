@@ -259,8 +259,8 @@ nn_tensor nn_matmul(struct nn_rec *r, nn_tensor a, nn_tensor b, const struct nn_
 struct nn_attention_opts {
     float scale;      /* of q k^T; 0 = D^-0.5 */
     nn_tensor mask;   /* added to the scaled scores; broadcast to [B, H, T, S]; -INFINITY hides */
-    bool causal;      /* query i sees keys <= i (counted in blocks, below) + S - T */
-    uint32_t block;   /* causal and window count positions in blocks of so many tokens; 0 = 1 */
+    bool causal;      /* query i stands at i + S - T instead of i and sees no key after it */
+    uint32_t block;   /* positions count in blocks of so many tokens (frames); 0 = 1 */
     uint32_t window;  /* |query - key| <= window only; 0 = no limit */
     bool heads_apart; /* result [B, H, T, E] instead of [B, T, H * E] */
 };

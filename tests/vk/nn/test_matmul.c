@@ -280,6 +280,7 @@ int main(void)
         cmocka_unit_test(rows_do_not_leak_into_each_other),
         cmocka_unit_test(rejects_shapes),
     };
+    test_device();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     test_device_done();
     return failed;
