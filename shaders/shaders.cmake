@@ -82,13 +82,15 @@ fv_nn_shader(nn/row_norm)
 fv_nn_shader(nn/row_moments)
 fv_nn_shader(nn/row_apply)
 
-# Matrix products: register tiles of so many lanes and rows.
+# Matrix products: register tiles of so many lanes and rows, shared tiles for GPUs. Attention.
 fv_nn_shader(nn/matmul_pack)
-foreach(lanes 4 8 16)
-  fv_nn_shader(nn/matmul "${lanes}x4:-DLANES=${lanes} -DROWS=4 -DSTEP=2"
-               "${lanes}x16:-DLANES=${lanes} -DROWS=16 -DSTEP=2"
-               "${lanes}x32:-DLANES=${lanes} -DROWS=32 -DSTEP=2")
+foreach(tile 4x4 4x16 8x4 8x24 16x4 16x32)
+  string(REGEX REPLACE "(.*)x(.*)" "-DLANES=\\1 -DROWS=\\2" define ${tile})
+  fv_nn_shader(nn/matmul "${tile}:${define}" "${tile}b:${define} -DBF16=1")
 endforeach()
+fv_nn_shader(nn/matmul "tiled:-DTILED=1" "tiledb:-DTILED=1 -DBF16=1")
+fv_nn_shader(nn/attention_softmax)
+fv_nn_shader(nn/attention "4:-DLANES=4 -DROWS=2" "8:-DLANES=8 -DROWS=2" "16:-DLANES=16 -DROWS=2")
 
 fv_shader(nn/noise)
 fv_nn_shader(nn/embed)
@@ -98,5 +100,3 @@ fv_nn_shader(nn/softmax)
 fv_nn_shader(nn/resample)
 fv_nn_shader(nn/pool)
 fv_nn_shader(nn/mean)
-fv_nn_shader(nn/attention_softmax)
-fv_nn_shader(nn/attention "4:-DLANES=4 -DROWS=2" "8:-DLANES=8 -DROWS=2" "16:-DLANES=16 -DROWS=2")

@@ -9,7 +9,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint CAUSAL = 0;
 IN_F4(0, scores)
 OUT_WORDS(1, result)
-layout(push_constant) uniform Push { nn_softmax_push p; };
+layout(push_constant) uniform Push { nn_attention_softmax_push p; };
 
 const float LOWEST = -3.402823466e38, LOG2E = 1.44269504;
 

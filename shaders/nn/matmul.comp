@@ -1,18 +1,27 @@
 #version 460
 // out[z, m, n] = residual + gate[m / run, n] act(scale sum_k a[z, m, k] b[z, n, k] + add[z, m, n]):
-// nn_linear and nn_matmul (vk/nn/matmul.c), as register tiles.
+// nn_linear and nn_matmul (vk/nn/matmul.c). b is packed by matmul_pack.comp: [z][panel][k][lane]
+// fours of columns. Two forms:
 //
-// A workgroup is one subgroup of LANES; a lane makes ROWS rows of four columns, neighbouring lanes
-// neighbouring columns, so a workgroup owns one panel of b. Every step takes STEP fours of k: each
-// lane fetches its columns of b, and a's rows are spread over the lanes, four k each, and handed
-// round by shuffles with constant indices. An accumulator is touched once a step (sums of
-// products first): on CPU drivers it lives in memory and is masked at every turn of the loop.
-// b is packed by matmul_pack.comp: [z][panel][k][lane] fours of columns.
+// Register tiles. A workgroup is one subgroup of LANES and owns one panel; a lane makes ROWS rows
+// of four columns, neighbouring lanes neighbouring columns. Every step takes four k: each lane
+// fetches its columns of b, and a's rows are spread over the lanes, four k each, and handed round
+// by shuffles with constant indices. An accumulator is touched once a step (products are summed
+// first): on CPU drivers it lives in memory and is masked at every turn of the loop.
+//
+// TILED, for GPUs: 16 x 16 invocations make 64 rows of a panel of 16 lanes from tiles in shared
+// memory.
 #include "nn/common.glsl"
 #include "nn/act.glsl"
 #include "nn/matmul_params.h"
 #extension GL_KHR_shader_subgroup_shuffle : require
+#ifdef TILED
+#define LANES 16
+#define ROWS 4
+layout(local_size_x = 16, local_size_y = 16) in;
+#else
 layout(local_size_x = LANES) in;
+#endif
 layout(constant_id = 0) const uint A_TYPE = NN_TYPE_F32;
 layout(constant_id = 1) const uint B_TYPE = NN_TYPE_F32;
 layout(constant_id = 2) const uint OUT_TYPE = NN_TYPE_F32;
@@ -21,14 +30,18 @@ layout(constant_id = 4) const uint ADD_TYPE = 0; // 0: there is none
 layout(constant_id = 5) const uint GATE_TYPE = 0;
 layout(constant_id = 6) const uint RESIDUAL_TYPE = 0;
 IN_F4(0, a)
+#ifdef BF16 // not as bits for all types: drivers make slower code of that
 IN_WORDS(1, b)
+#define FETCH_B(i) LD4(b, i, NN_TYPE_BF16)
+#else
+IN_F4(1, b)
+#define FETCH_B(i) FETCH4(b, i, B_TYPE)
+#endif
 IN_WORDS(2, add)
 IN_WORDS(3, gate)
 IN_WORDS(4, residual)
 OUT_WORDS(5, result)
 layout(push_constant) uniform Push { nn_matmul_push p; };
-
-const uint GROUPS = (ROWS + LANES - 1) / LANES; // of rows, one row a lane
 
 // Axes of batch z.
 uvec3 batch_axes(uint z)
@@ -42,63 +55,107 @@ uint offset(uvec3 axes, uint stride[3])
     return axes.x * stride[0] + axes.y * stride[1] + axes.z * stride[2];
 }
 
+// Push constants once, before the stores: drivers read them again after each.
+struct Finish {
+    uint rows, columns, row, run, add, add_row, gate, residual, result;
+    float scale, act_a, act_b;
+};
+
+Finish finish_of(uvec3 axes, uint z)
+{
+    uint first = z * p.rows * p.columns;
+    return Finish(p.rows, p.columns, p.row, p.gate_run,
+                  (p.add_base + offset(axes, p.add_batch)) / 4, p.add_row / 4, p.gate_base / 4,
+                  p.residual_base / 4 + first, p.out_base / 4 + first, p.scale, p.act_a, p.act_b);
+}
+
+// m: row within this dispatch; n: four of columns.
+void finish(Finish f, uint m, uint n, vec4 v)
+{
+    if (m < f.rows && n < f.columns) {
+        v *= f.scale;
+        if (ADD_TYPE != 0)
+            v += LD4(add, f.add + (f.row + m) * f.add_row + n, ADD_TYPE);
+        v = nn_act4(ACT, v, f.act_a, f.act_b);
+        if (GATE_TYPE != 0)
+            v *= LD4(gate, f.gate + (f.row + m) / f.run * f.columns + n, GATE_TYPE);
+        uint at = m * f.columns + n;
+        if (RESIDUAL_TYPE != 0)
+            v += LD4(residual, f.residual + at, RESIDUAL_TYPE);
+        ST4(result, f.result + at, v, OUT_TYPE)
+    }
+}
+
+#ifdef TILED
+
+shared vec4 tile_a[4][65]; // [four of k][row], padded against bank conflicts
+shared vec4 tile_b[16][16]; // [k][lane]
+
 void main()
 {
-    uint lane = gl_SubgroupInvocationID, panel = p.panel + gl_WorkGroupID.x;
-    uint m0 = gl_WorkGroupID.y * ROWS, z = gl_WorkGroupID.z; // within this dispatch
+    uint x = gl_LocalInvocationID.x, y = gl_LocalInvocationID.y, self = y * 16 + x;
+    uint m0 = gl_WorkGroupID.y * 64, z = gl_WorkGroupID.z, depth = p.depth;
     uvec3 axes = batch_axes(p.batch + z);
-    uint rows = p.rows, columns = p.columns, depth = p.depth;
-
+    // an invocation fetches four `self % 4` of k of row self / 4, and of b one four
+    uint at_a = (p.a_base + offset(axes, p.a_batch) + min(m0 + self / 4, p.rows - 1) * p.a_row) / 4;
+    uint at_b = p.b_base + offset(axes, p.b_batch) + gl_WorkGroupID.x * depth * 4 * LANES;
     vec4 c[ROWS];
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         c[i] = vec4(0);
-    uint at_a[GROUPS], at_b = p.b_base + offset(axes, p.b_batch) + gl_WorkGroupID.x * depth * 4 * LANES + lane;
+    for (uint k = 0; k < depth; k += 4) {
+        uint ka = k + self % 4, kb = 4 * k + y;
+        tile_a[self % 4][self / 4] = ka < depth ? FETCH4(a, at_a + ka, A_TYPE) : vec4(0);
+        tile_b[y][x] = kb < 4 * depth ? FETCH_B(at_b + kb * LANES + x) : vec4(0);
+        barrier();
+        [[unroll]] for (uint q = 0; q < 4; q++)
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                vec4 v = tile_a[q][y * ROWS + i];
+                c[i] += (v.x * tile_b[4 * q][x] + v.y * tile_b[4 * q + 1][x]) +
+                        (v.z * tile_b[4 * q + 2][x] + v.w * tile_b[4 * q + 3][x]);
+            }
+        barrier();
+    }
+    Finish f = finish_of(axes, z);
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        finish(f, m0 + y * ROWS + i, (p.panel + gl_WorkGroupID.x) * LANES + x, c[i]);
+}
+
+#else
+
+const uint GROUPS = (ROWS + LANES - 1) / LANES; // of rows, one row a lane
+
+void main()
+{
+    uint lane = gl_SubgroupInvocationID;
+    uint m0 = gl_WorkGroupID.y * ROWS, z = gl_WorkGroupID.z; // within this dispatch
+    uvec3 axes = batch_axes(p.batch + z);
+    uint depth = p.depth, at_a[GROUPS];
+    uint at_b = p.b_base + offset(axes, p.b_batch) + gl_WorkGroupID.x * depth * 4 * LANES + lane;
     [[unroll]] for (uint g = 0; g < GROUPS; g++)
         at_a[g] = (p.a_base + offset(axes, p.a_batch) +
-                   min(m0 + g * LANES + lane, rows - 1) * p.a_row) / 4;
+                   min(m0 + g * LANES + lane, p.rows - 1) * p.a_row) / 4;
+    vec4 c[ROWS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        c[i] = vec4(0);
 
-    for (uint k = 0; k < depth; k += STEP) {
-        vec4 ak[STEP * GROUPS], bk[STEP * 4];
-        [[unroll]] for (uint s = 0; s < STEP; s++) {
-            [[unroll]] for (uint g = 0; g < GROUPS; g++) {
-                vec4 v = FETCH4(a, at_a[g] + k + s, A_TYPE);
-                ak[s * GROUPS + g] = s == 0 || k + s < depth ? v : vec4(0);
-            }
-            [[unroll]] for (uint q = 0; q < 4; q++)
-                bk[s * 4 + q] = LD4(b, at_b + (s * 4 + q) * LANES, B_TYPE);
-        }
-        at_b += STEP * 4 * LANES;
+    for (uint k = 0; k < depth; k++) {
+        vec4 ak[GROUPS], bk[4];
+        [[unroll]] for (uint g = 0; g < GROUPS; g++)
+            ak[g] = FETCH4(a, at_a[g] + k, A_TYPE);
+        [[unroll]] for (uint q = 0; q < 4; q++)
+            bk[q] = FETCH_B(at_b + q * LANES);
+        at_b += 4 * LANES;
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
-            vec4 sum = vec4(0);
-            [[unroll]] for (uint s = 0; s < STEP; s++) {
-                vec4 v = ak[s * GROUPS + i / LANES];
-                vec4 even = subgroupShuffle(v.x, i % LANES) * bk[s * 4] +
-                            subgroupShuffle(v.y, i % LANES) * bk[s * 4 + 1];
-                vec4 odd = subgroupShuffle(v.z, i % LANES) * bk[s * 4 + 2] +
-                           subgroupShuffle(v.w, i % LANES) * bk[s * 4 + 3];
-                sum = s == 0 ? even + odd : sum + (even + odd);
-            }
-            c[i] += sum;
+            vec4 v = ak[i / LANES];
+            c[i] += (subgroupShuffle(v.x, i % LANES) * bk[0] +
+                     subgroupShuffle(v.y, i % LANES) * bk[1]) +
+                    (subgroupShuffle(v.z, i % LANES) * bk[2] +
+                     subgroupShuffle(v.w, i % LANES) * bk[3]);
         }
     }
-
-    uint n = panel * LANES + lane, run = p.gate_run, row = p.row;
-    uint at_add = p.add_base + offset(axes, p.add_batch), add_row = p.add_row;
-    uint at_gate = p.gate_base, at_residual = p.residual_base, at_out = p.out_base;
-    float scale = p.scale, act_a = p.act_a, act_b = p.act_b;
-    [[unroll]] for (uint i = 0; i < ROWS; i++) {
-        uint m = m0 + i;
-        if (m < rows && n < columns) {
-            vec4 v = c[i] * scale;
-            if (ADD_TYPE != 0)
-                v += LD4(add, (at_add + (row + m) * add_row) / 4 + n, ADD_TYPE);
-            v = nn_act4(ACT, v, act_a, act_b);
-            if (GATE_TYPE != 0)
-                v *= LD4(gate, at_gate / 4 + (row + m) / run * columns + n, GATE_TYPE);
-            uint at = (z * rows + m) * columns + n;
-            if (RESIDUAL_TYPE != 0)
-                v += LD4(residual, at_residual / 4 + at, RESIDUAL_TYPE);
-            ST4(result, at_out / 4 + at, v, OUT_TYPE)
-        }
-    }
+    Finish f = finish_of(axes, z);
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        finish(f, m0 + i, (p.panel + gl_WorkGroupID.x) * LANES + lane, c[i]);
 }
+
+#endif

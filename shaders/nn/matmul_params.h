@@ -39,7 +39,7 @@ struct nn_attention_push {
 };
 
 /* attention_softmax.comp */
-struct nn_softmax_push {
+struct nn_attention_softmax_push {
     NN_UINT rows, row_fours, base; /* base in fours */
     NN_UINT query, keys, block;    /* query: index of the first row */
     int window, shift;             /* as above */

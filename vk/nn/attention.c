@@ -105,12 +105,6 @@ static void strides_in_fours(uint32_t out[3], nn_tensor t)
 
 /* ---- one pass over the keys -------------------------------------------------------------- */
 
-static uint32_t lanes_of(const struct nn_rec *r)
-{
-    uint32_t s = nn_subgroup(r);
-    return s >= 16 ? 16 : s >= 8 ? 8 : 4;
-}
-
 static struct nn_attention_push pushed(const struct attention *a)
 {
     struct nn_attention_push p = {
@@ -141,7 +135,7 @@ static void dispatch(struct nn_rec *r, const struct attention *a, struct nn_atte
                      uint64_t first, uint64_t count, uint32_t heads, uint32_t batches)
 {
     char variant[16];
-    uint32_t lanes = lanes_of(r), tile = ROWS * lanes;
+    uint32_t lanes = nn_lanes(r), tile = ROWS * lanes;
     double pairs = (double)batches * heads * (a->queries - p->query) * a->keys;
     p->out_base = nn_bind_skip(a->out, first) / 4;
     snprintf(variant, sizeof variant, "%u", lanes);
@@ -193,14 +187,14 @@ static void softmax(struct nn_rec *r, nn_tensor scores, const struct nn_attentio
                     uint32_t query, uint32_t causal)
 {
     uint32_t rows = scores.shape[0];
-    struct nn_softmax_push push = {.rows = rows,
-                                   .row_fours = scores.shape[1] / 4,
-                                   .base = nn_bind_skip(scores, 0) / 4,
-                                   .query = query,
-                                   .keys = p->keys,
-                                   .block = p->block,
-                                   .window = p->window,
-                                   .shift = p->shift};
+    struct nn_attention_softmax_push push = {.rows = rows,
+                                             .row_fours = scores.shape[1] / 4,
+                                             .base = nn_bind_skip(scores, 0) / 4,
+                                             .query = query,
+                                             .keys = p->keys,
+                                             .block = p->block,
+                                             .window = p->window,
+                                             .shift = p->shift};
     nn_dispatch(r, &(struct nn_call){
                        .shader = "nn/attention_softmax",
                        .spec = {GROUP, causal},
@@ -334,3 +328,24 @@ nn_tensor nn_attention(struct nn_rec *r, nn_tensor q, nn_tensor k, nn_tensor v,
     finish(r, y, a.out, &a, e);
     return nn_op_end(r, y);
 }
+
+/* p: batches, heads, queries, keys, features. */
+static void bench_attention(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_tensor q = nn_bench_input(r, row->dtype, NN_SHAPE(p[0], p[2], p[1], p[4]));
+    nn_tensor k = nn_bench_input(r, row->dtype, NN_SHAPE(p[0], p[3], p[1], p[4]));
+    nn_tensor v = nn_bench_input(r, row->dtype, NN_SHAPE(p[0], p[3], p[1], p[4]));
+    nn_attention(r, nn_transpose(r, q, 1, 2), nn_transpose(r, k, 1, 2), nn_transpose(r, v, 1, 2),
+                 NULL);
+}
+
+const struct nn_bench_row nn_bench_attention[] = {
+    {"attention", "2x1024x1024x72 f32", bench_attention, {1, 2, 1024, 1024, 72}, NN_F32, false},
+    {"attention", "1x4096x4096x72 f32", bench_attention, {1, 1, 4096, 4096, 72}, NN_F32, false},
+    {"attention", "2x1024x1024x72 f16", bench_attention, {1, 2, 1024, 1024, 72}, NN_F16, false},
+    {"attention", "2x1024x300x72 f32", bench_attention, {1, 2, 1024, 300, 72}, NN_F32, false},
+    {"attention", "2x1024x1024x64 f32", bench_attention, {1, 2, 1024, 1024, 64}, NN_F32, false},
+    {"attention", "2x1024x1024x128 f32", bench_attention, {1, 2, 1024, 1024, 128}, NN_F32, false},
+    {"attention", "1x1024x1024x512 f32", bench_attention, {1, 1, 1024, 1024, 512}, NN_F32, false},
+    {0}};

@@ -11,14 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+extern const struct nn_bench_row nn_bench_matmul[], nn_bench_attention[];
 extern const struct nn_bench_row nn_bench_elementwise[], nn_bench_softmax[], nn_bench_embed[],
     nn_bench_resample[], nn_bench_layout[];
 extern const struct nn_bench_row nn_bench_conv[], nn_bench_norm[], nn_bench_group_norm[];
 
 /* Each ends with a row without a name. */
 static const struct nn_bench_row *const tables[] = {
-    nn_bench_elementwise, nn_bench_softmax, nn_bench_embed, nn_bench_resample,
-    nn_bench_layout,      nn_bench_conv,    nn_bench_norm,  nn_bench_group_norm};
+    nn_bench_matmul, nn_bench_attention, nn_bench_elementwise, nn_bench_softmax,
+    nn_bench_embed,  nn_bench_resample,  nn_bench_layout,      nn_bench_conv,
+    nn_bench_norm,   nn_bench_group_norm};
 
 enum { MOST_ROWS = 256, MOST_REPEATS = 256 };
 static const double run_seconds = 0.02;

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PACK_GROUP = 64, MAX_GROUPS = 65535, MAX_DEPTH = 65000 * 8 };
+enum { PACK_GROUP = 64, MAX_GROUPS = 65535, MAX_DEPTH = 65000 * 4 };
 
 /* out [batch.., rows, columns] = a [batch.., rows, depth] times the transpose of b [batch..,
  * columns, depth]; three batch axes, given by their strides where operands repeat. */
@@ -24,10 +24,6 @@ struct product {
     struct nn_activation act;
 };
 
-struct tile {
-    uint32_t lanes, rows;
-};
-
 static uint32_t up(uint32_t n, uint32_t to)
 {
     return (n + to - 1) / to * to;
@@ -35,27 +31,37 @@ static uint32_t up(uint32_t n, uint32_t to)
 
 /* ---- kernels ----------------------------------------------------------------------------- */
 
-static uint32_t lanes_of(const struct nn_rec *r)
-{
-    uint32_t s = nn_subgroup(r);
-    return s >= 16 ? 16 : s >= 8 ? 8 : 4;
-}
+/* A panel is 4 * lanes columns. */
+struct tile {
+    const char *name;
+    uint32_t lanes, rows;
+    bool shared; /* tiles in shared memory: no subgroup of a certain size is needed */
+};
 
-/* Fewest rows worked on, counting what a tile costs beyond its rows (fetching b). */
+static const struct tile tiles[] = {
+    {"4x4", 4, 4, false},    {"4x16", 4, 16, false}, {"8x4", 8, 4, false},
+    {"8x24", 8, 24, false},  {"16x4", 16, 4, false}, {"16x32", 16, 32, false},
+    {"tiled", 16, 64, true},
+};
+
+/* The tile height that makes the least work, a tile costing something beyond its rows (fetching b).
+ * On GPUs register tiles serve few rows, shared ones many. */
 static struct tile tile_for(const struct nn_rec *r, uint32_t rows)
 {
-    static const uint32_t heights[] = {4, 16, 32};
-    struct tile best = {0};
+    const struct tile *best = NULL;
     uint64_t least = UINT64_MAX;
-    for (size_t i = 0; i < sizeof heights / sizeof *heights; i++) {
-        uint64_t tiles = (rows + (uint64_t)heights[i] - 1) / heights[i];
-        uint64_t cost = tiles * (heights[i] + 6);
-        if (cost < least) {
+    enum nn_kernel asked = nn_kernel_asked(r);
+    bool shared = asked ? asked == NN_KERNEL_SHARED : !nn_on_cpu(r) && rows > 8;
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+        uint64_t n = (rows + (uint64_t)tiles[i].rows - 1) / tiles[i].rows;
+        uint64_t cost = n * (tiles[i].rows + 6);
+        bool fits = tiles[i].shared == shared && (shared || tiles[i].lanes == nn_lanes(r));
+        if (fits && cost < least) {
             least = cost;
-            best = (struct tile){lanes_of(r), heights[i]};
+            best = &tiles[i];
         }
     }
-    return best;
+    return *best;
 }
 
 /* ---- packing ----------------------------------------------------------------------------- */
@@ -202,28 +208,30 @@ static void multiply_part(struct nn_rec *r, const struct product *p, struct tile
         push.gate_base = nn_bind_skip(p->gate, 0);
     if (!nn_is_null(p->residual))
         push.residual_base = nn_bind_skip(p->residual, out);
-    snprintf(variant, sizeof variant, "%ux%u", tile.lanes, tile.rows);
+    bool bf16 = p->b.dtype == NN_BF16;
+    snprintf(variant, sizeof variant, "%s%s", tile.name, bf16 ? "b" : "");
     double part = (double)d->batches * d->rows;
-    nn_dispatch(r, &(struct nn_call){
-                       .shader = "nn/matmul",
-                       .variant = variant,
-                       .spec = {p->a.dtype, p->b.dtype, p->out.dtype, p->act.act, p->add.dtype,
-                                p->gate.dtype, p->residual.dtype},
-                       .nspec = 7,
-                       .subgroup = tile.lanes,
-                       .bind = {from(p->a, NN_READ4, a, as), from(p->b, NN_WORDS4, b, bs),
-                                from(p->add, NN_WORDS4, add, adds), from(p->gate, NN_WORDS4, 0, 0),
-                                from(p->residual, NN_WORDS4, out, outs),
-                                from(p->out, NN_STORAGE, out, outs)},
-                       .nbind = 6,
-                       .push = &push,
-                       .push_size = sizeof push,
-                       .groups = d->panels,
-                       .groups_y = (d->rows + tile.rows - 1) / tile.rows,
-                       .groups_z = d->batches,
-                       .flops = 2.0 * part * p->columns * p->depth * d->panels /
-                                panels_of(p->columns, tile.lanes),
-                   });
+    nn_dispatch(
+        r,
+        &(struct nn_call){
+            .shader = "nn/matmul",
+            .variant = variant,
+            .spec = {p->a.dtype, p->b.dtype, p->out.dtype, p->act.act, p->add.dtype, p->gate.dtype,
+                     p->residual.dtype},
+            .nspec = 7,
+            .subgroup = tile.shared ? 0 : tile.lanes,
+            .bind = {from(p->a, NN_READ4, a, as), from(p->b, bf16 ? NN_WORDS4 : NN_READ4, b, bs),
+                     from(p->add, NN_WORDS4, add, adds), from(p->gate, NN_WORDS4, 0, 0),
+                     from(p->residual, NN_WORDS4, out, outs), from(p->out, NN_STORAGE, out, outs)},
+            .nbind = 6,
+            .push = &push,
+            .push_size = sizeof push,
+            .groups = d->panels,
+            .groups_y = (d->rows + tile.rows - 1) / tile.rows,
+            .groups_z = d->batches,
+            .flops =
+                2.0 * part * p->columns * p->depth * d->panels / panels_of(p->columns, tile.lanes),
+        });
 }
 
 /* Parts such that results fit a binding, and operands where that is possible. */
@@ -457,3 +465,44 @@ nn_tensor nn_matmul(struct nn_rec *r, nn_tensor a, nn_tensor b, const struct nn_
     finish(r, y, p.out);
     return nn_op_end(r, y);
 }
+
+/* p: rows, depth, columns. */
+static void bench_linear(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_linear(r, nn_bench_input(r, NN_F32, 2, p),
+              nn_bench_input(r, row->dtype, NN_SHAPE(p[2], p[1])),
+              &(struct nn_linear_opts){.bias = nn_bench_input(r, NN_F32, 1, p + 2)});
+}
+
+/* p: batches, rows, depth, columns. */
+static void bench_matmul(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_matmul(r, nn_bench_input(r, NN_F32, 3, p),
+              nn_bench_input(r, row->dtype, NN_SHAPE(p[0], p[2], p[3])), NULL);
+}
+
+const struct nn_bench_row nn_bench_matmul[] = {
+    {"linear", "256x1152x1152 f32", bench_linear, {256, 1152, 1152}, NN_F32, true},
+    {"linear", "256x1152x4608 f32", bench_linear, {256, 1152, 4608}, NN_F32, true},
+    {"linear", "256x4608x1152 f32", bench_linear, {256, 4608, 1152}, NN_F32, true},
+    {"linear", "1024x1152x1152 f32", bench_linear, {1024, 1152, 1152}, NN_F32, true},
+    {"linear", "1024x1152x4608 f32", bench_linear, {1024, 1152, 4608}, NN_F32, true},
+    {"linear", "1024x4608x1152 f32", bench_linear, {1024, 4608, 1152}, NN_F32, true},
+    {"linear", "4096x1152x1152 f32", bench_linear, {4096, 1152, 1152}, NN_F32, false},
+    {"linear", "4096x1152x4608 f32", bench_linear, {4096, 1152, 4608}, NN_F32, false},
+    {"linear", "4096x4608x1152 f32", bench_linear, {4096, 4608, 1152}, NN_F32, false},
+    {"linear", "256x1152x1152 f16", bench_linear, {256, 1152, 1152}, NN_F16, false},
+    {"linear", "256x1152x4608 f16", bench_linear, {256, 1152, 4608}, NN_F16, false},
+    {"linear", "256x4608x1152 f16", bench_linear, {256, 4608, 1152}, NN_F16, false},
+    {"linear", "1024x1152x1152 f16", bench_linear, {1024, 1152, 1152}, NN_F16, false},
+    {"linear", "1024x1152x4608 f16", bench_linear, {1024, 1152, 4608}, NN_F16, false},
+    {"linear", "1024x4608x1152 f16", bench_linear, {1024, 4608, 1152}, NN_F16, false},
+    {"linear", "4096x1152x1152 f16", bench_linear, {4096, 1152, 1152}, NN_F16, false},
+    {"linear", "4096x1152x4608 f16", bench_linear, {4096, 1152, 4608}, NN_F16, false},
+    {"linear", "4096x4608x1152 f16", bench_linear, {4096, 4608, 1152}, NN_F16, false},
+    {"linear", "1024x1152x1152 bf16", bench_linear, {1024, 1152, 1152}, NN_BF16, false},
+    {"linear", "1x1152x4608 f32", bench_linear, {1, 1152, 4608}, NN_F32, false},
+    {"matmul", "4x512x512x512 f32", bench_matmul, {4, 512, 512, 512}, NN_F32, false},
+    {0}};

@@ -105,6 +105,9 @@ void nn_cached_end(struct nn_rec *r);
 struct vk_device *nn_device(const struct nn_rec *r);
 uint32_t nn_subgroup(const struct nn_rec *r); /* 8 without a device */
 bool nn_on_cpu(const struct nn_rec *r);       /* true without a device */
+/* Lanes of kernels that are built for 4, 8 and 16: the device's subgroup or less. */
+uint32_t nn_lanes(const struct nn_rec *r);
+enum nn_kernel nn_kernel_asked(const struct nn_rec *r);
 
 /* Rows of `fovea bench ops`: each op file defines a table nn_bench_<file>[], ended by a row without
  * a name and listed in bench.c. */

@@ -390,6 +390,17 @@ bool nn_on_cpu(const struct nn_rec *r)
     return r->dev ? r->dev->caps.is_cpu : true;
 }
 
+uint32_t nn_lanes(const struct nn_rec *r)
+{
+    uint32_t s = nn_subgroup(r);
+    return s >= 16 ? 16 : s >= 8 ? 8 : 4;
+}
+
+enum nn_kernel nn_kernel_asked(const struct nn_rec *r)
+{
+    return r->opts.kernel;
+}
+
 uint64_t nn_storage_max(const struct nn_rec *r)
 {
     uint64_t most = r->dev ? r->dev->caps.max_storage_range : UINT64_C(128) << 20;
