@@ -87,7 +87,7 @@ void main()
     uint count = p.count, fours = p.in_fours, padded = (fours + STEP - 1) / STEP * STEP;
     uvec3 x_stride = uvec3(p.x_stride[0], p.x_stride[1], p.x_stride[2]) / 4;
     uvec3 before_stride = uvec3(p.before_stride[0], p.before_stride[1], p.before_stride[2]) / 4;
-    uint x_base = p.x_base / 4, before_base = p.before_base / 4;
+    uint x_base = uint(int(p.x_base) / 4), before_base = p.before_base / 4;
 
     vec4 c[ROWS];
     [[unroll]] for (uint i = 0; i < ROWS; i++)
