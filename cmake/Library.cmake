@@ -26,10 +26,10 @@ install(TARGETS fovea_static fovea_shared
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${PROJECT_BINARY_DIR}/fovea.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 # Headers keep their room path: #include <fovea/gs/gs.h> with -I<prefix>/include/fovea.
-foreach(dir vk/base vk vk/nn gs)
+foreach(dir vk/base vk vk/nn vae gs)
   file(GLOB headers ${PROJECT_SOURCE_DIR}/${dir}/*.h)
-  if(dir STREQUAL "gs")
-    set(headers ${PROJECT_SOURCE_DIR}/gs/gs.h)
+  if(dir STREQUAL "gs" OR dir STREQUAL "vae")
+    set(headers ${PROJECT_SOURCE_DIR}/${dir}/${dir}.h)
   endif()
   list(FILTER headers EXCLUDE REGEX "(private|nn/op)\\.h$")
   install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fovea/${dir})

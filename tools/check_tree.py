@@ -13,15 +13,16 @@ ROOMS = {
     "vk/base": ["vk/base/"],
     "vk/nn": ["vk/", "shaders/nn/params.h"],
     "vk": ["vk/"],
+    "vae": ["vk/", "vae/"],
     "gs": ["vk/", "gs/", "shaders/gs/params.h"],
-    "app": ["vk/", "gs/gs.h", "app/"],
+    "app": ["vk/", "gs/gs.h", "vae/vae.h", "app/"],
 }
 BANNED = re.compile(r"\b(exit|abort|printf|puts|getenv|perror)\s*\(")
 bad = []
 
 
 def room_of(path):
-    return next((r for r in ("vk/base", "vk/nn", "vk", "gs", "app") if path.startswith(r + "/")), None)
+    return next((r for r in ("vk/base", "vk/nn", "vk", "vae", "gs", "app") if path.startswith(r + "/")), None)
 
 
 for folder, dirs, files in os.walk(ROOT):
