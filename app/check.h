@@ -52,6 +52,20 @@ void check_measure(struct check_error *e, const double *got, const double *want,
 void check_place(struct check *c, const char *dir);
 void check_group(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void check_row(struct check *c, const char *quantity, const struct check_error *e);
+/* Errors of a whole tensor: the largest as a part of the expected rms, and the relative 2-norm. */
+struct check_norms {
+    double limit;
+    bool by_max; /* the limit is of the first, else of the second */
+    size_t count;
+    double max, relative;
+    size_t worst; /* index of the largest */
+    double got, want;
+    bool ok;
+};
+void check_norms_measure(struct check_norms *e, const float *got, const float *want, size_t n);
+void check_norms_row(struct check *c, const char *quantity, const struct check_norms *e);
+/* A remark on the group; no row. */
+void check_note(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A row that only holds or not, with the reason when not. */
 void check_fact(struct check *c, const char *quantity, bool ok, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

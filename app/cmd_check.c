@@ -1,5 +1,5 @@
 /* fovea check: this device and build against reference outputs, quantity by quantity. */
-#include "app/check.h"
+#include "app/check_nn.h"
 #include "app/text.h"
 #include "vk/base/file.h"
 
@@ -11,18 +11,35 @@
 #include <string.h>
 
 struct values {
-    int arch;
-    bool json;
+    int arch, dtype;
+    bool json, trace;
 };
 
-enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS };
-static const char *const archs[] = {"auto", "splat", "formats", "cameras", NULL};
+/* From ARCH_NETWORKS on: networks, in check_nn.c's tables by name. */
+enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS, ARCH_NETWORKS };
+static const char *const archs[] = {"auto",
+                                    "splat",
+                                    "formats",
+                                    "cameras",
+                                    "osp_odvae_v11",
+                                    "osp_odvae_v12",
+                                    "cvvae",
+                                    "cvvae_sd3",
+                                    "opensora12_vae",
+                                    "sd_autoencoderkl",
+                                    NULL};
+static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
+static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 
 #define AT(m) offsetof(struct values, m)
-static const struct opt opts[] = {{"arch", 'a', OPT_ENUM, AT(arch), .choices = archs, .def = "auto",
-                                   .help = "what the directories hold; auto looks into them"},
-                                  {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
-                                  {0}};
+static const struct opt opts[] = {
+    {"arch", 'a', OPT_ENUM, AT(arch), .choices = archs, .def = "auto",
+     .help = "what the directories hold; auto looks into them"},
+    {"dtype", 0, OPT_ENUM, AT(dtype), .choices = dtypes, .def = "f32",
+     .help = "of networks: storage of weights and activations"},
+    {"trace", 0, OPT_FLAG, AT(trace), .help = "of networks: intermediate values too"},
+    {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
+    {0}};
 
 /* ---- measuring -------------------------------------------------------------------------- */
 
@@ -142,6 +159,65 @@ void check_row(struct check *c, const char *quantity, const struct check_error *
     putchar('\n');
 }
 
+void check_norms_measure(struct check_norms *e, const float *got, const float *want, size_t n)
+{
+    double sum = 0, errors = 0, most = -1;
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)got[i] - (double)want[i], w = want[i];
+        sum += w * w;
+        errors += d * d;
+        finite = finite && isfinite(d);
+        if (fabs(d) > most || !isfinite(d)) {
+            most = isfinite(d) ? fabs(d) : INFINITY;
+            e->worst = i;
+            e->got = got[i];
+            e->want = want[i];
+        }
+    }
+    /* Of something that is all zeros the error itself counts. */
+    double rms = n && sum > 0 ? sqrt(sum / (double)n) : 1;
+    e->count = n;
+    e->max = finite ? most / rms : INFINITY;
+    e->relative = finite ? sqrt(errors / (sum > 0 ? sum : 1)) : INFINITY;
+    e->ok = n && (e->by_max ? e->max : e->relative) <= e->limit;
+}
+
+void check_norms_row(struct check *c, const char *quantity, const struct check_norms *e)
+{
+    show_group(c);
+    c->passed += e->ok;
+    c->failed += !e->ok;
+    if (c->json) {
+        cJSON *o = json_row(c, quantity, e->ok ? "ok" : "fail");
+        cJSON_AddNumberToObject(o, "count", (double)e->count);
+        cJSON_AddNumberToObject(o, "max_over_rms", e->max);
+        cJSON_AddNumberToObject(o, "relative_l2", e->relative);
+        cJSON_AddStringToObject(o, "criterion", e->by_max ? "max_over_rms" : "relative_l2");
+        cJSON_AddNumberToObject(o, "tolerance", e->limit);
+        return;
+    }
+    printf("  %-32s %9zu  max/rms %-9.2e  relative L2 %-9.2e %s", quantity, e->count, e->max,
+           e->relative, verdict_text(c, e->ok));
+    if (!e->ok)
+        printf(" (%s <= %g)  worst [%zu]: %.8g, expected %.8g",
+               e->by_max ? "max/rms" : "relative L2", e->limit, e->worst, e->got, e->want);
+    putchar('\n');
+}
+
+void check_note(struct check *c, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (c->json)
+        cJSON_AddStringToObject(json_row(c, "", "note"), "detail", text);
+    else
+        printf("  %s\n", text);
+}
+
 void check_fact(struct check *c, const char *quantity, bool ok, const char *fmt, ...)
 {
     char text[512];
@@ -220,7 +296,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     struct check c = {.app = app, .json = v->json};
     int rc = 0;
     c.rows = cJSON_CreateArray();
-    for (size_t i = 0; i < args->count && rc >= 0; i++) {
+    if (v->arch >= ARCH_NETWORKS)
+        rc = check_networks(&c, check_arch_find(archs[v->arch]), args->items[0],
+                            (const char *const *)args->items + 1, args->count - 1,
+                            dtype_values[v->dtype], v->trace);
+    for (size_t i = 0; i < args->count && rc >= 0 && v->arch < ARCH_NETWORKS; i++) {
         rc = check_dir(&c, v->arch, args->items[i]);
         fflush(stdout);
     }
@@ -241,14 +321,20 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 const struct cmd cmd_check = {
     .name = "check",
     .summary = "compare this device and build with reference outputs",
-    .usage = "[--arch NAME] DIR... [OPTION]...",
+    .usage = "[--arch NAME] DIR... | --arch NETWORK MODEL_DIR [CASE.safetensors]... [OPTION]...",
     .examples = "fovea check --arch splat golden/01_forward/*\tprojection and pictures\n"
-                "fovea check --arch formats golden/03_formats/*\treaders and writers",
+                "fovea check --arch formats golden/03_formats/*\treaders and writers\n"
+                "fovea check --arch cvvae golden/nn/cvvae --trace\ta network, layer by layer",
     .details =
         "Exit status 0 only when every quantity holds. A directory is one case: scene.ply, "
         "cameras.json and CAMERA_IMPLEMENTATION folders of .npy arrays (splat); scene.ply, encoded "
         "files and decoded_*.ply (formats); camera files with expected.json, here or one level "
         "down (cameras).\n\n"
+        "Networks: the first argument is the model's folder, the others are cases, files with "
+        "in.*, "
+        "out* and mid.*; without any, all case_*.safetensors in the folder. In f32 the largest "
+        "error "
+        "may be 1e-4 of the rms of what is expected; in f16 the relative 2-norm 1e-2.\n\n"
         "Tolerances. Pictures: mean difference at most 2e-5, 99.5 % of the values within 1e-4, "
         "the rest within 2e-2. The references are float32 too: where their own values are more "
         "than 1e-4 from a double-precision rendering, twice that share is allowed on top of the "

@@ -7,11 +7,8 @@
 #include "vk/base/log.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { PIX_YUV420P, PIX_YUV444P, PIX_YUV420P10, PIX_RGBA };
 enum { AOV_COLOR, AOV_ALPHA, AOV_DEPTH };
@@ -191,29 +188,11 @@ static char *comment(const struct work *w)
     return text;
 }
 
-/* The folder the pictures go into; made when -o names one, only looked at otherwise. */
-static int prepare_folder(const struct output *o)
-{
-    if (o->to_stdout)
-        return 0;
-    if (o->directory && !fv_is_dir(o->path) && mkdir(o->path, 0777) < 0)
-        return fv_fail(FV_EIO, "%s: the folder cannot be made: %s", o->path, strerror(errno));
-    char *folder = o->directory ? strdup(o->path) : fv_path_dir(o->path);
-    int rc = 0;
-    if (!folder)
-        rc = fv_fail(FV_ENOMEM, "out of memory");
-    else if (access(folder, W_OK) < 0)
-        rc = fv_fail(FV_EIO, "%s: the folder %s cannot be written to: %s", o->path, folder,
-                     strerror(errno));
-    free(folder);
-    return rc;
-}
-
 /* Before the scene is loaded, so that a wrong name or codec costs no wait. */
 static int open_sink(struct work *w)
 {
     const struct values *v = w->v;
-    FV_TRY(prepare_folder(&w->output));
+    FV_TRY(output_prepare_folder(&w->output));
     char *text = comment(w);
     struct sink_opts o = {.format = w->output.format,
                           .path = w->output.path,

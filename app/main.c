@@ -14,7 +14,7 @@ const struct cmd *const app_commands[] = {&cmd_render,
                                           &cmd_view,
 #endif
                                           &cmd_info,   &cmd_convert, &cmd_compare, &cmd_check,
-                                          &cmd_bench,  &cmd_devices, NULL};
+                                          &cmd_bench,  &cmd_vae,     &cmd_devices, NULL};
 
 const struct opt app_global_opts[] = {
     {"device", 'd', OPT_STRING, offsetof(struct app, device), .value = "N|NAME|cpu",

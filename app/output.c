@@ -4,9 +4,12 @@
 #include "vk/base/file.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 const char *const output_choices[] = {"auto", "video", "png", "npy", "y4m", "raw", NULL};
 
@@ -140,4 +143,21 @@ char *output_name(const struct output *o, size_t i, const char *name)
     if (o->directory)
         return in_directory(o, i, name);
     return number_into(o->path, i);
+}
+
+int output_prepare_folder(const struct output *o)
+{
+    if (o->to_stdout)
+        return 0;
+    if (o->directory && !fv_is_dir(o->path) && mkdir(o->path, 0777) < 0)
+        return fv_fail(FV_EIO, "%s: the folder cannot be made: %s", o->path, strerror(errno));
+    char *folder = o->directory ? strdup(o->path) : fv_path_dir(o->path);
+    int rc = 0;
+    if (!folder)
+        rc = fv_fail(FV_ENOMEM, "out of memory");
+    else if (access(folder, W_OK) < 0)
+        rc = fv_fail(FV_EIO, "%s: the folder %s cannot be written to: %s", o->path, folder,
+                     strerror(errno));
+    free(folder);
+    return rc;
 }

@@ -31,5 +31,8 @@ bool output_is_sequence(const struct output *o);
 /* File of picture i. name: a camera's, used in a directory when not NULL. Caller frees; NULL
  * when memory is out. */
 char *output_name(const struct output *o, size_t i, const char *name);
+/* The folder the files go into: made when -o names one, only looked at otherwise. Returns 0 or
+ * FV_EIO. */
+int output_prepare_folder(const struct output *o);
 
 #endif

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static const char *const commands[] = {"render", "info",  "convert", "compare",
-                                       "check",  "bench", "devices"};
+                                       "check",  "bench", "vae",     "devices"};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static size_t lines(const char *text)
