@@ -11,10 +11,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # room -> prefixes of the quoted includes it may use
 ROOMS = {
     "vk/base": ["vk/base/"],
-    "vk/nn": ["vk/", "shaders/nn/params.h"],
+    "vk/nn": ["vk/", "shaders/nn/"],
     "vk": ["vk/"],
     "vae": ["vk/", "vae/"],
-    "gs": ["vk/", "gs/", "shaders/gs/params.h"],
+    "gs": ["vk/", "gs/", "shaders/gs/"],
     "app": ["vk/", "gs/gs.h", "vae/vae.h", "app/"],
 }
 BANNED = re.compile(r"\b(exit|abort|printf|puts|getenv|perror)\s*\(")
