@@ -321,7 +321,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 const struct cmd cmd_check = {
     .name = "check",
     .summary = "compare this device and build with reference outputs",
-    .usage = "[--arch NAME] DIR... | --arch NETWORK MODEL_DIR [CASE.safetensors]... [OPTION]...",
+    .usage = "[--arch NAME] DIR... | MODEL_DIR [CASE]... [OPTION]...",
     .examples = "fovea check --arch splat golden/01_forward/*\tprojection and pictures\n"
                 "fovea check --arch formats golden/03_formats/*\treaders and writers\n"
                 "fovea check --arch cvvae golden/nn/cvvae --trace\ta network, layer by layer",

@@ -553,13 +553,14 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 const struct cmd cmd_vae = {
     .name = "vae",
     .summary = "video autoencoders: clips to latents and back",
-    .usage = "encode|decode|roundtrip|info [INPUT] --model DIR [-o OUT] [OPTION]...",
+    .usage = "ACTION [INPUT] --model DIR [-o OUT] [OPTION]...",
     .examples = "fovea vae roundtrip clip.mp4 --model OD-VAE/ -o back.mp4\tthere and back, with "
                 "its quality\n"
                 "fovea vae encode clip.mp4 --model OD-VAE/ -o clip.safetensors\tlatents\n"
                 "fovea vae decode clip.safetensors --model OD-VAE/ -o clip.mp4\tand back\n"
                 "fovea vae info --model OD-VAE/ --size 1280x720\twhat it is, what memory it takes",
     .details =
+        "The action is encode, decode, roundtrip or info.\n\n"
         "Models are told by their tensors' names: Open-Sora-Plan's OD-VAE 1.1 and 1.2, CV-VAE for "
         "SD 2.1 and SD 3, the Open-Sora 1.2 VAE, Stable Diffusion's AutoencoderKL, the TAESD "
         "family. Weights are safetensors, PyTorch or GGUF; norm groups and window sizes come from "
