@@ -1,4 +1,4 @@
 # Tests of vk/nn/: each op against its double-precision twin in tests/ref.
-foreach(name elementwise layout rec noise resample embed)
+foreach(name elementwise layout rec noise resample embed onnx)
   fv_test(vk/nn/test_${name} LABELS gpu)
 endforeach()

@@ -57,15 +57,26 @@ static void take_float(struct ref *t, size_t *n, size_t room, const uint8_t *byt
         t->v[(*n)++] = (double)v;
 }
 
-/* TensorProto: dims 1, float_data 4, raw_data 9; floats only. */
+static void take_whole(struct ref *t, size_t *n, size_t room, const uint8_t *bytes)
+{
+    int64_t v;
+    memcpy(&v, bytes, 8);
+    if (*n < room)
+        t->v[(*n)++] = (double)v;
+}
+
+/* TensorProto: dims 1, data_type 2 (7 = int64), float_data 4, raw_data 9. */
 static struct ref tensor(struct part p)
 {
     struct ref t = {0};
     struct part dims = p;
     struct field f;
     size_t n = 0, room = 1;
+    bool whole = false;
     while (next(&dims, &f))
-        if (f.number == 1 && f.part.at) { /* packed */
+        if (f.number == 2) {
+            whole = f.value == 7;
+        } else if (f.number == 1 && f.part.at) { /* packed */
             while (f.part.at < f.part.end && t.rank < 5)
                 t.shape[t.rank++] = (uint32_t)varint(&f.part);
         } else if (f.number == 1 && t.rank < 5) {
@@ -75,9 +86,9 @@ static struct ref tensor(struct part p)
         room *= t.shape[i];
     t = ref_new(t.rank, t.shape);
     while (next(&p, &f))
-        if (f.number == 9 || f.number == 4)
-            for (; f.part.end - f.part.at >= 4; f.part.at += 4)
-                take_float(&t, &n, room, f.part.at);
+        for (int step = whole ? 8 : 4;
+             (f.number == 9 || f.number == 4) && f.part.end - f.part.at >= step; f.part.at += step)
+            (whole ? take_whole : take_float)(&t, &n, room, f.part.at);
     if (n != room)
         fail_msg("an ONNX tensor has %zu values of %zu", n, room);
     return t;
