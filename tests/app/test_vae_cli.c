@@ -3,6 +3,7 @@
 #include "support/vae_model.h"
 #include "app/image_io.h"
 #include "app/video.h"
+#include "vk/base/npy.h"
 #include "vk/nn/weights.h"
 
 #include <cjson/cJSON.h>
@@ -173,6 +174,62 @@ static void memory_is_kept_to(void **state)
     cJSON_Delete(doc);
 }
 
+/* ---- real weights ------------------------------------------------------------------------ */
+
+static void assert_like_npy(const float *got, const char *path, double limit)
+{
+    struct fv_npy a;
+    double most = 0, squares = 0;
+    assert_ok(fv_npy_open(&a, path));
+    float *want = malloc(a.count * sizeof *want);
+    fv_npy_get_f32(&a, want);
+    for (size_t i = 0; i < a.count; i++) {
+        most = fmax(most, fabs((double)got[i] - (double)want[i]));
+        squares += (double)want[i] * (double)want[i];
+    }
+    double rms = sqrt(squares / (double)a.count);
+    if (!(most <= limit * rms))
+        fail_msg("%s: %g of the rms", path, most / rms);
+    free(want);
+    fv_npy_close(&a);
+}
+
+/* Latents of a photograph by the trained tiny autoencoders, against another implementation's. */
+static void trained_tiny_encoders_match(void **state)
+{
+    static const char *const models[3][2] = {{"taesd", "taesd-fp16/taesd_encoder.safetensors"},
+                                             {"taesd3", "taesd-fp16/taesd3_encoder.safetensors"},
+                                             {"taef2", "taef2"}};
+    char name[128], picture[1024];
+    (void)state;
+    const char *found = test_shared("data/weights/golden-taesd-numpy/flower_in.png");
+    snprintf(picture, sizeof picture, "%s", found ? found : ""); /* found is one of a few in turn */
+    for (int i = 0; i < 3 && *picture; i++) {
+        snprintf(name, sizeof name, "data/weights/%s", models[i][1]);
+        const char *model = test_shared(name), *out = test_tmp_path("t.safetensors");
+        snprintf(name, sizeof name, "data/weights/golden-taesd-numpy/flower_%s_latent.npy",
+                 models[i][0]);
+        const char *want = test_shared(name);
+        char *text;
+        struct nn_file *f;
+        if (!model || !want)
+            continue;
+        int rc = test_fovea(&text, "vae encode %s --model %s -o %s", picture, model, out);
+        if (rc)
+            fail_msg("%s: %s", model, text);
+        free(text);
+        assert_ok(nn_file_open(&f, out, NULL));
+        const struct nn_file_tensor *t = nn_file_find(f, "latents");
+        float *got = malloc((size_t)t->count * sizeof *got);
+        assert_ok(nn_file_read(t, NN_DATA_F32, 0, t->count, got));
+        assert_like_npy(got, want, 1e-4);
+        free(got);
+        nn_file_close(&f);
+    }
+    if (!*picture)
+        skip();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +239,7 @@ int main(void)
         cmocka_unit_test(info_needs_no_device),
         cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(memory_is_kept_to),
+        cmocka_unit_test(trained_tiny_encoders_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
