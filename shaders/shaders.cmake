@@ -70,6 +70,7 @@ fv_nn_shader(nn/pad)
 # Convolutions and norms.
 fv_nn_shader(nn/conv_direct)
 fv_nn_shader(nn/conv_pack)
+fv_nn_shader(nn/conv_shared)
 foreach(lanes 4 8 16)
   fv_nn_shader(nn/conv_tile "${lanes}x16:-DLANES=${lanes} -DROWS=16 -DSTEP=2")
 endforeach()

@@ -37,12 +37,13 @@ void single(uint id)
 void main()
 {
     uint id = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-    if (id >= p.count)
-        return;
+    bool there = id < p.count;
     if (KIND == NN_GROUP_SINGLE) {
-        single(id);
+        if (there)
+            single(id);
         return;
     }
+    id = min(id, p.count - 1);
     vec4 mean, factor, addend;
     uint e, n, trips, step;
     if (KIND == NN_GROUP_CHANNELS) {
@@ -70,7 +71,10 @@ void main()
     float a = p.a, b = p.b;
     for (uint i = 0; i < trips; i++) {
         vec4 v = nn_act4(ACT, (LD4(x, from, X_TYPE) - mean) * factor + addend, a, b);
-        ST4(result, to, v, OUT_TYPE)
+        // a choice, so that CPU drivers do not move the arithmetic into the store's loop over lanes
+        v = there ? v : vec4(0);
+        if (there)
+            ST4(result, to, v, OUT_TYPE)
         from += step;
         to += step;
     }

@@ -30,8 +30,8 @@ float total(vec4 v)
 void main()
 {
     uint row = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-    if (row >= p.rows)
-        return;
+    bool there = row < p.rows;
+    row = min(row, p.rows - 1);
     uint n = p.width / 4, from = p.base[0] / 4 + row * n, to = row * n;
     uint wi = p.base[1] / 4, bi = p.base[2] / 4, group = (p.begin + row) / p.modulated;
     uint si = p.base[3] / 4 + group * n, ci = p.base[4] / 4 + group * n;
@@ -59,6 +59,9 @@ void main()
         if (SHIFT_TYPE != 0)
             v += LD4(shift, si + i, SHIFT_TYPE);
         v = nn_act4(ACT, v, a, b);
-        ST4(result, to + i, v, OUT_TYPE)
+        // a choice, so that CPU drivers do not move the arithmetic into the store's loop over lanes
+        v = there ? v : vec4(0);
+        if (there)
+            ST4(result, to + i, v, OUT_TYPE)
     }
 }

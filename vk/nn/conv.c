@@ -217,7 +217,14 @@ static bool resolve(struct nn_rec *r, struct nn_conv_plan *p, nn_tensor x, nn_te
     return !nn_failed(r);
 }
 
-nn_tensor nn_conv(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn_conv *o)
+/* Register tiles where a subgroup is the machine's vector (CPU drivers); shared memory on GPUs. */
+static enum nn_conv_kernel best_kernel(const struct nn_rec *r)
+{
+    return nn_on_cpu(r) && nn_subgroup(r) >= 4 ? NN_CONV_TILE : NN_CONV_SHARED;
+}
+
+nn_tensor nn_conv_by(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn_conv *o,
+                     enum nn_conv_kernel kernel)
 {
     char a[NN_TEXT], b[NN_TEXT];
     static const struct nn_conv none = {0};
@@ -237,11 +244,16 @@ nn_tensor nn_conv(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn_co
         return nn_op_end(r, out);
     p.residual = nn_is_null(o->residual) ? o->residual : as_rank_5(o->residual);
     p.out = as_rank_5(out);
-    if (nn_conv_tiles(r, &p))
-        nn_conv_tiled(r, &p);
-    else
+    if (kernel == NN_CONV_DIRECT || !nn_conv_tiles(&p))
         direct(r, &p);
+    else
+        nn_conv_tiled(r, &p, kernel == NN_CONV_BEST ? best_kernel(r) : kernel);
     return nn_op_end(r, out);
+}
+
+nn_tensor nn_conv(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn_conv *o)
+{
+    return nn_conv_by(r, x, w, o, NN_CONV_BEST);
 }
 
 nn_tensor nn_conv_transpose(struct nn_rec *r, nn_tensor x, nn_tensor w,

@@ -20,9 +20,19 @@ struct nn_conv_plan {
     struct nn_activation act;
 };
 
+enum nn_conv_kernel {
+    NN_CONV_BEST,   /* for the device */
+    NN_CONV_DIRECT, /* shaders/nn/conv_direct.comp: does everything */
+    NN_CONV_TILE,   /* conv_tile.comp: subgroups and registers */
+    NN_CONV_SHARED, /* conv_shared.comp: shared memory */
+};
+/* nn_conv by a kernel of choice; where that cannot do it, the direct one. */
+nn_tensor nn_conv_by(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn_conv *o,
+                     enum nn_conv_kernel kernel);
+
 /* Whether nn_conv_tiled can do it. */
-bool nn_conv_tiles(const struct nn_rec *r, const struct nn_conv_plan *p);
-/* Records it as register tiles (shaders/nn/conv_tile.comp). */
-void nn_conv_tiled(struct nn_rec *r, const struct nn_conv_plan *p);
+bool nn_conv_tiles(const struct nn_conv_plan *p);
+/* Records it by one of the two kernels over packed weights. */
+void nn_conv_tiled(struct nn_rec *r, const struct nn_conv_plan *p, enum nn_conv_kernel kernel);
 
 #endif

@@ -1,5 +1,6 @@
-/* Convolutions as register tiles (shaders/nn/conv_tile.comp): a product over taps and channels that
- * reads x where it lies, channels last, without im2col. Weights are packed into panels once
+/* Convolutions as products of tiles over taps and channels that read x where it lies, channels last,
+ * without im2col: in registers (shaders/nn/conv_tile.comp) or shared memory (conv_shared.comp).
+ * Weights are packed into panels once
  * (nn_cached). Operands of another order and channels that are no multiple of four go through
  * copies. */
 #include "shaders/nn/params.h"
@@ -10,11 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PACK_GROUP = 64, STEP = 2 /* fours of channels a turn */, MAX_GROUPS = 65535 };
+enum { PACK_GROUP = 64, MAX_GROUPS = 65535 };
 enum { MAX_TRIPS = 65000 /* of all loops of an invocation: CPU drivers stop there */ };
 
 struct tile {
-    uint32_t lanes, rows;
+    uint32_t lanes, rows; /* fours of channels and positions of a workgroup */
+    uint32_t step;        /* fours of x's channels a turn */
+    bool shared;
 };
 
 static uint32_t up(uint32_t n, uint32_t to)
@@ -28,21 +31,23 @@ static uint32_t taps_of(const struct nn_conv_plan *p)
 }
 
 /* Fours of x's channels, with those of zeros that fill a step. */
-static uint32_t depth_of(const struct nn_conv_plan *p)
+static uint32_t depth_of(const struct nn_conv_plan *p, struct tile tile)
 {
-    return up((p->x.shape[1] + 3) / 4, STEP);
+    return up((p->x.shape[1] + 3) / 4, tile.step);
 }
 
-static uint32_t lanes_of(const struct nn_rec *r)
+static struct tile tile_of(const struct nn_rec *r, enum nn_conv_kernel kernel)
 {
     uint32_t s = nn_subgroup(r);
-    return s >= 16 ? 16 : s >= 8 ? 8 : 4;
+    if (kernel == NN_CONV_SHARED)
+        return (struct tile){.lanes = 16, .rows = 64, .step = 4, .shared = true};
+    return (struct tile){.lanes = s >= 16 ? 16 : s >= 8 ? 8 : 4, .rows = 16, .step = 2};
 }
 
-bool nn_conv_tiles(const struct nn_rec *r, const struct nn_conv_plan *p)
+bool nn_conv_tiles(const struct nn_conv_plan *p)
 {
-    return p->groups == 1 && !p->transposed && nn_subgroup(r) >= 4 &&
-           (uint64_t)taps_of(p) * (depth_of(p) / STEP + 2) < MAX_TRIPS;
+    uint64_t turns = (p->x.shape[1] + 7) / 8 + 2;
+    return p->groups == 1 && !p->transposed && taps_of(p) * turns < MAX_TRIPS;
 }
 
 /* ---- operands ---------------------------------------------------------------------------- */
@@ -97,10 +102,11 @@ static nn_tensor residual_for(struct nn_rec *r, nn_tensor t, nn_tensor out)
 static nn_tensor packed_weight(struct nn_rec *r, const struct nn_conv_plan *p, struct tile tile)
 {
     bool fresh;
-    uint32_t taps = taps_of(p), depth = depth_of(p), outs = p->w.shape[0];
+    uint32_t taps = taps_of(p), depth = depth_of(p, tile), outs = p->w.shape[0];
     uint32_t panels = (outs + 4 * tile.lanes - 1) / (4 * tile.lanes);
     uint32_t shape[4] = {panels, taps, 4 * depth, 4 * tile.lanes};
-    nn_tensor to = nn_cached(r, p->w, 0x636f0000u + tile.lanes, p->w.dtype, 4, shape, &fresh);
+    nn_tensor to =
+        nn_cached(r, p->w, 0x636f0000u + 16 * tile.lanes + tile.step, p->w.dtype, 4, shape, &fresh);
     if (!fresh || nn_failed(r))
         return to;
     nn_tensor w = nn_dense_any(r, p->w);
@@ -191,7 +197,7 @@ static void tile_part(struct nn_rec *r, const struct nn_conv_plan *p, nn_tensor 
     frames_read(p, d->at / frame, (d->at + d->count - 1) / frame, &first, &frames);
     uint64_t x_at = (uint64_t)d->sample * x.stride[0] + (uint64_t)first * x.stride[2];
     uint64_t before_at = (uint64_t)d->sample * p->before.stride[0];
-    uint32_t depth = depth_of(p), fours = x.shape[1] / 4;
+    uint32_t fours = x.shape[1] / 4;
     uint32_t panels = (columns + 4 * tile.lanes - 1) / (4 * tile.lanes);
     bool bf16 = x.dtype == NN_BF16, wbf16 = w.dtype == NN_BF16, res = !nn_is_null(p->residual);
     bool up2 = p->upsample[0] * p->upsample[1] * p->upsample[2] > 1;
@@ -228,33 +234,33 @@ static void tile_part(struct nn_rec *r, const struct nn_conv_plan *p, nn_tensor 
     struct nn_binding bx_bits = bx, bb_bits = bb, bw_bits = bw;
     bx_bits.how = bb_bits.how = bw_bits.how = NN_WORDS4;
     snprintf(variant, sizeof variant, "%ux%u", tile.lanes, tile.rows);
-    nn_dispatch(
-        r,
-        &(struct nn_call){
-            .shader = "nn/conv_tile",
-            .variant = variant,
-            .spec = {x.dtype, w.dtype, out.dtype, p->act.act, nn_is_null(bias) ? 0 : bias.dtype,
-                     res ? p->residual.dtype : 0, zeros_read(p), d->before, up2, fours % STEP != 0},
-            .nspec = 10,
-            .subgroup = tile.lanes,
-            .bind = {bf16 ? none : bx,
-                     bf16 ? bx_bits : none_bits,
-                     bf16 ? none : bb,
-                     bf16 ? bb_bits : none_bits,
-                     wbf16 ? none : bw,
-                     wbf16 ? bw_bits : none_bits,
-                     {bias, NN_WORDS4, 0, 0},
-                     {p->residual, NN_WORDS4, res ? at : 0, res ? n : 0},
-                     {out, NN_STORAGE, at, n}},
-            .nbind = 9,
-            .push = &push,
-            .push_size = sizeof push,
-            .groups = (d->count + tile.rows - 1) / tile.rows,
-            .groups_y = panels,
-            .flops = 2.0 * (double)n * taps_of(p) * p->w.shape[1],
-            .bytes = (double)reach(x, frames) * nn_dtype_bytes(x.dtype) + (double)nn_bytes(w) +
-                     (double)n * nn_dtype_bytes(out.dtype) * (res ? 2 : 1),
-        });
+    nn_dispatch(r, &(struct nn_call){
+                       .shader = "nn/conv_tile",
+                       .variant = variant,
+                       .spec = {x.dtype, w.dtype, out.dtype, p->act.act,
+                                nn_is_null(bias) ? 0 : bias.dtype, res ? p->residual.dtype : 0,
+                                zeros_read(p), d->before, up2, fours % tile.step != 0},
+                       .nspec = 10,
+                       .subgroup = tile.shared ? 0 : tile.lanes,
+                       .bind = {bf16 ? none : bx,
+                                bf16 ? bx_bits : none_bits,
+                                bf16 ? none : bb,
+                                bf16 ? bb_bits : none_bits,
+                                wbf16 ? none : bw,
+                                wbf16 ? bw_bits : none_bits,
+                                {bias, NN_WORDS4, 0, 0},
+                                {p->residual, NN_WORDS4, res ? at : 0, res ? n : 0},
+                                {out, NN_STORAGE, at, n}},
+                       .nbind = 9,
+                       .push = &push,
+                       .push_size = sizeof push,
+                       .groups = (d->count + tile.rows - 1) / tile.rows,
+                       .groups_y = panels,
+                       .flops = 2.0 * (double)n * taps_of(p) * p->w.shape[1],
+                       .bytes = (double)reach(x, frames) * nn_dtype_bytes(x.dtype) +
+                                (double)nn_bytes(w) +
+                                (double)n * nn_dtype_bytes(out.dtype) * (res ? 2 : 1),
+                   });
 }
 
 /* Parts whose results, and in a storage buffer x's frames, fit a binding. */
@@ -282,10 +288,10 @@ static void tile_sample(struct nn_rec *r, const struct nn_conv_plan *p, nn_tenso
     }
 }
 
-void nn_conv_tiled(struct nn_rec *r, const struct nn_conv_plan *plan)
+void nn_conv_tiled(struct nn_rec *r, const struct nn_conv_plan *plan, enum nn_conv_kernel kernel)
 {
     struct nn_conv_plan p = *plan;
-    struct tile tile = {lanes_of(r), 16};
+    struct tile tile = tile_of(r, kernel);
     nn_tensor out = p.out;
     bool direct = in_fours(out) && p.last;
     p.x = fours_of(r, p.x);

@@ -2,6 +2,7 @@
 #include "ref/conv.h"
 #include "support/onnx.h"
 #include "support/tensors.h"
+#include "vk/nn/conv.h"
 
 struct row {
     const char *name;
@@ -117,7 +118,8 @@ static nn_tensor placed(struct tensors *t, struct ref *v, enum nn_dtype d, const
     return f->last ? nn_channels_last(t->r, x) : x;
 }
 
-static void check(struct tensors *t, const struct row *row, const struct form *f)
+static void check(struct tensors *t, const struct row *row, const struct form *f,
+                  enum nn_conv_kernel kernel)
 {
     char what[96];
     struct ref_conv c = full(row->o);
@@ -134,7 +136,7 @@ static void check(struct tensors *t, const struct row *row, const struct form *f
         o.act = (struct nn_activation){NN_SILU, 0, 0};
         activate(&want, &residual);
     }
-    nn_tensor y = nn_conv(t->r, a, b, &o);
+    nn_tensor y = nn_conv_by(t->r, a, b, &o, kernel);
     if (f->last && row->out > 1 && row->x[1] > 1 && row->x[2] * row->x[3] * row->x[4] > 1)
         assert_int_equal(y.stride[1], 1);
     snprintf(what, sizeof what, "%s (%s, %s%s%s)", row->name, nn_dtype_name(f->x),
@@ -155,26 +157,39 @@ static const struct form forms[] = {
     {NN_BF16, NN_F32, NN_F32, false, false, false},
 };
 
-static void every_row(const struct nn_rec_opts *o)
+/* All forms of the first row, `most` of the others: every form is a pipeline of its own. */
+static void every_row(const struct nn_rec_opts *o, enum nn_conv_kernel kernel, size_t most)
 {
     struct tensors t;
     tensors_begin_with(&t, o);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        for (size_t k = 0; k < sizeof forms / sizeof *forms; k++)
-            check(&t, &rows[i], &forms[k]);
+        for (size_t k = 0; k < (i < 1 ? sizeof forms / sizeof *forms : most); k++)
+            check(&t, &rows[i], &forms[k], kernel);
     tensors_end(&t);
 }
 
-static void every_shape_and_form(void **state)
+static void the_devices_kernel(void **state)
 {
     (void)state;
-    every_row(NULL);
+    every_row(NULL, NN_CONV_BEST, 2);
 }
 
 static void the_same_through_storage_buffers(void **state)
 {
     (void)state;
-    every_row(&(struct nn_rec_opts){.ssbo = true});
+    every_row(&(struct nn_rec_opts){.ssbo = true}, NN_CONV_BEST, 1);
+}
+
+static void the_same_directly(void **state)
+{
+    (void)state;
+    every_row(NULL, NN_CONV_DIRECT, 1);
+}
+
+static void the_same_in_shared_memory(void **state)
+{
+    (void)state;
+    every_row(NULL, NN_CONV_SHARED, 1);
 }
 
 /* A clip in chunks with `before` is the clip at once. */
@@ -186,14 +201,15 @@ static void frames_before(void **state)
     struct ref_conv c = full((struct ref_conv){.pad = {{2, 0}, {1, 1}, {1, 1}}});
     (void)state;
     tensors_begin(&t);
-    for (int last = 0; last < 2; last++) {
+    for (int i = 0; i < 6; i++) {
+        static const enum nn_conv_kernel kernels[] = {NN_CONV_BEST, NN_CONV_DIRECT, NN_CONV_SHARED};
         nn_tensor a = tensors_put(&t, &x, NN_F32), b = tensors_put(&t, &w, NN_F32);
-        a = last ? nn_channels_last(t.r, a) : a;
+        a = i % 2 ? nn_channels_last(t.r, a) : a;
         struct ref whole = ref_conv(&x, &w, NULL, &c);
         struct ref want = ref_slice(&whole, 2, 3, 4);
         struct nn_conv o = options(&c);
         o.before = nn_slice(t.r, a, 2, 1, 2);
-        nn_tensor y = nn_conv(t.r, nn_slice(t.r, a, 2, 3, 4), b, &o);
+        nn_tensor y = nn_conv_by(t.r, nn_slice(t.r, a, 2, 3, 4), b, &o, kernels[i / 2]);
         tensors_expect(&t, y, &want, 2e-6, "frames before");
         ref_free(&whole);
         ref_free(&want);
@@ -381,7 +397,9 @@ static void rejects_what_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_shape_and_form),
+        cmocka_unit_test(the_devices_kernel),
+        cmocka_unit_test(the_same_directly),
+        cmocka_unit_test(the_same_in_shared_memory),
         cmocka_unit_test(the_same_through_storage_buffers),
         cmocka_unit_test(frames_before),
         cmocka_unit_test(lower_ranks),
