@@ -299,6 +299,29 @@ static void transposed(void **state)
     tensors_end(&t);
 }
 
+/* Results of more than one storage binding on lavapipe (128 MiB). */
+static void more_than_one_binding(void **state)
+{
+    struct tensors t;
+    const uint32_t rows = 600, columns = 520, ends[] = {0, 440, rows - 1};
+    struct ref x = ref_random(1, NN_SHAPE(1, 4, 1, rows, columns));
+    struct ref w = ref_random(2, NN_SHAPE(112, 4, 1, 1, 1));
+    struct ref_conv c = full((struct ref_conv){.groups = 1});
+    (void)state;
+    tensors_begin(&t);
+    for (int i = 0; i < 3; i++) {
+        nn_tensor a = nn_channels_last(t.r, tensors_put(&t, &x, NN_F32));
+        nn_tensor y = nn_conv(t.r, a, tensors_put(&t, &w, NN_F32), NULL);
+        struct ref part = ref_slice(&x, 3, ends[i], 1), want = ref_conv(&part, &w, NULL, &c);
+        tensors_expect(&t, nn_slice(t.r, y, 3, ends[i], 1), &want, 2e-6, "a row of many");
+        ref_free(&part);
+        ref_free(&want);
+    }
+    ref_free(&x);
+    ref_free(&w);
+    tensors_end(&t);
+}
+
 /* What PyTorch computes (ONNX's node cases). */
 static void onnx_cases(void **state)
 {
@@ -405,6 +428,7 @@ int main(void)
         cmocka_unit_test(lower_ranks),
         cmocka_unit_test(transposed),
         cmocka_unit_test(onnx_cases),
+        cmocka_unit_test(more_than_one_binding),
         cmocka_unit_test(rejects_what_does_not_fit),
     };
     test_device();

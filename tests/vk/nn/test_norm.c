@@ -214,6 +214,53 @@ static void results_in_f16(void **state)
     tensors_end(&t);
 }
 
+/* More than one storage binding on lavapipe (128 MiB). */
+static void more_than_one_binding(void **state)
+{
+    struct tensors t;
+    enum { ROWS = 300007, WIDTH = 120 };
+    static const uint32_t at[] = {0, 1, 270000, 279620, 279621, ROWS - 1};
+    float *f = malloc(4ull * ROWS * WIDTH);
+    nn_tensor x;
+    (void)state;
+    for (size_t i = 0; i < (size_t)ROWS * WIDTH; i++)
+        f[i] = (float)(i * 2654435761u % 1024) / 512 - 1;
+    for (int group = 0; group < 2; group++) {
+        struct ref stats = ref_new(4, (uint32_t[]){1, 1, 1, 3});
+        stats.v[0] = 4;
+        stats.v[1] = 0.25;
+        stats.v[2] = 9;
+        tensors_begin(&t);
+        assert_ok(nn_store_tensor(&x, t.store, NN_F32, NN_SHAPE(1, ROWS, WIDTH), "large"));
+        assert_ok(nn_upload(x, f));
+        nn_tensor y;
+        if (group)
+            y = nn_group_norm(t.r, nn_permute(t.r, x, NN_ORDER(0, 2, 1)),
+                              &(struct nn_group_norm_opts){
+                                  .groups = 1, .stats = tensors_put(&t, &stats, NN_F32)});
+        else
+            y = nn_layer_norm(t.r, x, NULL);
+        if (group)
+            y = nn_permute(t.r, y, NN_ORDER(0, 2, 1));
+        nn_tensor some[6];
+        for (int i = 0; i < 6; i++)
+            some[i] = nn_slice(t.r, y, 1, at[i], 1);
+        struct ref want = ref_new(3, (uint32_t[]){1, 6, WIDTH});
+        for (size_t i = 0; i < 6 * WIDTH; i++)
+            want.v[i] = (double)f[at[i / WIDTH] * (size_t)WIDTH + i % WIDTH];
+        struct ref normal = ref_row_norm(&want, &(struct ref_row_norm){.eps = 1e-6});
+        for (size_t i = 0; i < 6 * WIDTH; i++)
+            want.v[i] = (want.v[i] - 0.25) / sqrt(9.0 / 4 + 1e-6);
+        tensors_expect(&t, nn_concat(t.r, 1, some, 6), group ? &want : &normal, 4e-6,
+                       "rows of many");
+        ref_free(&want);
+        ref_free(&normal);
+        ref_free(&stats);
+        tensors_end(&t);
+    }
+    free(f);
+}
+
 static void rejects_what_does_not_fit(void **state)
 {
     struct tensors t;
@@ -250,6 +297,7 @@ int main(void)
         cmocka_unit_test(layer_and_rms_norms),
         cmocka_unit_test(row_norms_through_storage_buffers),
         cmocka_unit_test(results_in_f16),
+        cmocka_unit_test(more_than_one_binding),
         cmocka_unit_test(rejects_what_does_not_fit),
     };
     test_device();
