@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { GROUP = 64, MAX_TRIPS = 65000 /* of all loops of an invocation: CPU drivers stop there */ };
+enum { GROUP = 64 };
 
 static const char *const axis_names[3] = {"T", "H", "W"};
 
@@ -92,7 +92,7 @@ static void direct(struct nn_rec *r, struct nn_conv_plan *p)
     memcpy(push.from, p->x.shape + 2, sizeof push.from);
     memcpy(push.to, out.shape + 2, sizeof push.to);
     memcpy(push.x_stride, p->x.stride, sizeof push.x_stride);
-    if ((uint64_t)taps * channels + taps > MAX_TRIPS) {
+    if ((uint64_t)taps * channels + taps > NN_CONV_TURNS) {
         nn_fail(r, FV_EUNSUPPORTED, "%u taps of %u channels a group are more than this device adds",
                 taps, channels);
         return;

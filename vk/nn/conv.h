@@ -5,6 +5,9 @@
 
 #include "vk/nn/op.h"
 
+/* Turns of all loops of an invocation together: CPU drivers stop after 65534. */
+enum { NN_CONV_TURNS = 65000 };
+
 struct nn_conv_plan {
     nn_tensor x, w;     /* of rank 5: absent axes have length 1 */
     nn_tensor before;   /* pad[0] frames before x, any strides, or null */

@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum { PACK_GROUP = 64, MAX_GROUPS = 65535 };
-enum { MAX_TRIPS = 65000 /* of all loops of an invocation: CPU drivers stop there */ };
 
 struct tile {
     uint32_t lanes, rows; /* fours of channels and positions of a workgroup */
@@ -47,7 +46,7 @@ static struct tile tile_of(const struct nn_rec *r, enum nn_conv_kernel kernel)
 bool nn_conv_tiles(const struct nn_conv_plan *p)
 {
     uint64_t turns = (p->x.shape[1] + 7) / 8 + 2;
-    return p->groups == 1 && !p->transposed && taps_of(p) * turns < MAX_TRIPS;
+    return p->groups == 1 && !p->transposed && taps_of(p) * turns < NN_CONV_TURNS;
 }
 
 /* ---- operands ---------------------------------------------------------------------------- */

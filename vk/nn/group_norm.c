@@ -30,7 +30,8 @@ static bool units_of(struct nn_rec *r, struct units *u, nn_tensor x, uint32_t gr
     u->groups = groups ? groups : 32;
     uint32_t frames = x.rank == 5 ? x.shape[2] : 1;
     span = span ? span : frames;
-    if (x.rank < 2 || x.dtype == NN_I32 || x.shape[1] % u->groups || frames % span) {
+    if (x.rank < 2 || x.dtype == NN_I32 || x.shape[1] % u->groups || frames % span ||
+        x.shape[1] / u->groups > 30000) {
         nn_fail(r, FV_EINVALID, "%s does not part into %u groups and spans of %u frames",
                 nn_text(text, x), u->groups, span);
         return false;
@@ -100,13 +101,21 @@ static nn_tensor moments_of(struct nn_rec *r, const struct units *u)
     return m;
 }
 
+/* Runs that the last step merges with all channels of a group: loops of an invocation together stop
+ * after 65534 turns on CPU drivers. */
+static uint32_t runs_at_once(const struct units *u)
+{
+    uint32_t most = 30000 / (u->channels / u->groups);
+    return most < 1 ? 1 : most < MERGED ? most : MERGED;
+}
+
 /* One step of merging: MERGED runs into one, and in the last step the channels of a group.
  * result: what comes of the last step is the op's. */
 static nn_tensor merge(struct nn_rec *r, const struct units *u, nn_tensor m, uint32_t run,
                        uint32_t runs, bool result)
 {
-    const uint32_t per = MERGED;
-    bool end = runs <= per;
+    bool end = runs <= runs_at_once(u);
+    const uint32_t per = end ? runs_at_once(u) : MERGED;
     uint32_t units = u->samples * u->units, many = (runs + per - 1) / per;
     uint32_t stats[] = {u->samples, u->units, u->groups, 3};
     struct nn_merge_push push = {.channels = u->channels,
@@ -135,7 +144,7 @@ static nn_tensor stats_of(struct nn_rec *r, const struct units *u, bool result)
 {
     uint32_t run = u->run, runs = u->runs;
     nn_tensor m = moments_of(r, u);
-    while (runs > MERGED && !nn_is_null(m)) {
+    while (runs > runs_at_once(u) && !nn_is_null(m)) {
         m = merge(r, u, m, run, runs, false);
         run *= MERGED;
         runs = (runs + MERGED - 1) / MERGED;
