@@ -14,7 +14,7 @@ static const struct {
 } groups[] = {
     {{1, 32, 2, 4, 6}, 8, 2},     {{2, 64, 4, 3, 4}, 32, 1}, {{1, 8, 2, 16, 20}, 4, 2},
     {{2, 6, 3, 5, 7}, 3, 1},      {{1, 12, 1, 1, 1}, 2, 1},  {{1, 32, 3, 37, 41}, 32, 3},
-    {{1, 16, 1, 150, 130}, 4, 1}, {{3, 5, 1, 1, 9}, 1, 1},   {{1, 1024, 1, 60, 60}, 1, 1},
+    {{1, 16, 1, 150, 130}, 4, 1}, {{3, 5, 1, 1, 9}, 1, 1},   {{1, 16384, 1, 18, 18}, 1, 1},
 };
 
 struct form {
@@ -67,7 +67,7 @@ static void group_rows(const struct nn_rec_opts *o)
     struct tensors t;
     tensors_begin_with(&t, o);
     for (size_t k = 0; k < sizeof groups / sizeof *groups; k++)
-        for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        for (size_t i = 0; i < (groups[k].x[1] > 1000 ? 1 : sizeof forms / sizeof *forms); i++)
             check_group(&t, k, &forms[i]);
     tensors_end(&t);
 }
