@@ -303,8 +303,8 @@ static void transposed(void **state)
 static void more_than_one_binding(void **state)
 {
     struct tensors t;
-    const uint32_t rows = 600, columns = 520, ends[] = {0, 440, rows - 1};
-    struct ref x = ref_random(1, NN_SHAPE(1, 4, 1, rows, columns));
+    const uint32_t height = 600, columns = 520, ends[] = {0, 440, height - 1};
+    struct ref x = ref_random(1, NN_SHAPE(1, 4, 1, height, columns));
     struct ref w = ref_random(2, NN_SHAPE(112, 4, 1, 1, 1));
     struct ref_conv c = full((struct ref_conv){.groups = 1});
     (void)state;
