@@ -234,8 +234,8 @@ static void tile_part(struct nn_rec *r, const struct nn_conv_plan *p, nn_tensor 
     bx_bits.how = bb_bits.how = bw_bits.how = NN_WORDS4;
     snprintf(variant, sizeof variant, "%ux%u", tile.lanes, tile.rows);
     nn_dispatch(r, &(struct nn_call){
-                       .shader = "nn/conv_tile",
-                       .variant = variant,
+                       .shader = tile.shared ? "nn/conv_shared" : "nn/conv_tile",
+                       .variant = tile.shared ? NULL : variant,
                        .spec = {x.dtype, w.dtype, out.dtype, p->act.act,
                                 nn_is_null(bias) ? 0 : bias.dtype, res ? p->residual.dtype : 0,
                                 zeros_read(p), d->before, up2, fours % tile.step != 0},
