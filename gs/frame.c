@@ -126,6 +126,12 @@ static uint64_t result_bytes(enum gs_output o, uint32_t w, uint32_t h)
     return sum;
 }
 
+/* Whether the blended picture has to be more than the bytes that are asked for. */
+static bool keeps_floats(const struct gs_render_opts *o)
+{
+    return o->exact && (o->supersample > 1 || o->output != GS_OUT_RGBA8);
+}
+
 /* KIND of yuv.comp or pack.comp. */
 static uint32_t pack_kind(enum gs_output o)
 {
@@ -246,6 +252,7 @@ static int plan_strips(struct gs_frame *f)
             eye_camera(&c, p, (int)e);
             gs_view_init(&s->view[e], p->scene, &c, o, y, s->rows);
             s->view[e].exact = o->exact;
+            s->view[e].floats = keeps_floats(o);
             s->view[e].params_at = 512 * e;
             s->view[e].params.grid[1] = f->width * factor;
             s->view[e].params.grid[2] = e * c.width * factor;
@@ -274,26 +281,28 @@ static int record_result(struct gs_frame *f, struct strip *s)
     uint64_t size = result_bytes(o->output, f->width, s->rows);
     const struct vk_buf *from = &r->picture;
     vk_cmd_scope(p->cmd, "output");
-    if (o->exact || factor > 1 || o->output != GS_OUT_RGBA8) {
+    if (factor > 1 || o->output != GS_OUT_RGBA8) {
+        bool floats = keeps_floats(o);
         struct gs_pack_push push = {f->width, s->rows};
         bool yuv = is_420(o->output) || o->output == GS_OUT_YUV444P;
         uint32_t items = is_420(o->output) ? (f->width + 7) / 8 * (s->rows / 2)
                          : yuv             ? (f->width + 3) / 4 * s->rows
                                            : (f->width * s->rows + 3) / 4;
         from = &r->result;
-        struct vk_bind source = {&r->picture, 0, (o->exact ? 16ull : 4ull) * s->plan.pixels,
-                                 o->exact ? GS_F4 : GS_U1};
-        gs_dispatch(&(struct gs_pass){.r = r,
-                                      .cmd = p->cmd,
-                                      .name = yuv ? "yuv" : "pack",
-                                      .variant = o->exact ? "float" : "rgba8",
-                                      .spec = {64, pack_kind(o->output), factor, o->yuv_matrix == 1},
-                                      .nspec = 4,
-                                      .bind = {source, {from}},
-                                      .nbind = 2,
-                                      .push = &push,
-                                      .push_size = sizeof push},
-                    (items + 63) / 64);
+        struct vk_bind source = {&r->picture, 0, (floats ? 16ull : 4ull) * s->plan.pixels,
+                                 floats ? GS_F4 : GS_U1};
+        gs_dispatch(
+            &(struct gs_pass){.r = r,
+                              .cmd = p->cmd,
+                              .name = yuv ? "yuv" : "pack",
+                              .variant = floats ? "float" : "rgba8",
+                              .spec = {64, pack_kind(o->output), factor, o->yuv_matrix == 1},
+                              .nspec = 4,
+                              .bind = {source, {from}},
+                              .nbind = 2,
+                              .push = &push,
+                              .push_size = sizeof push},
+            (items + 63) / 64);
     }
     if (p->keep) {
         if (p->device.size < size) {
@@ -548,7 +557,8 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
                        s->count);
     v.params.grid[0] = plan.bins_x;
     /* records hold exponents as the blending takes them */
-    const float unit = plan.wide ? 1 : (float)EXP_EXACT_S, zero = plan.wide ? 0 : (float)EXP_EXACT_Q0;
+    const float unit = plan.wide ? 1 : (float)EXP_EXACT_S,
+                zero = plan.wide ? 0 : (float)EXP_EXACT_Q0;
     const float k = 0.72134752f * unit; /* log2(e) / 2 */
     size_t slots = plan.slots;
     rec = malloc(slots * 48);

@@ -32,21 +32,22 @@ uint32_t gs_sh_stride(int degree, bool exact);
  * a time. Grown between frames only. */
 struct gs_renderer {
     struct vk_device *dev;
-    bool tex;       /* texel buffers are large enough */
-    bool wide;      /* default binning for this device: GPUs */
-    uint32_t lanes; /* subgroup size of the lane kernels: 4, 8 or 16; 0 = not available */
-    uint32_t slot_room;  /* 0 = from the device; halved when loops are cut short */
+    bool tex;             /* texel buffers are large enough */
+    bool wide;            /* default binning for this device: GPUs */
+    uint32_t lanes;       /* subgroup size of the lane kernels: 4, 8 or 16; 0 = not available */
+    uint32_t slot_room;   /* 0 = from the device; halved when loops are cut short */
     uint64_t most_pixels; /* tests: of a strip; 0 = from the device */
     bool tight;           /* tests: start with far too little room */
     bool dry;             /* gs_reserve only notes sizes: gs_memory_needed */
-    uint32_t threads;    /* that a CPU driver splits a grid over */
-    uint32_t span_lanes; /* lanes that share spans and lists */
+    uint32_t threads;     /* that a CPU driver splits a grid over */
+    uint32_t span_lanes;  /* lanes that share spans and lists */
     uint64_t span_room, entry_room;
     uint32_t bands;
     uint64_t last_ticket;
     struct vk_buf params, ctl, key, rec, visible, first_slot, pair, pair2, order, digit_count,
         digit_start, sorted, piece, piece_prefix, part, span, bin_count, bin_total, bin_first, list,
-        fine, picture, state, touched, pair_first, part_sum, tile_pair, tile_pair2, tile_range, result;
+        fine, picture, state, touched, pair_first, part_sum, tile_pair, tile_pair2, tile_range,
+        result;
 };
 
 /* One camera's picture, or a strip of it, as the kernels see it. */
@@ -55,7 +56,8 @@ struct gs_view {
     uint32_t params_at; /* byte offset in r->params */
     uint32_t width, height;
     bool exact, antialiased, depth; /* depth: drawn instead of colour */
-    uint32_t bands_sh; /* SH bands to use */
+    bool floats;                    /* the picture is kept as vec4 of floats, not RGBA8 words */
+    uint32_t bands_sh;              /* SH bands to use */
     bool clear_counters;
 };
 
@@ -94,7 +96,8 @@ void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct 
 void gs_record_depth_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan,
                           bool exact, bool wide);
 void gs_lanes_sort(struct gs_renderer *r, struct vk_cmd *cmd, bool exact);
-void gs_wide_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan, bool exact);
+void gs_wide_sort(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_plan *plan,
+                  bool exact);
 
 /* Dispatch of "gs/<name>.<tex|ssbo>" or, with variant, "gs/<name>.<variant>.<tex|ssbo>". */
 struct gs_pass {

@@ -193,7 +193,7 @@ int gs_raster_reserve(struct gs_renderer *r, const struct gs_gpu_scene *s, const
     FV_TRY(gs_reserve(r, &r->pair2, 8ull * plan->slots, "sort pairs"));
     FV_TRY(gs_reserve(r, &r->order, 4ull * plan->slots, "depth order"));
     FV_TRY(gs_reserve(r, &r->state, plan->slices > 1 ? 16ull * plan->pixels : 16, "pixel state"));
-    FV_TRY(gs_reserve(r, &r->picture, (v->exact ? 16ull : 4ull) * plan->pixels, "picture"));
+    FV_TRY(gs_reserve(r, &r->picture, (v->floats ? 16ull : 4ull) * plan->pixels, "picture"));
     return plan->wide ? gs_reserve_wide(r, v, plan) : gs_reserve_lanes(r, v, plan);
 }
 
@@ -230,28 +230,27 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
     for (uint32_t c = 0; c < s->chunk_count; c++) {
         const struct gs_chunk *chunk = &s->chunks[c];
         struct gs_project_push push = {chunk->count, chunk->block, plan->slots, slice};
-        gs_dispatch(
-            &(struct gs_pass){.r = r,
-                              .cmd = cmd,
-                              .name = "project",
-                              .variant = variant,
-                              .spec = {group, v->bands_sh, s->sh_stride, v->antialiased,
-                                       plan->tile_w, plan->tile_h, plan->bin_tiles, s->exact,
-                                       slice != ~0u, v->depth},
-                              .nspec = 10,
-                              .subgroup = plan->wide ? 0 : group,
-                              .bind = {{&r->params, v->params_at, sizeof v->params},
-                                       {&chunk->geo, .format = GS_U4},
-                                       {&chunk->sh, .format = GS_U4},
-                                       {&r->rec},
-                                       {histogram ? &r->piece : &r->key},
-                                       {&r->visible},
-                                       {&r->first_slot},
-                                       {&r->ctl}},
-                              .nbind = 8,
-                              .push = &push,
-                              .push_size = sizeof push},
-            (chunk->count + GS_BLOCK - 1) / GS_BLOCK);
+        gs_dispatch(&(struct gs_pass){.r = r,
+                                      .cmd = cmd,
+                                      .name = "project",
+                                      .variant = variant,
+                                      .spec = {group, v->bands_sh, s->sh_stride, v->antialiased,
+                                               plan->tile_w, plan->tile_h, plan->bin_tiles,
+                                               s->exact, slice != ~0u, v->depth},
+                                      .nspec = 10,
+                                      .subgroup = plan->wide ? 0 : group,
+                                      .bind = {{&r->params, v->params_at, sizeof v->params},
+                                               {&chunk->geo, .format = GS_U4},
+                                               {&chunk->sh, .format = GS_U4},
+                                               {&r->rec},
+                                               {histogram ? &r->piece : &r->key},
+                                               {&r->visible},
+                                               {&r->first_slot},
+                                               {&r->ctl}},
+                                      .nbind = 8,
+                                      .push = &push,
+                                      .push_size = sizeof push},
+                    (chunk->count + GS_BLOCK - 1) / GS_BLOCK);
     }
 }
 

@@ -171,7 +171,7 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                          .cmd = cmd,
                          .name = "blend",
                          .subgroup = lanes,
-                         .nspec = 11,
+                         .nspec = 12,
                          .push = &blend,
                          .push_size = sizeof blend,
                          .nbind = 8,
@@ -185,6 +185,7 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                                   {&r->ctl}}};
     p.spec[8] = slice == 0;
     p.spec[9] = slice + 1 == plan->slices;
+    p.spec[11] = v->floats;
     p.spec[10] = v->params.grid[1] % 4 == 0 && v->params.grid[2] % 4 == 0;
     p.variant = v->exact     ? lanes == 4   ? "exact4"
                                : lanes == 8 ? "exact8"

@@ -33,6 +33,7 @@ layout(local_size_x = SG * 8) in;
 layout(constant_id = 8) const bool FIRST = true; // slice: start from nothing, or from `state`
 layout(constant_id = 9) const bool FINAL = true; // slice: finish the picture, or keep `state`
 layout(constant_id = 10) const bool QUADS = true; // rows start at multiples of 4 pixels
+layout(constant_id = 11) const bool FLOATS = false;
 layout(binding = 0) uniform Params { gs_params p; };
 IN_UINT(1, first) // list start of each bin, and the total
 IN_UINT(2, list)
@@ -47,11 +48,8 @@ layout(binding = 4) coherent buffer Fine { uint fine[]; };
 #define FINE_LOAD(i) fine[i]
 #define FINE_STORE(i, v) fine[i] = v
 #endif
-#ifdef EXACT
-layout(binding = 5) writeonly buffer Picture { vec4 picture[]; }; // rgb over bg, alpha
-#else
-layout(binding = 5) writeonly buffer Picture { uvec4 picture[]; }; // RGBA8 of four pixels
-#endif
+// rgb over bg and alpha: RGBA8 of four pixels, or with FLOATS a pixel's floats
+layout(binding = 5) writeonly buffer Picture { uvec4 picture[]; };
 layout(binding = 6) buffer State { vec4 state[]; }; // rgb, T
 layout(binding = 7) buffer Ctl { uint ctl[]; };
 layout(push_constant) uniform Push { gs_blend_push pc; };
@@ -224,21 +222,23 @@ void main()
                 state[out_at + r * stride] = vec4(cr[r], cg[r], cb[r], T[r]);
         return;
     }
-#ifdef EXACT
-    [[unroll]] for (int r = 0; r < TILE_H; r++) {
-        T[r] = abs(T[r]);
-        cr[r] = y + r < height ? cr[r] + T[r] * bg.x : 0.0;
-        cg[r] = y + r < height ? cg[r] + T[r] * bg.y : 0.0;
-        cb[r] = y + r < height ? cb[r] + T[r] * bg.z : 0.0;
-        T[r] = y + r < height ? 1.0 - T[r] : 0.0;
+    if (FLOATS) {
+        [[unroll]] for (int r = 0; r < TILE_H; r++) {
+            T[r] = abs(T[r]);
+            cr[r] = y + r < height ? cr[r] + T[r] * bg.x : 0.0;
+            cg[r] = y + r < height ? cg[r] + T[r] * bg.y : 0.0;
+            cb[r] = y + r < height ? cb[r] + T[r] * bg.z : 0.0;
+            T[r] = y + r < height ? 1.0 - T[r] : 0.0;
+        }
+        [[unroll]] for (int r = 0; r < TILE_H; r++)
+            if (x < width && y + r < height)
+                picture[out_at + r * stride] = floatBitsToUint(vec4(cr[r], cg[r], cb[r], T[r]));
+        return;
     }
-    [[unroll]] for (int r = 0; r < TILE_H; r++)
-        if (x < width && y + r < height)
-            picture[out_at + r * stride] = vec4(cr[r], cg[r], cb[r], T[r]);
-#else
     uint word[TILE_H];
     [[unroll]] for (int r = 0; r < TILE_H; r++) {
-        vec4 c = vec4(vec3(cr[r], cg[r], cb[r]) + T[r] * bg, 1.0 - T[r]);
+        float t = abs(T[r]);
+        vec4 c = vec4(vec3(cr[r], cg[r], cb[r]) + t * bg, 1.0 - t);
         ivec4 b = ivec4(min(c, 1.0) * 255.0 + 0.5);
         word[r] = uint(b.x | b.y << 8 | b.z << 16 | b.w << 24);
     }
@@ -260,5 +260,4 @@ void main()
                 picture[(left + at) >> 2u] = quad;
         }
     }
-#endif
 }

@@ -5,15 +5,12 @@
 layout(local_size_x = 256) in;
 layout(constant_id = 0) const bool FIRST = true;
 layout(constant_id = 1) const bool FINAL = true;
+layout(constant_id = 2) const bool FLOATS = false;
 layout(binding = 0) uniform Params { gs_params p; };
 IN_UVEC2(1, pair)
 layout(binding = 2) readonly buffer Range { uint range[]; };
 IN_VEC4(3, rec)
-#ifdef EXACT
-layout(binding = 4) writeonly buffer Picture { vec4 picture[]; };
-#else
-layout(binding = 4) writeonly buffer Picture { uint picture[]; };
-#endif
+layout(binding = 4) writeonly buffer Picture { uint picture[]; }; // RGBA8, or with FLOATS vec4
 layout(binding = 5) buffer State { vec4 state[]; }; // rgb, T (negative once stopped)
 layout(binding = 6) buffer Ctl { uint ctl[]; };
 layout(push_constant) uniform Push { gs_blend_push pc; };
@@ -84,9 +81,12 @@ void main()
         return;
     }
     vec3 c = s.xyz + s.w * p.bg.xyz;
-#ifdef EXACT
-    picture[at] = vec4(c, 1.0 - s.w);
-#else
-    picture[at] = packUnorm4x8(vec4(c, 1.0 - s.w));
-#endif
+    if (FLOATS) {
+        picture[4u * at] = floatBitsToUint(c.x);
+        picture[4u * at + 1u] = floatBitsToUint(c.y);
+        picture[4u * at + 2u] = floatBitsToUint(c.z);
+        picture[4u * at + 3u] = floatBitsToUint(1.0 - s.w);
+    } else {
+        picture[at] = packUnorm4x8(vec4(c, 1.0 - s.w));
+    }
 }

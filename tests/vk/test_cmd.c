@@ -52,16 +52,16 @@ static void storage_texels(void **state)
     vk_cmd_begin(cmd);
     for (int times = 0; times < 2; times++) /* the second reads what the first wrote */
         vk_cmd_dispatch(cmd, pipe_of("vk/probe_image"),
-                        &(struct vk_bind){.buf = &t, .format = VK_FORMAT_R32_UINT}, 1, NULL, 0, 1, 1,
-                        1);
+                        &(struct vk_bind){.buf = &t, .format = VK_FORMAT_R32_UINT}, 1, NULL, 0, 1,
+                        1, 1);
     finish(cmd);
     assert_ok(vk_download(got, &t, 0, sizeof got));
     for (uint32_t i = 0; i < 64; i++)
         assert_int_equal(got[i], 16 * i);
     vk_cmd_begin(cmd);
     vk_cmd_dispatch(cmd, pipe_of("vk/probe_image"),
-                    &(struct vk_bind){.buf = &plain, .format = VK_FORMAT_R32_UINT}, 1, NULL, 0, 1, 1,
-                    1);
+                    &(struct vk_bind){.buf = &plain, .format = VK_FORMAT_R32_UINT}, 1, NULL, 0, 1,
+                    1, 1);
     assert_fails(vk_cmd_submit(cmd, NULL), FV_EINVALID, "not made for texels");
     vk_cmd_destroy(&cmd);
     vk_buf_destroy(&t);
