@@ -137,7 +137,9 @@ static nn_tensor pack_weight(struct nn_rec *r, nn_tensor w, uint32_t lanes)
     bool fresh;
     nn_tensor five = five_axes(w);
     packed_shape(shape, five, lanes);
-    nn_tensor to = nn_cached(r, w, 0x6d6d0000u + lanes, w.dtype, 4, shape, &fresh);
+    /* the key tells views of one shape apart: a square weight and its transpose */
+    nn_tensor to = nn_cached(r, w, 0x6d6d0000u + lanes + 32 * (31 * w.stride[0] + w.stride[1]),
+                             w.dtype, 4, shape, &fresh);
     if (fresh && !nn_failed(r)) {
         pack(r, to, five, lanes);
         nn_cached_end(r);
