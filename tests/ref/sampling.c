@@ -10,7 +10,7 @@ static double interpolated(const struct ref *t, const uint32_t *index, const dou
 {
     uint32_t i[5];
     memcpy(i, index, sizeof i);
-    if (axis == t->rank)
+    if (axis >= t->rank || axis >= 5)
         return *ref_at(t, i);
     double whole = floor(at[axis]), part = at[axis] - whole;
     uint32_t last = t->shape[axis] - 1;

@@ -223,7 +223,7 @@ static int push_container(struct machine *m, enum pickle_type type, size_t first
 
 static int push_marked(struct machine *m, enum pickle_type type)
 {
-    size_t first, n;
+    size_t first = 0, n = 0;
     FV_TRY(pop_mark(m, &first, &n));
     if (type == PICKLE_DICT && n % 2)
         return bad(m, "a key without a value");
@@ -242,7 +242,7 @@ static int push_tuple(struct machine *m, size_t n)
 /* Items above the mark into the container below it. */
 static int append_marked(struct machine *m, bool dict)
 {
-    size_t first, n;
+    size_t first = 0, n = 0;
     FV_TRY(pop_mark(m, &first, &n));
     struct pickle_value *v = top(m);
     if (!v)
@@ -602,7 +602,7 @@ static int container(struct machine *m, uint8_t op)
 
 static int other(struct machine *m, uint8_t op)
 {
-    size_t first, n;
+    size_t first = 0, n = 0;
     struct pickle_value *keywords, *again;
     switch (op) {
     case 0x95: /* frames need no attention when all bytes are at hand */
