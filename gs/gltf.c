@@ -5,6 +5,7 @@
 #include "gs/gltf.h"
 #include "gs/scene.h"
 #include "vk/base/log.h"
+#include "vk/base/array.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -118,14 +119,8 @@ static int add_primitive(struct reader *r, struct fv_node primitive, struct fv_n
 {
     struct fv_json *doc = &r->g.doc;
     struct gltf_accessor position;
-    if (r->part_count == r->part_room) {
-        size_t room = r->part_room ? 2 * r->part_room : 16;
-        struct part *grown = realloc(r->parts, room * sizeof *grown);
-        if (!grown)
-            return fv_fail(FV_ENOMEM, "%s: out of memory", r->g.name);
-        r->parts = grown;
-        r->part_room = room;
-    }
+    if (fv_grow(&r->parts, &r->part_room, r->part_count, sizeof *r->parts) < 0)
+        return fv_wrap(FV_ENOMEM, "%s: ", r->g.name);
     struct part *p = &r->parts[r->part_count];
     *p = (struct part){.attributes = fv_json_object(doc, primitive, "attributes")};
     long long mode = fv_node_has(primitive, "mode") ? fv_json_int(doc, primitive, "mode", 0, 6) : 4;

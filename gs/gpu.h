@@ -88,6 +88,10 @@ int gs_reserve_lanes(struct gs_renderer *r, const struct gs_view *v, struct gs_p
 int gs_reserve_wide(struct gs_renderer *r, const struct gs_view *v, struct gs_plan *plan);
 /* buf at least size bytes; contents lost when it grows. */
 int gs_reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const char *label);
+/* The same for words that a kernel writes and reads as texels (where the device has texel buffers
+ * that large, else as storage); gs_words_max: most bytes. */
+int gs_reserve_words(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const char *label);
+uint64_t gs_words_max(const struct gs_renderer *r);
 /* Fills a view from a camera; rows [y0, y0+rows) of it, scaled by supersampling. */
 void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct gs_camera *c,
                   const struct gs_render_opts *o, uint32_t y0, uint32_t rows);

@@ -9,6 +9,7 @@
  * next coarser one. Files are read one at a time. */
 #include "gs/sog.h"
 #include "vk/base/json.h"
+#include "vk/base/array.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,14 +33,8 @@ struct lod {
 
 static int add_range(struct lod *l, struct fv_node ref)
 {
-    if (l->count == l->room) {
-        size_t room = l->room ? 2 * l->room : 64;
-        struct range *grown = realloc(l->ranges, room * sizeof *grown);
-        if (!grown)
-            return fv_fail(FV_ENOMEM, "%s: out of memory", l->path);
-        l->ranges = grown;
-        l->room = room;
-    }
+    if (fv_grow(&l->ranges, &l->room, l->count, sizeof *l->ranges) < 0)
+        return fv_wrap(FV_ENOMEM, "%s: ", l->path);
     l->ranges[l->count++] = (struct range){
         .file = (size_t)fv_json_int(&l->doc, ref, "file", 0, (long long)l->files - 1),
         .offset = (size_t)fv_json_int(&l->doc, ref, "offset", 0, UINT32_MAX),

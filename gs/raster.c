@@ -19,11 +19,11 @@
 #include <stdio.h>
 #include <string.h>
 
-int gs_reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const char *label)
+static int reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, uint64_t most,
+                   enum vk_buf_kind kind, const char *label)
 {
     if (buf->size >= size)
         return 0;
-    uint64_t most = vk_buf_max(r->dev);
     if (size > most)
         return fv_fail(FV_EGPUMEM, "%s needs %llu bytes, the device binds at most %llu", label,
                        (unsigned long long)size, (unsigned long long)most);
@@ -36,8 +36,23 @@ int gs_reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const c
     }
     FV_TRY(vk_wait(r->dev, r->last_ticket));
     vk_buf_destroy(buf);
-    enum vk_buf_kind kind = buf == &r->fine && r->tex ? VK_BUF_TEXELS : VK_BUF_DEVICE;
     return vk_buf_create(buf, r->dev, room, kind, label);
+}
+
+int gs_reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const char *label)
+{
+    return reserve(r, buf, size, vk_buf_max(r->dev), VK_BUF_DEVICE, label);
+}
+
+uint64_t gs_words_max(const struct gs_renderer *r)
+{
+    uint64_t most = vk_buf_max(r->dev), texels = 4ull * r->dev->caps.max_texel_elements;
+    return r->tex && texels < most ? texels : most;
+}
+
+int gs_reserve_words(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const char *label)
+{
+    return reserve(r, buf, size, gs_words_max(r), r->tex ? VK_BUF_TEXELS : VK_BUF_DEVICE, label);
 }
 
 void gs_dispatch(const struct gs_pass *p, uint32_t groups)

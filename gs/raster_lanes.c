@@ -48,8 +48,8 @@ int gs_reserve_lanes(struct gs_renderer *r, const struct gs_view *v, struct gs_p
         r->entry_room = entries;
     if (r->span_room > most / 8)
         r->span_room = most / 8;
-    if ((r->entry_room + bins) * BIN_TILES * 4 > most)
-        r->entry_room = most / 4 / BIN_TILES - bins;
+    if ((r->entry_room + bins) * BIN_TILES * 4 > gs_words_max(r))
+        r->entry_room = gs_words_max(r) / 4 / BIN_TILES - bins;
     uint32_t digits = (1u << digit_bits(r)) * GS_SORT_LANES;
     FV_TRY(gs_reserve(r, &r->digit_count, 4ull * digits, "digit counts"));
     FV_TRY(gs_reserve(r, &r->digit_start, 4ull * (digits + 1), "digit starts"));
@@ -62,7 +62,7 @@ int gs_reserve_lanes(struct gs_renderer *r, const struct gs_view *v, struct gs_p
     FV_TRY(gs_reserve(r, &r->bin_total, 4 * bins, "bin totals"));
     FV_TRY(gs_reserve(r, &r->bin_first, 4 * (bins + 1), "bin starts"));
     FV_TRY(gs_reserve(r, &r->list, 4 * r->entry_room, "bin lists"));
-    return gs_reserve(r, &r->fine, 4 * (r->entry_room + bins) * BIN_TILES, "tile lists");
+    return gs_reserve_words(r, &r->fine, 4 * (r->entry_room + bins) * BIN_TILES, "tile lists");
 }
 
 void gs_lanes_sort(struct gs_renderer *r, struct vk_cmd *cmd, bool exact)
@@ -185,8 +185,8 @@ static void band(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view
                                   {&r->ctl}}};
     p.spec[8] = slice == 0;
     p.spec[9] = slice + 1 == plan->slices;
-    p.spec[11] = v->floats;
     p.spec[10] = v->params.grid[1] % 4 == 0 && v->params.grid[2] % 4 == 0;
+    p.spec[11] = v->floats;
     p.variant = v->exact     ? lanes == 4   ? "exact4"
                                : lanes == 8 ? "exact8"
                                             : "exact16"
