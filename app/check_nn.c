@@ -1,6 +1,7 @@
 /* Cases of networks (check_nn.h): inputs, comparison, the list of archs. */
 #include "app/check_nn.h"
 #include "vk/base/file.h"
+#include "vk/base/array.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -68,14 +69,8 @@ static struct check_seen *seen_of(struct check_case *k, const struct nn_file_ten
     for (size_t i = 0; i < k->seen_count; i++)
         if (k->seen[i].want == want)
             return &k->seen[i];
-    if (k->seen_count == k->seen_room) {
-        size_t room = k->seen_room ? 2 * k->seen_room : 32;
-        struct check_seen *list = realloc(k->seen, room * sizeof *list);
-        if (!list)
-            return NULL;
-        k->seen = list;
-        k->seen_room = room;
-    }
+    if (fv_grow(&k->seen, &k->seen_room, k->seen_count, sizeof *k->seen) < 0)
+        return NULL;
     float *got = malloc((size_t)want->count * sizeof *got + 1);
     if (!got)
         return NULL;

@@ -6,6 +6,7 @@
 #include "app/text.h"
 #include "gs/gs.h"
 #include "vk/base/file.h"
+#include "vk/base/array.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -91,13 +92,7 @@ static int compare_frame(struct work *w, struct image *a, struct image *b, bool 
         return fv_fail(FV_EINVALID, "frame %zu: %ux%u against %ux%u; sizes must be equal", w->count,
                        a->width, a->height, b->width, b->height);
     FV_TRY(same_channels(a, b));
-    if (w->count == w->room) {
-        w->room = w->room ? 2 * w->room : 64;
-        struct result *more = realloc(w->results, w->room * sizeof *more);
-        if (!more)
-            return fv_fail(FV_ENOMEM, "out of memory");
-        w->results = more;
-    }
+    FV_TRY(fv_grow(&w->results, &w->room, w->count, sizeof *w->results));
     struct result *r = &w->results[w->count];
     size_t n = (size_t)a->width * a->height * a->channels;
     r->psnr = gs_psnr(a->data, b->data, n);

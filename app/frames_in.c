@@ -2,6 +2,7 @@
 #include "app/frames_in.h"
 #include "app/video.h"
 #include "vk/base/file.h"
+#include "vk/base/array.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,13 +24,8 @@ static int list_folder(struct frames_in *f, const char *path)
     while ((e = readdir(dir))) {
         if (!image_has_suffix(e->d_name))
             continue;
-        if (f->count == room) {
-            room = room ? 2 * room : 64;
-            char **more = realloc(f->names, room * sizeof *more);
-            if (!more)
-                break;
-            f->names = more;
-        }
+        if (fv_grow(&f->names, &room, f->count, sizeof *f->names) < 0)
+            break;
         f->names[f->count] = fv_path_join(path, e->d_name);
         if (!f->names[f->count])
             break;

@@ -315,20 +315,27 @@ static void block_name(char out[96], const struct builder *b, const char *level,
     snprintf(out, 96, "%s%s.%u.", level, b->diffusers ? "resnets" : "block", i);
 }
 
+/* Counts one more residual block if it is there under this name, and takes its width. */
+static bool another_block(struct builder *b, struct vae_level *l, const char *block)
+{
+    char name[192];
+    snprintf(name, sizeof name, "%sconv1", block);
+    uint32_t width = l->blocks < VAE_MAX_BLOCKS ? axis_of(b, name, 0) : 0;
+    if (width)
+        l->width = width, l->blocks++;
+    return width > 0;
+}
+
 static void count_levels(struct builder *b, struct vae_half *h, enum vae_way way)
 {
-    char level[64], block[96], name[160];
+    char level[64], block[96];
     for (h->levels = 0; h->levels < VAE_MAX_LEVELS; h->levels++) {
         struct vae_level *l = &h->level[h->levels];
         level_name(level, b, way, h->levels);
-        for (l->blocks = 0; l->blocks < VAE_MAX_BLOCKS; l->blocks++) {
+        l->blocks = 0;
+        do
             block_name(block, b, level, l->blocks);
-            snprintf(name, sizeof name, "%sconv1", block);
-            uint32_t width = axis_of(b, name, 0);
-            if (!width)
-                break;
-            l->width = width;
-        }
+        while (another_block(b, l, block));
         if (!l->blocks)
             break;
     }
@@ -506,13 +513,10 @@ static void build_temporal(struct builder *b, enum vae_way way)
     t->eps = 1e-5f;
     for (t->levels = 0; t->levels < VAE_MAX_LEVELS; t->levels++) {
         struct vae_level *l = &t->level[t->levels];
-        for (l->blocks = 0; l->blocks < VAE_MAX_BLOCKS; l->blocks++) {
-            snprintf(name, sizeof name, "block_res_blocks.%u.%u.conv1", t->levels, l->blocks);
-            uint32_t width = axis_of(b, name, 0);
-            if (!width)
-                break;
-            l->width = width;
-        }
+        l->blocks = 0;
+        do
+            snprintf(name, sizeof name, "block_res_blocks.%u.%u.", t->levels, l->blocks);
+        while (another_block(b, l, name));
         if (!l->blocks)
             break;
     }

@@ -4,6 +4,7 @@
  * all earlier submissions of the queue, so buffers written by one vk_cmd may be used by the next
  * without semaphores, and accesses only have to be followed within one recording. */
 #include "vk/cmd_private.h"
+#include "vk/base/array.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,14 +181,7 @@ static int touch(struct vk_cmd *cmd, const struct vk_buf *b)
     for (size_t i = 0; i < cmd->touched_count; i++)
         if (cmd->touched[i] == b->p)
             return 0;
-    if (cmd->touched_count == cmd->touched_room) {
-        size_t room = cmd->touched_room ? cmd->touched_room * 2 : 64;
-        struct vk_buf_private **list = realloc(cmd->touched, room * sizeof *list);
-        if (!list)
-            return fv_fail(FV_ENOMEM, "out of memory");
-        cmd->touched = list;
-        cmd->touched_room = room;
-    }
+    FV_TRY(fv_grow(&cmd->touched, &cmd->touched_room, cmd->touched_count, sizeof *cmd->touched));
     cmd->touched[cmd->touched_count++] = b->p;
     return 0;
 }

@@ -6,6 +6,7 @@
  * nothing of how many cores were busy. Split mode measures that: the process's CPU time. */
 #include "vk/base/thread.h"
 #include "vk/cmd_private.h"
+#include "vk/base/array.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -98,15 +99,10 @@ void vk_cmd_scope(struct vk_cmd *cmd, const char *name)
     struct vk_scopes *s = &cmd->scopes;
     if (!vk_cmd_ready(cmd))
         return;
-    if (s->count == s->room) {
-        size_t room = s->room ? s->room * 2 : 32;
-        struct vk_scope *list = realloc(s->list, room * sizeof *list);
-        if (!list) {
-            vk_cmd_fail(cmd, fv_fail(FV_ENOMEM, "out of memory"));
-            return;
-        }
-        s->list = list;
-        s->room = room;
+    int grown = fv_grow(&s->list, &s->room, s->count, sizeof *s->list);
+    if (grown < 0) {
+        vk_cmd_fail(cmd, grown);
+        return;
     }
     if (s->split) {
         int rc = vk_scopes_run(cmd, NULL);

@@ -30,6 +30,17 @@ void test_bytes_free(struct test_bytes *b)
     *b = (struct test_bytes){0};
 }
 
+const uint8_t *test_bytes_exact(const struct test_bytes *b)
+{
+    static uint8_t *copy;
+    free(copy);
+    copy = malloc(b->size ? b->size : 1);
+    assert_non_null(copy);
+    if (b->size)
+        memcpy(copy, b->data, b->size);
+    return copy;
+}
+
 struct gs_scene test_scene(size_t count, int sh_degree, uint64_t seed)
 {
     struct gs_scene s;

@@ -13,6 +13,8 @@ struct test_bytes {
 void test_put(struct test_bytes *b, const void *data, size_t size);
 void test_putf(struct test_bytes *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void test_bytes_free(struct test_bytes *b);
+/* A copy of exactly their size, so that a sanitizer sees one byte too far; valid until the next. */
+const uint8_t *test_bytes_exact(const struct test_bytes *b);
 
 /* count Gaussians of plausible random values; the caller finishes it. */
 struct gs_scene test_scene(size_t count, int sh_degree, uint64_t seed);

@@ -87,14 +87,7 @@ static nn_tensor whole_rows(struct nn_rec *r, nn_tensor mask, const uint32_t ful
     memcpy(shape, mask.shape, sizeof shape);
     shape[mask.rank - 1] = full[3];
     mask = readable(r, nn_expand(r, mask, mask.rank, shape));
-    nn_tensor four = mask;
-    four.rank = 4;
-    for (uint32_t i = 0; i < 4; i++) {
-        bool own = i + mask.rank >= 4;
-        four.shape[i] = own ? mask.shape[i + mask.rank - 4] : 1;
-        four.stride[i] = own ? mask.stride[i + mask.rank - 4] : 0;
-    }
-    return nn_failed(r) ? mask : four;
+    return nn_failed(r) ? mask : nn_lead(mask, 0, 4);
 }
 
 static void strides_in_fours(uint32_t out[3], nn_tensor t)

@@ -4,8 +4,10 @@
  * first. Until that has run an entry counts as made only within that recording, so that a
  * recording which fails or is thrown away leaves nothing half done. */
 #include "vk/nn/private.h"
+#include "vk/base/array.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct entry {
     nn_tensor w, packed;
@@ -63,7 +65,8 @@ static struct entry *find(struct nn_cache *c, nn_tensor w, uint32_t key)
     for (size_t i = 0; i < c->count; i++) {
         const nn_tensor *v = &c->list[i].w;
         if (c->list[i].key == key && v->buf == w.buf && v->offset == w.offset &&
-            v->dtype == w.dtype && nn_same_shape(*v, w))
+            v->dtype == w.dtype && nn_same_shape(*v, w) &&
+            !memcmp(v->stride, w.stride, w.rank * sizeof *w.stride))
             return &c->list[i];
     }
     return NULL;
@@ -73,15 +76,9 @@ static struct entry *add(struct nn_rec *r, nn_tensor w, uint32_t key, enum nn_dt
                          uint32_t rank, const uint32_t *shape)
 {
     struct nn_cache *c = r->cache;
-    if (c->count == c->room) {
-        size_t room = c->room ? 2 * c->room : 64;
-        struct entry *list = realloc(c->list, room * sizeof *list);
-        if (!list) {
-            nn_fail(r, FV_ENOMEM, "out of memory");
-            return NULL;
-        }
-        c->list = list;
-        c->room = room;
+    if (fv_grow(&c->list, &c->room, c->count, sizeof *c->list) < 0) {
+        nn_fail(r, FV_ENOMEM, "out of memory");
+        return NULL;
     }
     struct entry e = {.w = w, .key = key, .packed = nn_over(NULL, 0, dtype, rank, shape)};
     int rc = r->opts.dry

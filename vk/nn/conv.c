@@ -16,15 +16,7 @@ static const char *const axis_names[3] = {"T", "H", "W"};
 /* [N, C, ...] or [O, C, ...] as rank 5; what is missing is put before the axes there are. */
 static nn_tensor as_rank_5(nn_tensor t)
 {
-    nn_tensor v = t;
-    uint32_t space = t.rank - 2;
-    v.rank = 5;
-    for (uint32_t i = 0; i < 3; i++) {
-        bool there = i + space >= 3;
-        v.shape[2 + i] = there ? t.shape[2 + i + space - 3] : 1;
-        v.stride[2 + i] = there ? t.stride[2 + i + space - 3] : 0;
-    }
-    return v;
+    return nn_lead(t, 2, 5);
 }
 
 static nn_tensor drop_axes(nn_tensor t, uint32_t rank)
@@ -162,15 +154,6 @@ static bool resolve_axis(struct nn_rec *r, struct nn_conv_plan *p, const struct 
     return true;
 }
 
-static bool fits(struct nn_rec *r, const char *name, nn_tensor t, uint32_t n)
-{
-    char a[NN_TEXT];
-    if (nn_is_null(t) || (nn_count(t) == n && t.dtype != NN_I32))
-        return true;
-    nn_fail(r, FV_EINVALID, "%s is %s, expected [%u]", name, nn_text(a, t), n);
-    return false;
-}
-
 static bool before_fits(struct nn_rec *r, const struct nn_conv_plan *p, nn_tensor before)
 {
     char a[NN_TEXT];
@@ -202,7 +185,7 @@ static bool resolve(struct nn_rec *r, struct nn_conv_plan *p, nn_tensor x, nn_te
     for (uint32_t i = 0; i < 3; i++)
         if (!resolve_axis(r, p, o, i, i + x.rank >= 5, &out_shape[2 + i]))
             return false;
-    if (!fits(r, "bias", o->bias, w.shape[0]))
+    if (!nn_fits(r, "bias", o->bias, w.shape[0]))
         return false;
     if (!nn_is_null(o->before) && x.rank != 5) {
         nn_fail(r, FV_EINVALID, "frames before an x without an axis of time");
@@ -292,7 +275,7 @@ nn_tensor nn_conv_transpose(struct nn_rec *r, nn_tensor x, nn_tensor w,
         }
         shape[2 + i] = (uint32_t)n;
     }
-    if (!fits(r, "bias", o->bias, shape[1]))
+    if (!nn_fits(r, "bias", o->bias, shape[1]))
         return nn_op_end(r, (nn_tensor){0});
     p.bias = nn_is_null(o->bias) ? o->bias : nn_dense_any(r, o->bias);
     nn_tensor flat = drop_axes(nn_over(NULL, 0, x.dtype, 5, shape), x.rank);

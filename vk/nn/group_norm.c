@@ -190,15 +190,6 @@ nn_tensor nn_group_stats_merge(struct nn_rec *r, nn_tensor a, nn_tensor b)
 
 /* ---- applying ---------------------------------------------------------------------------- */
 
-static bool fits(struct nn_rec *r, const char *name, nn_tensor t, uint32_t n)
-{
-    char text[NN_TEXT];
-    if (nn_is_null(t) || (nn_count(t) == n && t.dtype != NN_I32))
-        return true;
-    nn_fail(r, FV_EINVALID, "%s is %s, expected [%u]", name, nn_text(text, t), n);
-    return false;
-}
-
 static nn_tensor table_of(struct nn_rec *r, const struct units *u, nn_tensor stats,
                           const struct nn_group_norm_opts *o)
 {
@@ -289,9 +280,9 @@ nn_tensor nn_group_norm(struct nn_rec *r, nn_tensor x, const struct nn_group_nor
     o = o ? o : &none;
     if (!nn_op(r, "nn_group_norm", 1, &x))
         return (nn_tensor){0};
-    if (!units_of(r, &u, x, o->groups, o->span) || !fits(r, "weight", o->weight, u.channels) ||
-        !fits(r, "bias", o->bias, u.channels) ||
-        !fits(r, "stats", o->stats, u.samples * u.units * u.groups * 3))
+    if (!units_of(r, &u, x, o->groups, o->span) || !nn_fits(r, "weight", o->weight, u.channels) ||
+        !nn_fits(r, "bias", o->bias, u.channels) ||
+        !nn_fits(r, "stats", o->stats, u.samples * u.units * u.groups * 3))
         return nn_op_end(r, (nn_tensor){0});
     nn_tensor out = nn_out_like(r, nn_result_dtype(x, o->dtype), nn_ordered(x, u.last));
     nn_tensor stats = nn_is_null(o->stats) ? stats_of(r, &u, false) : nn_dense_any(r, o->stats);

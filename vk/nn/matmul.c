@@ -121,14 +121,7 @@ static void packed_shape(uint32_t shape[4], nn_tensor b, uint32_t lanes)
 /* w [columns, depth]; an axis of length 1 may stand before. */
 static nn_tensor five_axes(nn_tensor t)
 {
-    nn_tensor five = t;
-    five.rank = 5;
-    for (uint32_t i = 0; i < 5; i++) {
-        bool own = i + t.rank >= 5;
-        five.shape[i] = own ? t.shape[i + t.rank - 5] : 1;
-        five.stride[i] = own ? t.stride[i + t.rank - 5] : 0;
-    }
-    return five;
+    return nn_lead(t, 0, 5);
 }
 
 static nn_tensor pack_weight(struct nn_rec *r, nn_tensor w, uint32_t lanes)
@@ -137,9 +130,7 @@ static nn_tensor pack_weight(struct nn_rec *r, nn_tensor w, uint32_t lanes)
     bool fresh;
     nn_tensor five = five_axes(w);
     packed_shape(shape, five, lanes);
-    /* the key tells views of one shape apart: a square weight and its transpose */
-    nn_tensor to = nn_cached(r, w, 0x6d6d0000u + lanes + 32 * (31 * w.stride[0] + w.stride[1]),
-                             w.dtype, 4, shape, &fresh);
+    nn_tensor to = nn_cached(r, w, 0x6d6d0000u + lanes, w.dtype, 4, shape, &fresh);
     if (fresh && !nn_failed(r)) {
         pack(r, to, five, lanes);
         nn_cached_end(r);

@@ -44,6 +44,10 @@ static inline enum nn_dtype nn_result_dtype(nn_tensor x, enum nn_dtype asked)
 }
 /* The same elements under another shape; t packed, counts equal. */
 nn_tensor nn_as(nn_tensor t, uint32_t rank, const uint32_t *shape);
+/* A view of the given rank: axes of length 1 are put before axis `at`. */
+nn_tensor nn_lead(nn_tensor t, uint32_t at, uint32_t rank);
+/* Whether an optional operand is null or has n elements; else the failure names it. */
+bool nn_fits(struct nn_rec *r, const char *name, nn_tensor t, uint64_t n);
 /* Row-major strides for a shape. */
 void nn_pack_strides(nn_tensor *t);
 

@@ -9,6 +9,7 @@
  * Memory grows with the pickle's length only: each opcode makes at most one small value. */
 #include "vk/nn/pickle.h"
 #include "vk/base/file.h"
+#include "vk/base/array.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -120,14 +121,8 @@ static struct pickle_value *value(struct machine *m, enum pickle_type type)
 /* Pushes; NULL is a mark only through push_mark, otherwise memory that was out. */
 static int push_raw(struct machine *m, struct pickle_value *v)
 {
-    if (m->depth == m->stack_room) {
-        size_t room = m->stack_room ? 2 * m->stack_room : 256;
-        struct pickle_value **more = realloc(m->stack, room * sizeof *more);
-        if (!more)
-            return fv_fail(FV_ENOMEM, "%s: out of memory", m->name);
-        m->stack = more;
-        m->stack_room = room;
-    }
+    if (fv_grow(&m->stack, &m->stack_room, m->depth, sizeof *m->stack) < 0)
+        return fv_wrap(FV_ENOMEM, "%s: ", m->name);
     m->stack[m->depth++] = v;
     return 0;
 }

@@ -4,6 +4,7 @@
  * where ranges meet, so a block given back may be handed out at once. The same requests give the
  * same offsets, so a dry run's extent is what a real one needs when its first piece is that large. */
 #include "vk/nn/private.h"
+#include "vk/base/array.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,14 +117,7 @@ static bool find_gap(const struct nn_piece *piece, uint64_t size, size_t *at, ui
 
 static int insert(struct nn_piece *piece, size_t at, struct nn_block b)
 {
-    if (piece->count == piece->room) {
-        size_t room = piece->room ? 2 * piece->room : 32;
-        struct nn_block *list = realloc(piece->blocks, room * sizeof *list);
-        if (!list)
-            return fv_fail(FV_ENOMEM, "out of memory");
-        piece->blocks = list;
-        piece->room = room;
-    }
+    FV_TRY(fv_grow(&piece->blocks, &piece->room, piece->count, sizeof *piece->blocks));
     memmove(piece->blocks + at + 1, piece->blocks + at, (piece->count - at) * sizeof b);
     piece->blocks[at] = b;
     piece->count++;

@@ -2,6 +2,7 @@
 #include "vk/base/half.h"
 #include "vk/nn/op.h"
 #include "vk/xfer.h"
+#include "vk/base/array.h"
 
 #include <stdlib.h>
 
@@ -54,14 +55,7 @@ uint64_t nn_store_bytes(const struct nn_store *s)
 
 static int add_slab(struct nn_store *s, uint64_t size, const char *label)
 {
-    if (s->count == s->room) {
-        size_t room = s->room ? 2 * s->room : 16;
-        struct slab **list = realloc(s->slabs, room * sizeof *list);
-        if (!list)
-            return fv_fail(FV_ENOMEM, "out of memory");
-        s->slabs = list;
-        s->room = room;
-    }
+    FV_TRY(fv_grow(&s->slabs, &s->room, s->count, sizeof *s->slabs));
     struct slab *slab = calloc(1, sizeof *slab);
     if (!slab)
         return fv_fail(FV_ENOMEM, "out of memory");

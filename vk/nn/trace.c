@@ -2,6 +2,7 @@
  * shaders/nn/check.comp). */
 #include "shaders/nn/params.h"
 #include "vk/nn/private.h"
+#include "vk/base/array.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +20,8 @@ void nn_trace_reset(struct nn_rec *r)
 
 static struct nn_traced *add_trace(struct nn_rec *r, const char *name)
 {
-    if (r->traced_count == r->traced_room) {
-        size_t room = r->traced_room ? 2 * r->traced_room : 64;
-        struct nn_traced *list = realloc(r->traced, room * sizeof *list);
-        if (!list)
-            return NULL;
-        r->traced = list;
-        r->traced_room = room;
-    }
+    if (fv_grow(&r->traced, &r->traced_room, r->traced_count, sizeof *r->traced) < 0)
+        return NULL;
     struct nn_traced *t = &r->traced[r->traced_count];
     *t = (struct nn_traced){.name = strdup(name)};
     if (!t->name)
@@ -85,14 +80,8 @@ void nn_check_reset(struct nn_rec *r)
 
 static bool add_check(struct nn_rec *r, const char *name, nn_tensor t)
 {
-    if (r->checked_count == r->checked_room) {
-        size_t room = r->checked_room ? 2 * r->checked_room : 64;
-        struct nn_checked *list = realloc(r->checked, room * sizeof *list);
-        if (!list)
-            return false;
-        r->checked = list;
-        r->checked_room = room;
-    }
+    if (fv_grow(&r->checked, &r->checked_room, r->checked_count, sizeof *r->checked) < 0)
+        return false;
     char *copy = strdup(name);
     if (!copy)
         return false;

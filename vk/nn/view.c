@@ -24,6 +24,29 @@ static bool axis_of(struct nn_rec *r, const char *what, nn_tensor t, int axis, u
     return true;
 }
 
+nn_tensor nn_lead(nn_tensor t, uint32_t at, uint32_t rank)
+{
+    nn_tensor v = t;
+    uint32_t more = rank - t.rank;
+    v.rank = rank;
+    for (uint32_t i = at; i < rank; i++) {
+        bool own = i >= at + more;
+        v.shape[i] = own ? t.shape[i - more] : 1;
+        v.stride[i] = own ? t.stride[i - more] : 0;
+    }
+    return v;
+}
+
+bool nn_fits(struct nn_rec *r, const char *name, nn_tensor t, uint64_t n)
+{
+    char text[NN_TEXT];
+    if (nn_is_null(t) || (nn_count(t) == n && t.dtype != NN_I32))
+        return true;
+    nn_fail(r, FV_EINVALID, "%s is %s, expected [%llu]", name, nn_text(text, t),
+            (unsigned long long)n);
+    return false;
+}
+
 /* The strides that show t's elements under another shape of as many, if there are any: each run of
  * new axes must lie within a run of old ones that are contiguous among themselves. */
 static bool restride(nn_tensor t, uint32_t rank, const uint32_t *shape, uint32_t *stride)

@@ -1,5 +1,6 @@
 /* Lists of wanted tensors: prefixes, alternatives, tables (weights.h). */
 #include "vk/nn/wants.h"
+#include "vk/base/array.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -120,15 +121,9 @@ static void add(struct nn_wants *w, const char *name, struct nn_want want)
     for (uint32_t i = 0; i < want.rank; i++)
         if (!want.shape[i])
             fail(w, FV_EINVALID, "weight '%s': axis %u has no length", name, i);
-    if (w->count == w->room) {
-        size_t room = w->room ? 2 * w->room : 64;
-        struct nn_want *items = realloc(w->items, room * sizeof *items);
-        if (!items) {
-            fail(w, FV_ENOMEM, "out of memory");
-            return;
-        }
-        w->items = items;
-        w->room = room;
+    if (fv_grow(&w->items, &w->room, w->count, sizeof *w->items) < 0) {
+        fail(w, FV_ENOMEM, "out of memory");
+        return;
     }
     want.names = combine(w, name, &want.name_count);
     if (want.names)

@@ -1,6 +1,7 @@
 /* Weight files: opening, recognising, the list of tensors and its checks (weights.h). The formats
  * are read by safetensors.c, checkpoint_zip.c and gguf.c. */
 #include "vk/nn/weights_private.h"
+#include "vk/base/array.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -79,20 +80,6 @@ static int check_name(const char *name, const char *file)
     return 0;
 }
 
-/* An array with room for one more item: it doubles. NULL when memory is out. */
-static void *grown(void *array, size_t *room, size_t count, size_t item)
-{
-    if (count < *room)
-        return array;
-    size_t more = *room ? *room * 2 : 64;
-    void *p = realloc(array, more * item);
-    if (p)
-        *room = more;
-    else
-        fv_fail(FV_ENOMEM, "out of memory");
-    return p;
-}
-
 int nn_file_add(struct nn_file *f, const struct nn_part *part, const struct nn_file_tensor *from)
 {
     struct nn_file_tensor t = *from;
@@ -112,11 +99,7 @@ int nn_file_add(struct nn_file *f, const struct nn_part *part, const struct nn_f
     t.name = fv_arena_strndup(&f->p->arena, t.name, strlen(t.name));
     if (!t.name)
         return fv_wrap(FV_ENOMEM, "%s: ", part->name);
-    struct nn_file_tensor *list =
-        grown(f->tensors, &f->p->tensor_room, f->count, sizeof *f->tensors);
-    if (!list)
-        return FV_ENOMEM;
-    f->tensors = list;
+    FV_TRY(fv_grow(&f->tensors, &f->p->tensor_room, f->count, sizeof *f->tensors));
     f->tensors[f->count++] = t;
     return 0;
 }
@@ -132,10 +115,7 @@ int nn_file_add_meta(struct nn_file *f, const char *key, size_t key_len, const c
                                value_len < MAX_META_VALUE ? value_len : MAX_META_VALUE);
     if (!k || !v)
         return fv_wrap(FV_ENOMEM, "%s: ", f->name);
-    struct nn_file_text *list = grown(f->meta, &f->p->meta_room, f->meta_count, sizeof *f->meta);
-    if (!list)
-        return FV_ENOMEM;
-    f->meta = list;
+    FV_TRY(fv_grow(&f->meta, &f->p->meta_room, f->meta_count, sizeof *f->meta));
     f->meta[f->meta_count++] = (struct nn_file_text){k, v};
     return 0;
 }

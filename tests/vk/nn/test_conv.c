@@ -322,6 +322,32 @@ static void more_than_one_binding(void **state)
     tensors_end(&t);
 }
 
+/* Every second of 6 frames after 2 that went before, the result in parts that begin within and
+ * between frames. */
+static void frames_in_more_than_one_binding(void **state)
+{
+    struct tensors t;
+    const uint32_t height = 300, columns = 520, ends[] = {0, 140, height - 1};
+    struct ref x = ref_random(1, NN_SHAPE(1, 4, 8, height, columns));
+    struct ref w = ref_random(2, NN_SHAPE(112, 4, 3, 1, 1));
+    struct ref_conv c = full((struct ref_conv){.stride = {2, 1, 1}});
+    (void)state;
+    tensors_begin(&t);
+    for (int i = 0; i < 3; i++) {
+        nn_tensor a = nn_channels_last(t.r, tensors_put(&t, &x, NN_F32));
+        struct nn_conv o = {.stride = {2, 1, 1}, NN_CAUSAL(3, NN_PAD_ZERO)};
+        o.before = nn_slice(t.r, a, 2, 0, 2);
+        nn_tensor y = nn_conv(t.r, nn_slice(t.r, a, 2, 2, 6), tensors_put(&t, &w, NN_F32), &o);
+        struct ref part = ref_slice(&x, 3, ends[i], 1), want = ref_conv(&part, &w, NULL, &c);
+        tensors_expect(&t, nn_slice(t.r, y, 3, ends[i], 1), &want, 2e-6, "a row of many frames");
+        ref_free(&part);
+        ref_free(&want);
+    }
+    ref_free(&x);
+    ref_free(&w);
+    tensors_end(&t);
+}
+
 /* What PyTorch computes (ONNX's node cases). */
 static void onnx_cases(void **state)
 {
@@ -429,6 +455,7 @@ int main(void)
         cmocka_unit_test(transposed),
         cmocka_unit_test(onnx_cases),
         cmocka_unit_test(more_than_one_binding),
+        cmocka_unit_test(frames_in_more_than_one_binding),
         cmocka_unit_test(rejects_what_does_not_fit),
     };
     test_device();

@@ -236,6 +236,31 @@ static void rows_do_not_leak_into_each_other(void **state)
     tensors_end(&t);
 }
 
+/* One buffer, one shape, other strides: packed weights of their own. */
+static void square_weight_and_its_transpose(void **state)
+{
+    struct tensors t;
+    struct ref x = ref_random(1, NN_SHAPE(5, 24)), w = ref_random(2, NN_SHAPE(24, 24));
+    struct ref turned = ref_random(2, NN_SHAPE(24, 24));
+    struct ref_linear none = {.act = 0};
+    (void)state;
+    tensors_begin(&t);
+    nn_tensor in = tensors_put(&t, &x, NN_F32), in_w = tensors_put(&t, &w, NN_F32);
+    for (uint32_t i = 0; i < 24; i++)
+        for (uint32_t j = 0; j < 24; j++)
+            turned.v[24 * i + j] = w.v[24 * j + i];
+    struct ref want = ref_linear(&x, &w, &none), other = ref_linear(&x, &turned, &none);
+    tensors_expect(&t, nn_linear(t.r, in, in_w, NULL), &want, bound(24), "weight");
+    tensors_expect(&t, nn_linear(t.r, in, nn_transpose(t.r, in_w, 0, 1), NULL), &other, bound(24),
+                   "its transpose");
+    ref_free(&want);
+    ref_free(&other);
+    ref_free(&turned);
+    ref_free(&x);
+    ref_free(&w);
+    tensors_end(&t);
+}
+
 static void fails_with(nn_tensor (*op)(struct nn_rec *, nn_tensor, nn_tensor), uint32_t rank_x,
                        const uint32_t *shape_x, uint32_t rank_w, const uint32_t *shape_w,
                        const char *text)
@@ -293,6 +318,7 @@ int main(void)
         cmocka_unit_test(matmul_through_storage_buffers),
         cmocka_unit_test(more_than_one_binding),
         cmocka_unit_test(rows_do_not_leak_into_each_other),
+        cmocka_unit_test(square_weight_and_its_transpose),
         cmocka_unit_test(rejects_shapes),
     };
     test_device();
