@@ -14,6 +14,11 @@
 #define BIN_TILES 8u
 #define TILE_W SG // one column a lane
 #define TILE_H 16
+#if SG < 8
+#define ROLL // loops stay loops: SwiftShader's compiler needs gigabytes for 16 rows in a line
+#else
+#define ROLL [[unroll]]
+#endif
 #ifdef EXACT
 #define LEAST_T 0.0 // stopped pixels have their T negative
 #if SG < 8
@@ -109,7 +114,7 @@ void main()
     if (l == 0u && end > k)
         atomicAdd(ctl[GS_CTL_PAIRS], end - k);
     float T[TILE_H], cr[TILE_H], cg[TILE_H], cb[TILE_H];
-    [[unroll]] for (int r = 0; r < TILE_H; r++) {
+    ROLL for (int r = 0; r < TILE_H; r++) {
         vec4 s = vec4(0.0, 0.0, 0.0, 1.0);
         if (!FIRST && x < p.size.x && y + r < p.size.y)
             s = state[out_at + r * p.grid.y];
@@ -148,7 +153,7 @@ void main()
 #endif
             }
 #ifdef EXACT
-            [[unroll]] for (int r = 0; r < TILE_H; r++) {
+            ROLL for (int r = 0; r < TILE_H; r++) {
                 float w[TOGETHER], t = T[r];
                 [[unroll]] for (int i = 0; i < TOGETHER; i++) {
                     float y_ = offset[i] - float(r), x_ = q[i] - y_ * (d[i] + c[i] * y_);
@@ -172,7 +177,7 @@ void main()
 #else
             // ROWS at a time, one step of all of them after the other: their chains are independent
             // and a CPU looks ahead no further than that
-            [[unroll]] for (int top = 0; top < TILE_H; top += ROWS) {
+            ROLL for (int top = 0; top < TILE_H; top += ROWS) {
                 float x_[ROWS][TOGETHER], al[ROWS][TOGETHER];
                 FOR_ALL(r, i) {
                     x_[r][i] = q[i];
@@ -217,44 +222,44 @@ void main()
     uint width = p.size.x, height = p.size.y, stride = p.grid.y;
     vec3 bg = p.bg.xyz;
     if (!FINAL) {
-        [[unroll]] for (int r = 0; r < TILE_H; r++)
+        ROLL for (int r = 0; r < TILE_H; r++)
             if (x < width && y + r < height)
                 state[out_at + r * stride] = vec4(cr[r], cg[r], cb[r], T[r]);
         return;
     }
     if (FLOATS) {
-        [[unroll]] for (int r = 0; r < TILE_H; r++) {
+        ROLL for (int r = 0; r < TILE_H; r++) {
             T[r] = abs(T[r]);
             cr[r] = y + r < height ? cr[r] + T[r] * bg.x : 0.0;
             cg[r] = y + r < height ? cg[r] + T[r] * bg.y : 0.0;
             cb[r] = y + r < height ? cb[r] + T[r] * bg.z : 0.0;
             T[r] = y + r < height ? 1.0 - T[r] : 0.0;
         }
-        [[unroll]] for (int r = 0; r < TILE_H; r++)
+        ROLL for (int r = 0; r < TILE_H; r++)
             if (x < width && y + r < height)
                 picture[out_at + r * stride] = floatBitsToUint(vec4(cr[r], cg[r], cb[r], T[r]));
         return;
     }
     uint word[TILE_H];
-    [[unroll]] for (int r = 0; r < TILE_H; r++) {
+    ROLL for (int r = 0; r < TILE_H; r++) {
         float t = abs(T[r]);
         vec4 c = vec4(vec3(cr[r], cg[r], cb[r]) + t * bg, 1.0 - t);
         ivec4 b = ivec4(min(c, 1.0) * 255.0 + 0.5);
         word[r] = uint(b.x | b.y << 8 | b.z << 16 | b.w << 24);
     }
     if (!QUADS) {
-        [[unroll]] for (int r = 0; r < TILE_H; r++)
+        ROLL for (int r = 0; r < TILE_H; r++)
             if (x < width && y + r < height)
                 picture[(out_at + r * stride) >> 2u][(out_at + r * stride) & 3u] = word[r];
         return;
     }
     // A lane has a column; SG of them swap to rows, and a lane stores four pixels at a time.
-    [[unroll]] for (uint top = 0u; top < TILE_H; top += SG) {
+    ROLL for (uint top = 0u; top < TILE_H; top += SG) {
         uint row_ = y + top + l, left = out_at - l + (top + l) * stride;
-        [[unroll]] for (uint at = 0u; at < TILE_W; at += 4u) {
+        ROLL for (uint at = 0u; at < TILE_W; at += 4u) {
             uvec4 quad = uvec4(0u);
-            [[unroll]] for (uint i = 0u; i < SG; i++)
-                [[unroll]] for (uint j = 0u; j < 4u; j++)
+            ROLL for (uint i = 0u; i < SG; i++)
+                ROLL for (uint j = 0u; j < 4u; j++)
                     quad[j] = l == i ? subgroupShuffle(word[top + i], at + j) : quad[j];
             if (x - l + at < width && row_ < height)
                 picture[(left + at) >> 2u] = quad;
