@@ -259,8 +259,10 @@ void main()
         ROLL for (uint at = 0u; at < TILE_W; at += 4u) {
             uvec4 quad = uvec4(0u);
             ROLL for (uint i = 0u; i < SG; i++)
-                ROLL for (uint j = 0u; j < 4u; j++)
-                    quad[j] = l == i ? subgroupShuffle(word[top + i], at + j) : quad[j];
+                ROLL for (uint j = 0u; j < 4u; j++) {
+                    uint w = subgroupShuffle(word[top + i], at + j); // by all lanes: not within `?:`
+                    quad[j] = l == i ? w : quad[j];
+                }
             if (x - l + at < width && row_ < height)
                 picture[(left + at) >> 2u] = quad;
         }
