@@ -20,6 +20,24 @@ static inline void fuzz_elements(const struct nn_file_tensor *t)
     }
 }
 
+/* A file that was opened; `data` if it is one part. */
+static inline void fuzz_tensors(const struct nn_file *f, const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        const struct nn_file_tensor *t = &f->tensors[i];
+        uint64_t count = 1;
+        for (unsigned d = 0; d < t->rank; d++)
+            count *= t->shape[d];
+        fuzz_check(count == t->count);
+        fuzz_check(!data || (t->offset <= size && t->span <= size - t->offset &&
+                             t->data == data + t->offset));
+        fuzz_check(nn_file_find(f, t->name) == t);
+        fuzz_elements(t);
+    }
+    for (size_t i = 0; i < f->meta_count; i++)
+        fuzz_check(nn_file_meta(f, f->meta[i].key) != NULL);
+}
+
 static inline void fuzz_weights(const uint8_t *data, size_t size)
 {
     struct nn_file *f;
@@ -27,18 +45,7 @@ static inline void fuzz_weights(const uint8_t *data, size_t size)
         fuzz_check(!f && *fv_error());
         return;
     }
-    for (size_t i = 0; i < f->count; i++) {
-        const struct nn_file_tensor *t = &f->tensors[i];
-        uint64_t count = 1;
-        for (unsigned d = 0; d < t->rank; d++)
-            count *= t->shape[d];
-        fuzz_check(count == t->count && t->offset <= size && t->span <= size - t->offset);
-        fuzz_check(t->data == data + t->offset);
-        fuzz_check(nn_file_find(f, t->name) == t);
-        fuzz_elements(t);
-    }
-    for (size_t i = 0; i < f->meta_count; i++)
-        fuzz_check(nn_file_meta(f, f->meta[i].key) != NULL);
+    fuzz_tensors(f, data, size);
     nn_file_close(&f);
 }
 
