@@ -6,6 +6,9 @@
 
 find_program(GLSLC glslc REQUIRED)
 
+# At most four at once: one unrolled kernel takes up to 3 GB to compile.
+set_property(GLOBAL APPEND PROPERTY JOB_POOLS shaders=4)
+
 add_executable(embed ${PROJECT_SOURCE_DIR}/tools/embed.c)
 
 set(FOVEA_SPIRV "" CACHE INTERNAL "")
@@ -20,7 +23,7 @@ function(fv_shader_one file name flags)
   add_custom_command(OUTPUT ${spv}
     COMMAND ${GLSLC} -O --target-env=vulkan1.3 -I ${PROJECT_SOURCE_DIR}/shaders ${flag_list}
             -MD -MF ${spv}.d -o ${spv} ${source}
-    DEPENDS ${source} DEPFILE ${spv}.d COMMENT "glslc ${name}" VERBATIM)
+    DEPENDS ${source} DEPFILE ${spv}.d COMMENT "glslc ${name}" JOB_POOL shaders VERBATIM)
   set(FOVEA_SPIRV "${FOVEA_SPIRV};${name}|${file}|${flags}|${spv}" CACHE INTERNAL "")
   set(FOVEA_SPIRV_FILES "${FOVEA_SPIRV_FILES};${spv}" CACHE INTERNAL "")
 endfunction()
