@@ -1,5 +1,5 @@
 # Tests of vk/ and vk/base/.
-foreach(name err arena file json half thread zip)
+foreach(name err arena file json half thread zip pickle)
   fv_test(vk/base/test_${name} LABELS cpu)
 endforeach()
 fv_test(vk/test_spirv LABELS cpu)

@@ -1,4 +1,4 @@
-/* vk/nn/pickle.c, checkpoint_zip.c: PyTorch checkpoints, and pickles that want more than tensors. */
+/* vk/base/pickle.c, vk/nn/checkpoint_zip.c: PyTorch checkpoints, and pickles that want more than tensors. */
 #include "support/scene.h"
 #include "support/test.h"
 #include "vk/base/zip.h"
