@@ -6,6 +6,7 @@
 #include "vk/pipe.h"
 #include "vk/base/file.h"
 #include "vk/base/log.h"
+#include "vk/base/thread.h"
 #include "vk/pipe_private.h"
 
 #include <errno.h>
@@ -228,21 +229,16 @@ static int create_layouts(struct vk_device *dev, struct vk_pipe *p)
 static int create_pipeline(struct vk_device *dev, struct vk_pipe_entry *e, VkShaderModule module)
 {
     struct vk_pipe *p = &e->pipe;
-    VkSpecializationMapEntry map[VK_MAX_SPEC];
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO};
     FV_TRY(subgroup_to_require(&size.requiredSubgroupSize, dev, p, e->subgroup));
-    for (uint32_t i = 0; i < e->nspec; i++)
-        map[i] = (VkSpecializationMapEntry){i, 4 * i, 4};
-    VkSpecializationInfo spec = {e->nspec, map, 4 * e->nspec, e->spec};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .pNext = size.requiredSubgroupSize ? &size : NULL,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
-                  .pName = "main",
-                  .pSpecializationInfo = &spec},
+                  .pName = "main"},
         .layout = p->layout};
     /* With full subgroups the x size must be a multiple of the (largest) subgroup size. */
     uint32_t multiple =
@@ -259,20 +255,25 @@ static int create_pipeline(struct vk_device *dev, struct vk_pipe_entry *e, VkSha
 int vk_pipe_build(struct vk_device *dev, struct vk_pipe_entry *e, const uint32_t *code,
                   size_t words)
 {
-    VkShaderModuleCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = words * 4, .pCode = code};
+    VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
     VkShaderModule module = VK_NULL_HANDLE;
     struct vk_pipe *p = &e->pipe;
+    uint32_t *special = NULL;
+    size_t count;
     int rc = vk_spirv_reflect(&p->info, code, words, e->spec, e->nspec);
     if (rc < 0)
         return fv_wrap(rc, "shader \"%s\": ", p->name);
     FV_TRY(check_limits(dev, p));
+    FV_GOTO(vk_spirv_specialise(&special, &count, code, words, e->spec, e->nspec));
+    info.pCode = special;
+    info.codeSize = 4 * count;
     FV_GOTO(create_layouts(dev, p));
     FV_GOTO(vk_check(dev, vkCreateShaderModule(dev->handle, &info, NULL, &module),
                      "vkCreateShaderModule"));
     rc = create_pipeline(dev, e, module);
 done:
     vkDestroyShaderModule(dev->handle, module, NULL);
+    free(special);
     if (rc < 0) {
         vk_pipe_clear(dev, p);
         if (!strstr(fv_error(), p->name))
@@ -363,7 +364,9 @@ static int add_entry(struct vk_pipe_entry **out, struct vk_device *dev,
     *e = *key;
     e->shader = shader;
     e->pipe.name = shader->name;
+    double start = fv_now();
     int rc = build(dev, e);
+    fv_log(FV_DEBUG, "%s: pipeline made in %.0f ms", name, 1e3 * (fv_now() - start));
     if (rc < 0) {
         free(e);
         return rc;

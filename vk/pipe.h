@@ -7,8 +7,6 @@
 #include "vk/device.h"
 #include "vk/spirv.h"
 
-enum { VK_MAX_SPEC = 16 };
-
 struct vk_pipe {
     VkPipeline handle;
     VkPipelineLayout layout;
