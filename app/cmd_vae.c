@@ -47,7 +47,8 @@ static const struct opt opts[] = {
      .help = "side of tiles; 0 is none until memory is short"},
     {"whole", 0, OPT_FLAG, AT(whole), .rare = true, .help = "the clip in one window"},
     {"carry", 0, OPT_FLAG, AT(carry),
-     .help = "windows go on where the last ended, with the past of every convolution"},
+     .help = "windows go on where the last ended, with the past of every convolution; not with "
+             "tiles, which take its place when memory is short"},
     {"passes", 0, OPT_INT, AT(passes), .def = "1", .min = 1, .max = 1000,
      .help = "2: normalise all windows and tiles by statistics of the whole clip, gathered first"},
     {.type = OPT_GROUP, .help = "Latents"},
@@ -570,7 +571,8 @@ const struct cmd cmd_vae = {
         "sizes are filled up to whole latents with the last row and column, and cut back.\n\n"
         "Latents are the model's own; their file says in its metadata what a diffusion model wants "
         "(scale, shift), the frame rate and the source's size.\n\n"
-        "After Ctrl-C the frames so far are kept, as by fovea render.",
+        "After Ctrl-C the frames decoded so far are kept, as by fovea render; latents are written "
+        "whole or not at all.",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,

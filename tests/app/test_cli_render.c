@@ -1,6 +1,7 @@
 /* The real binary with a Vulkan device: pictures, arrays, videos and streams, Ctrl-C, full
  * disks, check and bench. */
 #include "support/test.h"
+#include "support/child.h"
 #include "app/image_io.h"
 #include "app/video.h"
 #include "vk/base/file.h"
@@ -200,57 +201,6 @@ static void streams_go_into_a_pipe(void **state)
 
 /* ---- Ctrl-C ---- */
 
-struct child {
-    pid_t pid;
-    FILE *err;
-};
-
-static struct child start(char *const *argv)
-{
-    int ends[2];
-    struct child c;
-    posix_spawn_file_actions_t actions;
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
-    assert_int_equal(posix_spawn(&c.pid, FOVEA_BINARY, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    c.err = fdopen(ends[0], "r");
-    return c;
-}
-
-/* Waits until `frames` are reported, interrupts, and gives status and last line. */
-static int interrupt(struct child *c, int frames, char *last, size_t size)
-{
-    char line[1024];
-    int status;
-    bool sent = false;
-    last[0] = 0;
-    while (fgets(line, sizeof line, c->err)) {
-        double done = 0;
-        cJSON *doc = line[0] == '{' ? cJSON_Parse(line) : NULL;
-        if (doc) {
-            const cJSON *what = cJSON_GetObjectItem(doc, "what");
-            if (!strcmp(what->valuestring, "rendering"))
-                done = cJSON_GetObjectItem(doc, "done")->valuedouble;
-            assert_non_null(cJSON_GetObjectItem(doc, "fps"));
-            assert_non_null(cJSON_GetObjectItem(doc, "eta"));
-        } else {
-            snprintf(last, size, "%s", line);
-        }
-        cJSON_Delete(doc);
-        if (done >= frames && !sent) {
-            kill(c->pid, SIGINT);
-            sent = true;
-        }
-    }
-    fclose(c->err);
-    assert_int_equal(waitpid(c->pid, &status, 0), c->pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 static int count_frames(const char *path)
 {
     struct video_in *in;
@@ -281,8 +231,8 @@ static void ctrl_c_leaves_a_playable_file(void **state)
     (void)state;
     char last[1024];
     const char *path = test_tmp_path("stop.mp4");
-    struct child c = start(long_render(path));
-    int status = interrupt(&c, 20, last, sizeof last);
+    struct test_child c = test_child_start(long_render(path));
+    int status = test_interrupt(&c, "rendering", 20, last, sizeof last);
     assert_int_equal(status, 130);
     assert_non_null(strstr(last, "fovea: render: cancelled; the first "));
     assert_non_null(strstr(last, "stop.mp4"));
@@ -296,8 +246,8 @@ static void ctrl_c_keeps_the_old_file(void **state)
     size_t size;
     const char *path = test_tmp_path("kept.mp4");
     test_write_file(path, "precious", 8);
-    struct child c = start(long_render(path));
-    assert_int_equal(interrupt(&c, 10, last, sizeof last), 130);
+    struct test_child c = test_child_start(long_render(path));
+    assert_int_equal(test_interrupt(&c, "rendering", 10, last, sizeof last), 130);
     assert_non_null(strstr(last, "kept.partial.mp4"));
     assert_in_range(count_frames(test_tmp_path("kept.partial.mp4")), 10, 99999);
     free(test_read_file(path, &size));

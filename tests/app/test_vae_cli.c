@@ -1,12 +1,16 @@
 /* fovea vae on a tiny random model and a clip of pictures: files, metadata, statuses, Ctrl-C. */
 #include "support/test.h"
+#include "support/child.h"
 #include "support/vae_model.h"
 #include "app/image_io.h"
 #include "app/video.h"
+#include "vk/base/half.h"
 #include "vk/base/npy.h"
 #include "vk/nn/weights.h"
 
 #include <cjson/cJSON.h>
+#include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { W = 20, H = 12 };
@@ -174,6 +178,80 @@ static void memory_is_kept_to(void **state)
     cJSON_Delete(doc);
 }
 
+/* ---- Ctrl-C ---- */
+
+/* The latents are whole: 60 frames of the clip. */
+static void assert_whole(const char *path)
+{
+    struct nn_file *f;
+    assert_ok(nn_file_open(&f, path, NULL));
+    const struct nn_file_tensor *t = nn_file_find(f, "latents");
+    assert_non_null(t);
+    assert_int_equal(t->shape[2], 16);
+    float *data = malloc((size_t)t->count * sizeof *data);
+    assert_ok(nn_file_read(t, NN_DATA_F32, 0, t->count, data));
+    free(data);
+    nn_file_close(&f);
+}
+
+static int files_in(const char *dir)
+{
+    int n = 0;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.' || strlen(e->d_name) > 2;
+    closedir(d);
+    return n;
+}
+
+/* However far it has come: no file, not even a part of one under another name, or the whole; a
+ * file that was there stays as it was. */
+static void ctrl_c_leaves_whole_latents_or_none(void **state)
+{
+    static const struct {
+        const char *passes;
+        double done; /* frames of all passes */
+        bool old;    /* there is a file already */
+        bool ends;   /* the work ends first: nothing is interrupted */
+    } rows[] = {{"200", 17, false, false},
+                {"200", 400, true, false},
+                {"2", 100, false, true},
+                {"2", 1e9, true, true}};
+    char model[1024], dir[1024], path[1100], last[1024];
+    (void)state;
+    make_clip(60);
+    snprintf(model, sizeof model, "%s", test_vae_folder(TEST_ODVAE_12));
+    snprintf(dir, sizeof dir, "%s", test_tmp_path("stopped"));
+    snprintf(path, sizeof path, "%s/z.safetensors", dir);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char passes[16];
+        size_t size = 0;
+        unlink(path);
+        if (rows[i].old)
+            test_write_file(path, "precious", 8);
+        snprintf(passes, sizeof passes, "%s", rows[i].passes);
+        struct test_child c = test_child_start(
+            (char *[]){"fovea", "vae", "encode", clip, "--model", model, "-o", path, "--passes",
+                       passes, "--progress", "json", NULL});
+        int status = test_interrupt(&c, "encoding", rows[i].done, last, sizeof last);
+        if (!rows[i].ends || status == 130) {
+            assert_int_equal(status, 130);
+            assert_non_null(strstr(last, "cancelled"));
+            assert_int_equal(files_in(dir), rows[i].old);
+            if (rows[i].old) {
+                free(test_read_file(path, &size));
+                assert_int_equal(size, 8);
+            }
+        } else {
+            assert_int_equal(status, 0);
+            assert_int_equal(files_in(dir), 1);
+            assert_whole(path);
+        }
+    }
+}
+
 /* ---- real weights ------------------------------------------------------------------------ */
 
 static void assert_like_npy(const float *got, const char *path, double limit)
@@ -194,25 +272,65 @@ static void assert_like_npy(const float *got, const char *path, double limit)
     fv_npy_close(&a);
 }
 
-/* Latents of a photograph by the trained tiny autoencoders, against another implementation's. */
+/* A picture [H, W, 3] against an array of halfs [3, H, W] as the network gives it, not yet cut to
+ * 0 .. 1. */
+static void assert_like_halfs(const char *picture, const char *path, double limit)
+{
+    struct fv_npy a;
+    size_t size;
+    double most = 0;
+    uint8_t *want = test_read_file(path, &size);
+    assert_ok(fv_npy_open(&a, picture));
+    float *got = malloc(a.count * sizeof *got);
+    fv_npy_get_f32(&a, got);
+    assert_true(size > 2 * a.count);
+    assert_non_null(memmem(want, size - 2 * a.count, "'<f2'", 5));
+    size_t plane = a.count / 3;
+    for (size_t i = 0; i < a.count; i++) {
+        uint16_t h;
+        memcpy(&h, want + size - 2 * a.count + 2 * (i % 3 * plane + i / 3), sizeof h);
+        most = fmax(most, fabs((double)got[i] - fmin(fmax((double)fv_f16_to_f32(h), 0), 1)));
+    }
+    if (!(most <= limit))
+        fail_msg("%s: %g", path, most);
+    free(got);
+    free(want);
+    fv_npy_close(&a);
+}
+
+static const char *const trained[3][3] = {
+    {"taesd", "taesd-fp16/taesd_encoder.safetensors", "taesd-fp16/taesd_decoder.safetensors"},
+    {"taesd3", "taesd-fp16/taesd3_encoder.safetensors", "taesd-fp16/taesd3_decoder.safetensors"},
+    {"taef2", "taef2/taef2_encoder.pth", "taef2/taef2_decoder.pth"}};
+static const char *const pictures[2] = {"flower", "mary"};
+
+/* data/weights/... in out; false, and the test is skipped, where there is none. */
+static bool shared_weights(char out[1024], const char *fmt, const char *a, const char *b)
+{
+    char name[256];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(name, sizeof name, fmt, a, b);
+#pragma GCC diagnostic pop
+    const char *found = test_shared(name);
+    snprintf(out, 1024, "%s", found ? found : "");
+    return found;
+}
+
+/* Latents of photographs by the trained tiny autoencoders, against another implementation's. */
 static void trained_tiny_encoders_match(void **state)
 {
-    static const char *const models[3][2] = {{"taesd", "taesd-fp16/taesd_encoder.safetensors"},
-                                             {"taesd3", "taesd-fp16/taesd3_encoder.safetensors"},
-                                             {"taef2", "taef2"}};
-    char name[128], picture[1024];
+    char picture[1024], model[1024], want[1024];
+    int done = 0;
     (void)state;
-    const char *found = test_shared("data/weights/golden-taesd-numpy/flower_in.png");
-    snprintf(picture, sizeof picture, "%s", found ? found : ""); /* found is one of a few in turn */
-    for (int i = 0; i < 3 && *picture; i++) {
-        snprintf(name, sizeof name, "data/weights/%s", models[i][1]);
-        const char *model = test_shared(name), *out = test_tmp_path("t.safetensors");
-        snprintf(name, sizeof name, "data/weights/golden-taesd-numpy/flower_%s_latent.npy",
-                 models[i][0]);
-        const char *want = test_shared(name);
+    for (int i = 0; i < 6; i++) {
+        const char *const *m = trained[i % 3], *p = pictures[i / 3];
+        const char *out = test_tmp_path("t.safetensors");
         char *text;
         struct nn_file *f;
-        if (!model || !want)
+        if (!shared_weights(picture, "data/weights/golden-taesd-numpy/%s_in.png%s", p, "") ||
+            !shared_weights(model, "data/weights/%s%s", m[1], "") ||
+            !shared_weights(want, "data/weights/golden-taesd-numpy/%s_%s_latent.npy", p, m[0]))
             continue;
         int rc = test_fovea(&text, "vae encode %s --model %s -o %s", picture, model, out);
         if (rc)
@@ -225,8 +343,33 @@ static void trained_tiny_encoders_match(void **state)
         assert_like_npy(got, want, 1e-4);
         free(got);
         nn_file_close(&f);
+        done++;
     }
-    if (!*picture)
+    if (!done)
+        skip();
+}
+
+/* And its pictures, which it stored as f16: half a step of that below 1 is 2.4e-4. */
+static void trained_tiny_decoders_match(void **state)
+{
+    char latents[1024], model[1024], want[1024];
+    int done = 0;
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        const char *const *m = trained[i % 3], *p = pictures[i / 3], *out = test_tmp_path("t.npy");
+        char *text;
+        if (!shared_weights(latents, "data/weights/golden-taesd-numpy/%s_%s_latent.npy", p, m[0]) ||
+            !shared_weights(model, "data/weights/%s%s", m[2], "") ||
+            !shared_weights(want, "data/weights/golden-taesd-numpy/%s_%s_out_f16.npy", p, m[0]))
+            continue;
+        int rc = test_fovea(&text, "vae decode %s --model %s -o %s", latents, model, out);
+        if (rc)
+            fail_msg("%s: %s", model, text);
+        free(text);
+        assert_like_halfs(out, want, 2.6e-4);
+        done++;
+    }
+    if (!done)
         skip();
 }
 
@@ -239,7 +382,9 @@ int main(void)
         cmocka_unit_test(info_needs_no_device),
         cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(memory_is_kept_to),
+        cmocka_unit_test(ctrl_c_leaves_whole_latents_or_none),
         cmocka_unit_test(trained_tiny_encoders_match),
+        cmocka_unit_test(trained_tiny_decoders_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
