@@ -23,7 +23,9 @@ static double gigabytes(const struct nn_bench_result *r)
 static void print_text(const struct nn_bench_result *r, size_t n,
                        const struct nn_bench_ceiling *top, const char *device)
 {
-    printf("%s: copies at %.2f GB/s (read and written)", device, 1e-9 * top->bytes);
+    printf("%s", device);
+    if (top->bytes > 0)
+        printf(": copies at %.2f GB/s (read and written)", 1e-9 * top->bytes);
     if (top->flops > 0)
         printf("; multiplies at %.1f GFLOP/s (%s)", 1e-9 * top->flops, top->flops_op);
     printf("\n%-16s %-28s %9s %9s %8s %6s %7s %6s\n", "op", "size", "ms", "cpu ms", "GFLOP/s",
@@ -80,10 +82,12 @@ int bench_ops(struct app *app, const struct bench_ops *o)
     int rc = nn_bench(
         r, MOST, &n, &top, dev,
         &(struct nn_bench_opts){
-            .filter = o->filter, .ssbo = o->ssbo, .on_progress = progress_update, .ud = &progress});
+            .filters = o->filters, .filter_count = o->filter_count, .rounds = o->rounds,
+            .ssbo = o->ssbo, .alone = o->alone, .on_progress = progress_update, .ud = &progress});
     progress_done(&progress);
     if (rc >= 0 && !n)
-        rc = fv_fail(FV_EINVALID, "no op matches \"%s\"; see: fovea bench ops", o->filter);
+        rc = fv_fail(FV_EINVALID, "no op matches \"%s\"%s; see: fovea bench ops", o->filters[0],
+                     o->filter_count > 1 ? " or the others" : "");
     n = n < MOST ? n : MOST;
     if (rc >= 0 && o->json)
         print_as_json(r, n, &top, dev->caps.name);

@@ -6,8 +6,10 @@
 #include "app/progress.h"
 
 struct bench_ops {
-    const char *filter; /* only rows that contain this; NULL = all */
-    bool json, csv, ssbo;
+    const char *const *filters; /* only rows that contain one of these; none = all */
+    size_t filter_count;
+    uint32_t rounds;
+    bool json, csv, ssbo, alone;
     enum progress_mode progress;
 };
 

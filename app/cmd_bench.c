@@ -27,9 +27,9 @@ enum { IN_FLIGHT = 3, PROFILED = 5, MOST_PASSES = 24 };
 struct values {
     const char *cameras, *camera;
     struct opt_size size;
-    int frames, mode, supersample, raster, progress;
+    int frames, mode, supersample, raster, rounds, progress;
     struct scene_opts scene;
-    bool exact, json, csv, ssbo;
+    bool exact, json, csv, ssbo, alone;
 };
 
 static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
@@ -51,6 +51,9 @@ static const struct opt opts[] = {
      .help = "design: for CPU drivers (lanes) or GPUs (wide)"},
     SCENE_OPTS(struct values, scene),
     {"ssbo", 0, OPT_FLAG, AT(ssbo), .help = "ops: read storage buffers, not texel buffers"},
+    {"rounds", 0, OPT_INT, AT(rounds), .def = "3", .min = 1, .max = 1000,
+     .help = "ops: runs over all rows, of which the fastest counts"},
+    {"alone", 0, OPT_FLAG, AT(alone), .help = "ops: no ratios to copies and matrix products"},
     {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
     {"csv", 0, OPT_FLAG, AT(csv), .help = "as comma-separated values, one row a scene"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -392,10 +395,13 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     const struct values *v = values;
     if (!strcmp(args->items[0], "ops"))
         return bench_ops(app,
-                         &(struct bench_ops){.filter = args->count > 1 ? args->items[1] : NULL,
+                         &(struct bench_ops){.filters = args->items + 1,
+                                             .filter_count = args->count - 1,
+                                             .rounds = (uint32_t)v->rounds,
                                              .json = v->json,
                                              .csv = v->csv,
                                              .ssbo = v->ssbo,
+                                             .alone = v->alone,
                                              .progress = (enum progress_mode)v->progress});
     if (strcmp(args->items[0], "render"))
         return fv_fail(CMD_USAGE,
@@ -435,7 +441,7 @@ const struct cmd cmd_bench = {
     .details = "Wall and CPU time are of frames drawn one at a time, after half a second of "
                "warming up; CPU time is the whole process's. Passes are medians of five frames "
                "with every pass submitted alone, so their sum exceeds a frame's time.\n\n"
-               "bench ops [TEXT] runs the tensor ops whose rows contain TEXT, and compares their "
+               "bench ops [TEXT]... runs the tensor ops whose rows contain a TEXT, and compares their "
                "rates with those of a copy of 64 MiB and of the fastest matrix product: by CPU time "
                "where the device is a CPU driver.",
     .opts = opts,

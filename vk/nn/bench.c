@@ -128,21 +128,25 @@ static void record_copy(struct nn_rec *r, const struct nn_bench_row *row)
 static const struct nn_bench_row copy_row = {
     .op = "copy", .size = "64 MiB", .record = record_copy, .p = {16 << 20}};
 
-static bool wanted(const struct nn_bench_row *row, const char *filter)
+static bool wanted(const struct nn_bench_row *row, const struct nn_bench_opts *o)
 {
     char name[160];
+    bool any = !o->filter_count;
     snprintf(name, sizeof name, "%s %s", row->op, row->size);
-    return !filter || !*filter || strstr(name, filter);
+    for (size_t i = 0; i < o->filter_count; i++)
+        any = any || strstr(name, o->filters[i]);
+    return any;
 }
 
 /* Rows that are wanted, and those that the ceiling is measured by. */
-static size_t choose(struct measured *list, const char *filter)
+static size_t choose(struct measured *list, const struct nn_bench_opts *o)
 {
     size_t n = 0;
-    list[n++] = (struct measured){.row = &copy_row, .seconds = INFINITY, .cpu = INFINITY};
+    if (!o->alone)
+        list[n++] = (struct measured){.row = &copy_row, .seconds = INFINITY, .cpu = INFINITY};
     for (size_t k = 0; k < sizeof tables / sizeof *tables; k++)
         for (const struct nn_bench_row *row = tables[k]; row->op && n < MOST_ROWS; row++)
-            if (row->gemm || wanted(row, filter))
+            if ((row->gemm && !o->alone) || wanted(row, o))
                 list[n++] = (struct measured){.row = row, .seconds = INFINITY, .cpu = INFINITY};
     return n;
 }
@@ -182,7 +186,8 @@ static struct nn_bench_result result_of(const struct measured *m, const struct m
         .bytes = m->cost.bytes,
         .dispatches = m->cost.dispatches,
         .of_arithmetic = gemm ? m->cost.flops / t * time_of(gemm, dev) / gemm->cost.flops : 0,
-        .of_streaming = m->cost.bytes / t * time_of(copy, dev) / copy->cost.bytes};
+        .of_streaming =
+            copy ? m->cost.bytes / t * time_of(copy, dev) / copy->cost.bytes : 0};
 }
 
 int nn_bench(struct nn_bench_result *out, size_t room, size_t *count, struct nn_bench_ceiling *top,
@@ -192,7 +197,7 @@ int nn_bench(struct nn_bench_result *out, size_t room, size_t *count, struct nn_
     uint32_t rounds = o->rounds ? o->rounds : 3;
     int rc = list ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     *count = 0;
-    size_t n = list ? choose(list, o->filter) : 0;
+    size_t n = list ? choose(list, o) : 0;
     for (uint32_t round = 0; round < rounds; round++)
         for (size_t i = 0; i < n; i++) {
             struct fv_progress p = {"measuring", (double)(round * n + i), (double)(rounds * n)};
@@ -201,13 +206,14 @@ int nn_bench(struct nn_bench_result *out, size_t room, size_t *count, struct nn_
             FV_GOTO(measure(&list[i], dev, o, o->seconds > 0 ? o->seconds : 0.15));
         }
     if (n) {
-        const struct measured *gemm = fastest(list, n, dev);
-        top->bytes = list[0].cost.bytes / list[0].seconds;
+        const struct measured *gemm = o->alone ? NULL : fastest(list, n, dev);
+        const struct measured *copy = o->alone ? NULL : &list[0];
+        top->bytes = copy ? copy->cost.bytes / copy->seconds : 0;
         top->flops = gemm ? gemm->cost.flops / gemm->seconds : 0;
         top->flops_op = gemm ? gemm->row->size : NULL;
         for (size_t i = 0; i < n; i++)
-            if (wanted(list[i].row, o->filter) && (*count)++ < room)
-                out[*count - 1] = result_of(&list[i], &list[0], gemm, dev);
+            if (wanted(list[i].row, o) && (*count)++ < room)
+                out[*count - 1] = result_of(&list[i], copy, gemm, dev);
     }
 done:
     free(list);

@@ -3,7 +3,9 @@
  *     struct nn_bench_result res[256];
  *     size_t n;
  *     struct nn_bench_ceiling top;
- *     FV_TRY(nn_bench(res, 256, &n, &top, dev, &(struct nn_bench_opts){.filter = "linear"}));
+ *     const char *want = "linear";
+ *     FV_TRY(nn_bench(res, 256, &n, &top, dev,
+ *                     &(struct nn_bench_opts){.filters = &want, .filter_count = 1}));
  */
 #ifndef NN_BENCH_H
 #define NN_BENCH_H
@@ -11,10 +13,13 @@
 #include "vk/nn/nn.h"
 
 struct nn_bench_opts {
-    const char *filter; /* only rows whose "op size" contains this; NULL = all */
-    double seconds;     /* per row and round; 0 = 0.15 */
-    uint32_t rounds;    /* over all rows, so that no row has a noisy moment to itself; 0 = 3 */
-    bool ssbo;          /* storage buffers only */
+    /* only rows whose "op size" contains one of these; none = all */
+    const char *const *filters;
+    size_t filter_count;
+    double seconds;  /* per row and round; 0 = 0.15 */
+    uint32_t rounds; /* over all rows, so that no row has a noisy moment to itself; 0 = 3 */
+    bool ssbo;       /* storage buffers only */
+    bool alone;      /* measure no ceiling: it and the ratios to it are 0 */
     fv_progress_fn on_progress;
     void *ud;
 };
