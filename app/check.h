@@ -79,5 +79,6 @@ void check_failure(struct check *c, const char *quantity);
 int check_splat(struct check *c, const char *dir);
 int check_formats(struct check *c, const char *dir);
 int check_cameras(struct check *c, const char *dir);
+int check_queen(struct check *c, const char *dir);
 
 #endif

@@ -16,11 +16,12 @@ struct values {
 };
 
 /* From ARCH_NETWORKS on: networks, in check_nn.c's tables by name. */
-enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS, ARCH_NETWORKS };
+enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS, ARCH_QUEEN, ARCH_NETWORKS };
 static const char *const archs[] = {"auto",
                                     "splat",
                                     "formats",
                                     "cameras",
+                                    "queen",
                                     "osp_odvae_v11",
                                     "osp_odvae_v12",
                                     "cvvae",
@@ -284,6 +285,7 @@ static int check_dir(struct check *c, int arch, const char *dir)
     size_t before = c->passed + c->failed;
     FV_TRY(arch == ARCH_SPLAT     ? check_splat(c, dir)
            : arch == ARCH_FORMATS ? check_formats(c, dir)
+           : arch == ARCH_QUEEN   ? check_queen(c, dir)
                                   : check_cameras(c, dir));
     if (c->passed + c->failed == before)
         return fv_fail(FV_EFORMAT, "%s: nothing in it to check with --arch %s", dir, archs[arch]);
@@ -324,12 +326,14 @@ const struct cmd cmd_check = {
     .usage = "[--arch NAME] DIR... | MODEL_DIR [CASE]... [OPTION]...",
     .examples = "fovea check --arch splat golden/01_forward/*\tprojection and pictures\n"
                 "fovea check --arch formats golden/03_formats/*\treaders and writers\n"
-                "fovea check --arch cvvae golden/nn/cvvae --trace\ta network, layer by layer",
+                "fovea check --arch queen golden/05_queen/*\tQUEEN's decoders, gates, coder, frames\n"
+        "fovea check --arch cvvae golden/nn/cvvae --trace\ta network, layer by layer",
     .details =
         "Exit status 0 only when every quantity holds. A directory is one case: scene.ply, "
         "cameras.json and CAMERA_IMPLEMENTATION folders of .npy arrays (splat); scene.ply, encoded "
         "files and decoded_*.ply (formats); camera files with expected.json, here or one level "
-        "down (cameras).\n\n"
+        "down (cameras); config.json, NAME.json or coded_*, frame* and NAME.safetensors "
+        "(queen).\n\n"
         "Networks: the first argument is the model's folder, the others are cases, files with "
         "in.*, "
         "out* and mid.*; without any, all case_*.safetensors in the folder. In f32 the largest "

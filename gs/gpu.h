@@ -11,6 +11,7 @@
 struct gs_chunk {
     struct vk_buf geo, sh;
     uint32_t count, block; /* Gaussians; index of its first block of GS_BLOCK */
+    uint32_t room;         /* Gaussians its buffers hold */
 };
 
 struct gs_gpu_scene {
@@ -27,6 +28,12 @@ struct gs_gpu_scene {
 };
 
 uint32_t gs_sh_stride(int degree, bool exact);
+/* A scene for so many Gaussians whose buffers are still to be filled, measured by s (depths). */
+int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
+                      bool exact);
+/* Another number of Gaussians: contents are undefined afterwards where buffers had to grow. Waits
+ * for frames in flight then. On failure the scene has no Gaussians. */
+int gs_gpu_scene_resize(struct gs_gpu_scene *g, size_t count);
 
 /* Working buffers and limits, shared by all frames of a renderer: the queue runs one frame at
  * a time. Grown between frames only. */

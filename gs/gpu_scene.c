@@ -136,11 +136,7 @@ static int fill(struct gs_gpu_scene *out, const struct gs_scene *s, const uint32
     uint8_t *room = malloc(ROWS_PER_UPLOAD * (geo_row + 16 * (size_t)out->sh_stride));
     int rc = room ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     for (uint32_t c = 0; !rc && c < out->chunk_count; c++) {
-        struct gs_chunk *chunk = &out->chunks[c];
-        FV_GOTO(vk_buf_create(&chunk->geo, out->dev, (uint64_t)chunk->count * geo_row,
-                              VK_BUF_DEVICE, "Gaussians"));
-        FV_GOTO(vk_buf_create(&chunk->sh, out->dev, (uint64_t)chunk->count * 16 * out->sh_stride,
-                              VK_BUF_DEVICE, "spherical harmonics"));
+        const struct gs_chunk *chunk = &out->chunks[c];
         for (size_t at = 0; at < chunk->count; at += ROWS_PER_UPLOAD) {
             size_t n = chunk->count - at < ROWS_PER_UPLOAD ? chunk->count - at : ROWS_PER_UPLOAD;
             struct packing p = {s, order, first + at, out->sh_stride, NULL, NULL};
@@ -185,12 +181,66 @@ static float reach_of(const struct gs_scene *s, const float centre[3])
     return reach;
 }
 
-int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
-                        const struct gs_upload_opts *opts)
+/* Gaussians a chunk may hold. */
+static uint64_t chunk_room(const struct gs_gpu_scene *g)
 {
-    const struct gs_upload_opts none = {0}, *o = opts ? opts : &none;
-    uint32_t *order = NULL;
-    int rc = 0;
+    uint64_t row = 16 * (uint64_t)(g->sh_stride > 3 ? g->sh_stride : 3);
+    uint64_t room = vk_buf_max(g->dev) / row;
+    uint64_t texels = g->dev->caps.max_texel_elements / (row / 16);
+    if (texels >= 1u << 20 && room > texels)
+        room = texels;
+    if (room > 1u << 22) /* keeps group counts below the guaranteed 65535 */
+        room = 1u << 22;
+    return room / GS_BLOCK * GS_BLOCK;
+}
+
+static int make_room(struct gs_gpu_scene *g, struct gs_chunk *c, uint64_t room)
+{
+    uint64_t geo_row = g->exact ? 48 : 32;
+    if (c->room >= c->count)
+        return 0;
+    c->room = 0;
+    vk_buf_destroy(&c->geo);
+    vk_buf_destroy(&c->sh);
+    FV_TRY(vk_buf_create(&c->geo, g->dev, room * geo_row, VK_BUF_DEVICE, "Gaussians"));
+    FV_TRY(vk_buf_create(&c->sh, g->dev, room * 16 * g->sh_stride, VK_BUF_DEVICE,
+                         "spherical harmonics"));
+    c->room = (uint32_t)room;
+    return 0;
+}
+
+/* Chunks for so many, each with `slack` of its Gaussians as room for more. */
+static int lay_out(struct gs_gpu_scene *g, size_t count, double slack)
+{
+    uint64_t room = chunk_room(g);
+    uint32_t chunks = (uint32_t)((count + room - 1) / room);
+    g->count = g->block_count = 0;
+    for (uint32_t c = chunks; c < g->chunk_count; c++) {
+        vk_buf_destroy(&g->chunks[c].geo);
+        vk_buf_destroy(&g->chunks[c].sh);
+    }
+    g->chunk_count = chunks < g->chunk_count ? chunks : g->chunk_count;
+    struct gs_chunk *list = realloc(g->chunks, (chunks ? chunks : 1) * sizeof *list);
+    if (!list)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    g->chunks = list;
+    memset(list + g->chunk_count, 0, (chunks - g->chunk_count) * sizeof *list);
+    g->chunk_count = chunks;
+    for (uint32_t c = 0; c < chunks; c++) {
+        size_t left = count - (size_t)c * room;
+        uint64_t wanted = (uint64_t)((double)left * (1 + slack));
+        list[c].count = (uint32_t)(left < room ? left : room);
+        list[c].block = g->block_count;
+        g->block_count += (list[c].count + GS_BLOCK - 1) / GS_BLOCK;
+        FV_TRY(make_room(g, &list[c], wanted < room ? wanted : room));
+    }
+    g->count = count;
+    return 0;
+}
+
+int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
+                      bool exact)
+{
     *out = NULL;
     if (s->count > 1u << 30)
         return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians: at most 2^30 can be drawn", s->count);
@@ -198,35 +248,44 @@ int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const 
     if (!g)
         return fv_fail(FV_ENOMEM, "out of memory");
     g->dev = dev;
-    g->count = s->count;
-    g->exact = o->exact;
+    g->exact = exact;
     g->mode = s->mode;
     g->sh_degree = (uint32_t)s->sh_degree;
-    g->sh_stride = gs_sh_stride(s->sh_degree, o->exact);
+    g->sh_stride = gs_sh_stride(s->sh_degree, exact);
     struct gs_bounds bounds;
     gs_scene_bounds(s, &bounds);
     memcpy(g->centre, bounds.centre, sizeof g->centre);
     g->radius = bounds.radius;
     g->reach = reach_of(s, g->centre);
+    int rc = lay_out(g, s->count, 0);
+    if (rc < 0)
+        gs_gpu_scene_destroy(&g);
+    *out = g;
+    return rc;
+}
 
-    uint64_t row = 16 * (uint64_t)(g->sh_stride > 3 ? g->sh_stride : 3);
-    uint64_t room = vk_buf_max(dev) / row;
-    uint64_t texels = dev->caps.max_texel_elements / (row / 16);
-    if (texels >= 1u << 20 && room > texels)
-        room = texels;
-    if (room > 1u << 22) /* keeps group counts below the guaranteed 65535 */
-        room = 1u << 22;
-    room = room / GS_BLOCK * GS_BLOCK;
-    g->chunk_count = (uint32_t)((s->count + room - 1) / room);
-    g->chunks = calloc(g->chunk_count ? g->chunk_count : 1, sizeof *g->chunks);
-    if (!g->chunks)
-        FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
-    for (uint32_t c = 0; c < g->chunk_count; c++) {
-        size_t left = s->count - (size_t)c * room;
-        g->chunks[c].count = (uint32_t)(left < room ? left : room);
-        g->chunks[c].block = g->block_count;
-        g->block_count += (g->chunks[c].count + GS_BLOCK - 1) / GS_BLOCK;
+int gs_gpu_scene_resize(struct gs_gpu_scene *g, size_t count)
+{
+    if (count > 1u << 30)
+        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians: at most 2^30 can be drawn", count);
+    int rc = lay_out(g, count, 0.125);
+    if (rc < 0) {
+        g->count = g->block_count = 0;
+        for (uint32_t c = 0; c < g->chunk_count; c++)
+            g->chunks[c].count = g->chunks[c].block = 0;
     }
+    return rc;
+}
+
+int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
+                        const struct gs_upload_opts *opts)
+{
+    const struct gs_upload_opts none = {0}, *o = opts ? opts : &none;
+    struct gs_gpu_scene *g;
+    uint32_t *order = NULL;
+    int rc = 0;
+    *out = NULL;
+    FV_TRY(gs_gpu_scene_make(&g, dev, s, o->exact));
     if (!o->exact && s->count) {
         order = malloc(s->count * sizeof *order);
         if (!order)

@@ -61,6 +61,15 @@ fv_shader(gs/entries)
 fv_splat_shader(gs/tile_ranges)
 fv_splat_shader(gs/blend_wide "packed:-DWIDE=1" "exact:-DEXACT=1 -DWIDE=1")
 
+# QUEEN's frames.
+fv_splat_shader(gs/queen_layer)
+fv_splat_shader(gs/queen_latent)
+fv_splat_shader(gs/queen_gather)
+fv_splat_shader(gs/queen_move)
+fv_splat_shader(gs/queen_place)
+fv_splat_shader(gs/queen_gate)
+fv_splat_shader(gs/queen_pack)
+
 # Tensors.
 fv_nn_shader(nn/elementwise)
 fv_nn_shader(nn/copy)

@@ -95,4 +95,23 @@ struct gs_pack_push {
     uint width, height; /* of the result */
 };
 
+/* ---- QUEEN's frames (gs/queen_gpu.c) ---- */
+
+/* Invocations of a group of queen_*.comp. */
+#define GS_QUEEN_GROUP 64
+
+struct gs_queen_rows_push {
+    uint rows;
+    uint stride, offset; /* floats from one row of the result to the next; of the first in a row */
+};
+
+struct gs_queen_gate_push {
+    uint rows;
+    float temperature, low, high;
+};
+
+struct gs_queen_pack_push {
+    uint first, count; /* rows of this chunk in the order of the packed scene */
+};
+
 #endif

@@ -115,12 +115,12 @@ static const struct fv_pickle_global in_band_globals[] = {
     {"numpy", "ndarray", INERT, 0},
 };
 static const struct fv_pickle_global numpy_types[] = {
-    {"numpy", "f8", DTYPE, FV_ELEMENT_F64},  {"numpy", "f4", DTYPE, FV_ELEMENT_F32},
-    {"numpy", "f2", DTYPE, FV_ELEMENT_F16},  {"numpy", "i8", DTYPE, FV_ELEMENT_I64},
-    {"numpy", "i4", DTYPE, FV_ELEMENT_I32},  {"numpy", "i2", DTYPE, FV_ELEMENT_I16},
-    {"numpy", "i1", DTYPE, FV_ELEMENT_I8},   {"numpy", "u8", DTYPE, FV_ELEMENT_U64},
-    {"numpy", "u4", DTYPE, FV_ELEMENT_U32},  {"numpy", "u2", DTYPE, FV_ELEMENT_U16},
-    {"numpy", "u1", DTYPE, FV_ELEMENT_U8},   {"numpy", "b1", DTYPE, FV_ELEMENT_BOOL},
+    {"numpy", "f8", DTYPE, FV_ELEMENT_F64}, {"numpy", "f4", DTYPE, FV_ELEMENT_F32},
+    {"numpy", "f2", DTYPE, FV_ELEMENT_F16}, {"numpy", "i8", DTYPE, FV_ELEMENT_I64},
+    {"numpy", "i4", DTYPE, FV_ELEMENT_I32}, {"numpy", "i2", DTYPE, FV_ELEMENT_I16},
+    {"numpy", "i1", DTYPE, FV_ELEMENT_I8},  {"numpy", "u8", DTYPE, FV_ELEMENT_U64},
+    {"numpy", "u4", DTYPE, FV_ELEMENT_U32}, {"numpy", "u2", DTYPE, FV_ELEMENT_U16},
+    {"numpy", "u1", DTYPE, FV_ELEMENT_U8},  {"numpy", "b1", DTYPE, FV_ELEMENT_BOOL},
 };
 static const struct fv_pickle_global attribute_class = {"", "", OBJECT_TYPE, 0};
 
@@ -129,8 +129,8 @@ struct machine {
     const char *name;
     const struct fv_pickle_opts *opts;
     struct fv_arena *arena;
-    size_t nested;  /* bytes there may still be of pickles within this one */
-    bool inner;     /* this is one of those */
+    size_t nested;                  /* bytes there may still be of pickles within this one */
+    bool inner;                     /* this is one of those */
     struct fv_pickle_value **stack; /* NULL entries are marks */
     struct fv_pickle_value **memo;
     size_t depth, stack_room, memo_room, memo_next;
@@ -438,10 +438,10 @@ static int persistent(struct machine *m)
     if (!s)
         return fv_wrap(FV_ENOMEM, "%s: ", m->name);
     *s = (struct fv_pickle_storage){.type = type->global->type,
-                                 .untyped = type->global->kind == UNTYPED_STORAGE,
-                                 .key = key->text,
-                                 .key_length = key->count,
-                                 .count = (uint64_t)count->integer};
+                                    .untyped = type->global->kind == UNTYPED_STORAGE,
+                                    .key = key->text,
+                                    .key_length = key->count,
+                                    .count = (uint64_t)count->integer};
     v->storage = s;
     return push(m, v);
 }
@@ -465,7 +465,8 @@ static int rebuild(struct machine *m, const struct fv_pickle_value *args, bool v
 {
     struct fv_pickle_value *const *a = args->items;
     if (args->count < (v3 ? 7u : 4u) || a[0]->type != FV_PICKLE_STORAGE ||
-        a[1]->type != FV_PICKLE_INT || a[1]->integer < 0 || !is_sequence(a[2]) || !is_sequence(a[3]))
+        a[1]->type != FV_PICKLE_INT || a[1]->integer < 0 || !is_sequence(a[2]) ||
+        !is_sequence(a[3]))
         return bad(m, "a tensor without storage, offset, size or stride");
     if (a[2]->count > FV_PICKLE_MAX_RANK || a[2]->count != a[3]->count)
         return bad(m, "a tensor of too many dimensions, or with other strides than sizes");

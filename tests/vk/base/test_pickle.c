@@ -7,7 +7,8 @@
 #define MAGIC  "\x80\2\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 #define SYSTEM "\x80\2}(X\15\0\0\0little_endian\x88u."
 #define ARRAY(shape, type, order, bytes)                                                           \
-    "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" "C\1b\x87R"                   \
+    "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85"                               \
+    "C\1b\x87R"                                                                                    \
     "(K\1" shape "cnumpy\ndtype\nX\2\0\0\0" type "\x89\x88\x87R(K\3X\1\0\0\0<NNNJ\xff\xff\xff\xff" \
     "J\xff\xff\xff\xffK\0tb" order bytes "tb"
 
@@ -29,9 +30,9 @@ static const struct fv_pickle_opts in_band = {.classes = classes, .in_band = tru
 #define REFUSE(code, part, text)                                                                   \
     do {                                                                                           \
         const struct fv_pickle_value *refused_;                                                    \
-        assert_fails(read_with(&refused_, "\x80\2" text ".", sizeof("\x80\2" text ".") - 1,        \
-                               &in_band),                                                          \
-                     code, part);                                                                  \
+        assert_fails(                                                                              \
+            read_with(&refused_, "\x80\2" text ".", sizeof("\x80\2" text ".") - 1, &in_band),      \
+            code, part);                                                                           \
         assert_null(refused_);                                                                     \
     } while (0)
 
@@ -47,9 +48,15 @@ static void put_storage(struct test_bytes *b, const char *magic, const char *typ
     test_putf(&in, "%s", "\x80\2(X\7");
     test_put(&in, "\0\0\0storage", 10);
     test_putf(&in, "ctorch\n%s\nX%c", type, 1);
-    test_put(&in, "\0\0\0" "7X\3\0\0\0cpuK", 13);
+    test_put(&in,
+             "\0\0\0"
+             "7X\3\0\0\0cpuK",
+             13);
     test_put(&in, &listed, 1);
-    test_put(&in, "NtQ.\x80\2]X\1\0\0\0" "7a.", 15);
+    test_put(&in,
+             "NtQ.\x80\2]X\1\0\0\0"
+             "7a.",
+             15);
     test_put(&in, &there, 8);
     test_put(&in, values, n * 4);
     for (int i = 0; i < 4; i++)
@@ -95,11 +102,12 @@ static void rejects_bad_arrays(void **state)
     REFUSE(FV_EFORMAT, "not numbers", ARRAY("K\1\x85", "O8", "\x89", "C\1a"));
     REFUSE(FV_EFORMAT, "too large",
            ARRAY("\x8a\10\0\0\0\0\1\0\0\0\x8a\10\0\0\0\0\1\0\0\0\x86", "i1", "\x89", "C\1a"));
-    REFUSE(FV_EFORMAT, "without shape, type", ARRAY("(K\1K\1K\1K\1K\1K\1K\1K\1K\1t", "i1", "\x89",
-                                                    "C\1a"));
-    REFUSE(FV_EUNSUPPORTED, "big-endian",
-           "cnumpy\ndtype\nX\2\0\0\0f4\x85R(K\3X\1\0\0\0>tb");
-    REFUSE(FV_EFORMAT, "without a byte order", "cnumpy\ndtype\nX\2\0\0\0f4\x85RK\3\x85" "b");
+    REFUSE(FV_EFORMAT, "without shape, type",
+           ARRAY("(K\1K\1K\1K\1K\1K\1K\1K\1K\1t", "i1", "\x89", "C\1a"));
+    REFUSE(FV_EUNSUPPORTED, "big-endian", "cnumpy\ndtype\nX\2\0\0\0f4\x85R(K\3X\1\0\0\0>tb");
+    REFUSE(FV_EFORMAT, "without a byte order",
+           "cnumpy\ndtype\nX\2\0\0\0f4\x85RK\3\x85"
+           "b");
 }
 
 static void reads_saved_storages(void **state)
@@ -131,8 +139,8 @@ static void rejects_bad_storages(void **state)
         {MAGIC, "FloatStorage", "cut short", 3, 4},
         {MAGIC, "FloatStorage", "cut short", 4, 4},
         {MAGIC, "FloatStorage", "cut short", 3, UINT64_MAX},
-        {"\x80\2\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x18.", "FloatStorage", "did not write",
-         3, 3},
+        {"\x80\2\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x18.", "FloatStorage", "did not write", 3,
+         3},
         {MAGIC, "NoStorage", "asks for torch.NoStorage", 3, 3},
     };
     const float values[3] = {0};
@@ -188,7 +196,8 @@ static void takes_only_the_callers_classes(void **state)
     assert_fails(read_with(&v, array, sizeof array - 1, &plain), FV_EUNSUPPORTED,
                  "numpy.core.multiarray._reconstruct, which is not needed to hold tensors and was "
                  "refused; so save it otherwise");
-    const char bytes[] = "\x80\2" "ctorch.storage\n_load_from_bytes\nC\1a\x85R.";
+    const char bytes[] = "\x80\2"
+                         "ctorch.storage\n_load_from_bytes\nC\1a\x85R.";
     assert_fails(read_with(&v, bytes, sizeof bytes - 1, &plain), FV_EUNSUPPORTED,
                  "_load_from_bytes");
 }
@@ -200,12 +209,9 @@ static void measures_tensors(void **state)
         uint64_t offset, shape[2], stride[2], elements;
         bool inside;
     } rows[] = {
-        {0, {2, 3}, {3, 1}, 6, true},
-        {1, {2, 3}, {3, 1}, 6, false},
-        {0, {2, 3}, {3, 1}, 5, false},
-        {9, {0, 3}, {3, 1}, 0, true},
-        {0, {2, 1}, {UINT64_MAX, 1}, 6, false},
-        {0, {1, 1}, {UINT64_MAX, 1}, 1, true},
+        {0, {2, 3}, {3, 1}, 6, true},           {1, {2, 3}, {3, 1}, 6, false},
+        {0, {2, 3}, {3, 1}, 5, false},          {9, {0, 3}, {3, 1}, 0, true},
+        {0, {2, 1}, {UINT64_MAX, 1}, 6, false}, {0, {1, 1}, {UINT64_MAX, 1}, 1, true},
         {UINT64_MAX, {2, 1}, {1, 1}, 6, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
