@@ -33,7 +33,7 @@ void main()
                     sw[t] = fetch_w(at_w);
                     at_w += 256;
                     barrier();
-                    [[unroll]] for (uint q = 0; q < 4; q++)
+                    for (uint q = 0; q < 4; q++) // the driver's to unroll
                         [[unroll]] for (uint i = 0; i < 4; i++) {
                             vec4 u = sx[(rows + i) * 4 + q];
                             c[i] += u.x * sw[q * 64 + lane] + u.y * sw[q * 64 + 16 + lane] +

@@ -107,7 +107,7 @@ void main()
         tile_a[self % 4][self / 4] = ka < depth ? FETCH4(a, at_a + ka, A_TYPE) : vec4(0);
         tile_b[y][x] = kb < 4 * depth ? FETCH_B(at_b + kb * LANES + x) : vec4(0);
         barrier();
-        [[unroll]] for (uint q = 0; q < 4; q++)
+        for (uint q = 0; q < 4; q++) // the driver's to unroll: SwiftShader had better not
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 vec4 v = tile_a[q][y * ROWS + i];
                 c[i] += (v.x * tile_b[4 * q][x] + v.y * tile_b[4 * q + 1][x]) +
@@ -154,7 +154,8 @@ void main()
         }
     }
     Finish f = finish_of(axes, z);
-    [[unroll]] for (uint i = 0; i < ROWS; i++)
+    // a loop: ROWS endings in a line cost CPU drivers a fifth of their speed and most of compiling
+    for (uint i = 0; i < ROWS; i++)
         finish(f, m0 + i, (p.panel + gl_WorkGroupID.x) * LANES + lane, c[i]);
 }
 
