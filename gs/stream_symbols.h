@@ -1,0 +1,47 @@
+/* Entropy coding of quantised attributes: integers [count][comps] of Gaussians in the order of
+ * their stream, most of them 0. Contexts are what the decoder knows: the same Gaussian's symbols
+ * in the frame before, those of up to four Gaussians that come earlier and lie near, components
+ * coded before. docs/STREAM.md has the syntax. */
+#ifndef GS_STREAM_SYMBOLS_H
+#define GS_STREAM_SYMBOLS_H
+
+#include "gs/range_coder.h"
+
+enum {
+    GS_NEAR = 4,          /* neighbours a Gaussian has at most */
+    GS_SYMBOL_BLOCK = 32, /* Gaussians that share a flag "nothing here" */
+};
+
+struct gs_component_models {
+    struct gs_bit nonzero[3][4][4]; /* by size before, sizes near, components before it */
+    struct gs_bit negative[3][3];   /* by sign before, sign near */
+    struct gs_bit number[3][4][GS_NUMBER_MODELS];
+};
+
+struct gs_symbol_models {
+    struct gs_bit block[3][2];
+    struct gs_bit active[6][4];
+    int comps;
+    struct gs_component_models comp[];
+};
+
+/* NULL without memory; free() it. */
+struct gs_symbol_models *gs_symbol_models_create(int comps);
+void gs_symbol_models_reset(struct gs_symbol_models *m);
+
+struct gs_symbols {
+    uint32_t count;
+    int comps;
+    int32_t *q;                      /* [count][comps]: written, or read into */
+    const int32_t *before;           /* of the frame before; NULL */
+    const uint32_t (*near)[GS_NEAR]; /* indices < own, nearest first, then ~0 */
+    bool sparse;                     /* flags for blocks and for Gaussians without any symbol */
+};
+void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s);
+
+/* Positions on a grid of 2^bits a side: Morton codes in rising order, equal ones allowed (octree
+ * occupancy, each node's eight bits by how full its parent is and its height). *code is read into
+ * or written from. Of a stream that holds other than `count` codes: FV_EFORMAT. */
+int gs_code_octree(struct gs_coder *c, uint64_t *code, uint32_t count, unsigned bits);
+
+#endif
