@@ -19,6 +19,7 @@ struct gs_gpu_scene {
     size_t count;
     uint32_t sh_degree, sh_stride; /* vec4 per Gaussian */
     bool exact;
+    bool in_order; /* of the scene it was made of */
     enum gs_mode mode;
     float centre[3], radius; /* of gs_scene_bounds */
     float reach;             /* 99.9 % of the centres are this near to `centre` */

@@ -238,6 +238,16 @@ static int lay_out(struct gs_gpu_scene *g, size_t count, double slack)
     return 0;
 }
 
+/* Where it is and how far it reaches. */
+static void place(struct gs_gpu_scene *g, const struct gs_scene *s)
+{
+    struct gs_bounds bounds;
+    gs_scene_bounds(s, &bounds);
+    memcpy(g->centre, bounds.centre, sizeof g->centre);
+    g->radius = bounds.radius;
+    g->reach = reach_of(s, g->centre);
+}
+
 int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
                       bool exact)
 {
@@ -252,11 +262,7 @@ int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const st
     g->mode = s->mode;
     g->sh_degree = (uint32_t)s->sh_degree;
     g->sh_stride = gs_sh_stride(s->sh_degree, exact);
-    struct gs_bounds bounds;
-    gs_scene_bounds(s, &bounds);
-    memcpy(g->centre, bounds.centre, sizeof g->centre);
-    g->radius = bounds.radius;
-    g->reach = reach_of(s, g->centre);
+    place(g, s);
     int rc = lay_out(g, s->count, 0);
     if (rc < 0)
         gs_gpu_scene_destroy(&g);
@@ -286,7 +292,8 @@ int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const 
     int rc = 0;
     *out = NULL;
     FV_TRY(gs_gpu_scene_make(&g, dev, s, o->exact));
-    if (!o->exact && s->count) {
+    g->in_order = o->exact || o->in_order;
+    if (!g->in_order && s->count) {
         order = malloc(s->count * sizeof *order);
         if (!order)
             FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
@@ -299,6 +306,17 @@ done:
     free(order);
     gs_gpu_scene_destroy(&g);
     return rc;
+}
+
+int gs_gpu_scene_update(struct gs_gpu_scene *g, const struct gs_scene *s)
+{
+    static const struct gs_upload_opts quiet = {0};
+    if (!g->in_order || s->count != g->count || (uint32_t)s->sh_degree != g->sh_degree)
+        return fv_fail(FV_EINVALID, "%zu Gaussians with SH %d do not replace %zu with SH %u%s",
+                       s->count, s->sh_degree, g->count, g->sh_degree,
+                       g->in_order ? "" : " that are in an order of their own");
+    place(g, s);
+    return fill(g, s, NULL, &quiet);
 }
 
 void gs_gpu_scene_destroy(struct gs_gpu_scene **s)

@@ -210,11 +210,15 @@ struct gs_gpu_scene;
 struct gs_upload_opts {
     bool exact;  /* float32 attributes in file order (240 B each) instead of the packed, Morton-
                     ordered ones (128 B at SH 3, 96 at 2, 64 at 1, 48 at 0) */
+    bool in_order; /* packed ones, too, stay in the scene's order, which is a good one already */
     fv_progress_fn on_progress;
     void *ud;
 };
 int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
                         const struct gs_upload_opts *opts);
+/* The same Gaussians as they are now: a scene of the same count and degree in place of the one it
+ * was made of with in_order or exact. No frame that draws it may be in flight. */
+int gs_gpu_scene_update(struct gs_gpu_scene *g, const struct gs_scene *s);
 void gs_gpu_scene_destroy(struct gs_gpu_scene **s);
 /* Bytes of device memory a scene takes (uploaded or not). */
 uint64_t gs_gpu_scene_bytes(size_t count, int sh_degree, bool exact);
@@ -323,6 +327,77 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
  * bg, alpha, accumulated depth. The obvious twin every fast path is judged against. */
 int gs_render_reference(const struct gs_scene *s, const struct gs_camera *c,
                         const struct gs_render_opts *opts, double *out);
+
+/* How much of the pictures each Gaussian makes: out[count] = mean over the cameras of the sum over
+ * pixels of its squared blending weight, on the host, in classic mode. */
+int gs_visibility(const struct gs_scene *s, const struct gs_camera *cameras, size_t camera_count,
+                  float *out);
+
+/* ---- moving scenes: .fvv streams (docs/STREAM.md) --------------------------------------- */
+
+enum gs_stream_frame_kind {
+    GS_FRAME_BASE,     /* whole */
+    GS_FRAME_ENTRY,    /* against the base before it: first of a group */
+    GS_FRAME_RESIDUAL, /* against the frame before it */
+};
+struct gs_stream_frame {
+    enum gs_stream_frame_kind kind;
+    uint64_t offset; /* in the file */
+    uint32_t size;   /* bytes, of all its chunks */
+    uint32_t base;   /* frame that holds the base it is decoded with */
+    uint32_t entry;  /* frame at which decoding enters its group */
+};
+struct gs_stream_info {
+    uint32_t frame_count;
+    double fps;
+    uint32_t count; /* Gaussians of the first frame */
+    int sh_degree;
+    enum gs_mode mode;
+    float up[3];
+    uint64_t bytes;  /* of the file */
+    bool complete;   /* it has its index; else it was cut, or is still written */
+    const struct gs_stream_frame *frame; /* [frame_count] */
+};
+
+struct gs_stream;
+/* Opens a file. One that was cut at any byte has the frames before the cut. Returns 0, FV_EIO,
+ * FV_EFORMAT (not a stream, or not one frame is whole). */
+int gs_stream_open(struct gs_stream **out, const char *path);
+void gs_stream_close(struct gs_stream **s);
+const struct gs_stream_info *gs_stream_info(const struct gs_stream *s);
+/* Decodes a frame into a zeroed scene or one it filled before, which is allocated anew only when
+ * the count changes; seeks by itself: the next frame costs one residual, any other the base (kept
+ * while it is the same), an entry and the residuals after it. sh_degree: most to read, less skips
+ * bytes. Not thread-safe for one stream.
+ * Returns 0, FV_EINVALID (no such frame), FV_EIO, FV_EFORMAT (damaged: names frame and section; the
+ * frames of other groups still decode). */
+int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct gs_scene *scene);
+
+/* The frames to encode: fills a zeroed scene. A frame may be asked for more than once. */
+typedef int gs_frames_fn(void *ud, uint32_t frame, struct gs_scene *out);
+
+struct gs_stream_opts {
+    double psnr;       /* dB over covered pixels that the base is to reach; default 40 */
+    double fps;        /* default 30 */
+    uint32_t group;    /* frames from one point of entry to the next; default 30 */
+    uint32_t clusters; /* most rigid clusters of a group, up to 32; default 16 */
+    const struct gs_cameras *views; /* to measure from; NULL: eight around the scene */
+    fv_progress_fn on_progress;
+    void *ud;
+};
+struct gs_stream_report {
+    double psnr;              /* of the bases, measured from views they were not tuned on */
+    double step_scale;        /* found to reach it */
+    uint64_t bytes, base_bytes, entry_bytes, residual_bytes;
+    uint32_t bases, entries, residuals;
+    uint64_t section_bytes[9]; /* levels and motion, positions, rotations, scales, opacities,
+                                  colours, SH 1 to 3; of all frames */
+};
+/* Encodes frames into a file, which takes its name when it is complete. Frames whose Gaussians
+ * are of another number than the frame's before begin a new base. */
+int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_count,
+                     gs_frames_fn *frame, void *frame_ud, const struct gs_stream_opts *opts,
+                     struct gs_stream_report *report);
 
 /* ---- picture comparison ---------------------------------------------------------------- */
 

@@ -257,6 +257,34 @@ static int check(const struct gs_camera *c, const struct gs_render_opts *o)
     return 0;
 }
 
+/* Projects and sorts; v->splats is the caller's to free. */
+static int look(struct view *v, const struct gs_scene *s, const struct gs_camera *c,
+                const struct gs_render_opts *opts)
+{
+    *v = (struct view){.scene = s, .camera = c, .opts = opts};
+    enum gs_mode mode = opts->mode != GS_MODE_AUTO ? opts->mode : s->mode;
+    v->antialiased = mode == GS_MODE_ANTIALIASED;
+    v->splat_scale = opts->splat_scale > 0 ? opts->splat_scale : 1;
+    v->bands = s->sh_degree + 1;
+    if (opts->sh_bands > 0 && opts->sh_bands < v->bands)
+        v->bands = opts->sh_bands;
+    for (int k = 0; k < 3; k++) {
+        v->background[k] = opts->has_bg ? opts->bg[k] : c->has_bg ? c->bg[k] : 0;
+        for (int j = 0; j < 3; j++)
+            v->centre[k] -= c->view[4 * j + k] * c->view[4 * j + 3];
+    }
+    struct gs_bounds bounds;
+    gs_scene_bounds(s, &bounds);
+    v->near_plane = gs_near_plane(c, bounds.radius);
+    v->splats = malloc((s->count ? s->count : 1) * sizeof *v->splats);
+    if (!v->splats)
+        return fv_fail(FV_ENOMEM, "out of memory for %zu Gaussians", s->count);
+    for (size_t i = 0; i < s->count; i++)
+        v->count += project(v, i, &v->splats[v->count]);
+    qsort(v->splats, v->count, sizeof *v->splats, nearer);
+    return 0;
+}
+
 int gs_render_reference(const struct gs_scene *s, const struct gs_camera *c,
                         const struct gs_render_opts *opts, double *out)
 {
@@ -264,28 +292,76 @@ int gs_render_reference(const struct gs_scene *s, const struct gs_camera *c,
     if (!opts)
         opts = &defaults;
     FV_TRY(check(c, opts));
-    struct view v = {.scene = s, .camera = c, .opts = opts, .out = out};
-    enum gs_mode mode = opts->mode != GS_MODE_AUTO ? opts->mode : s->mode;
-    v.antialiased = mode == GS_MODE_ANTIALIASED;
-    v.splat_scale = opts->splat_scale > 0 ? opts->splat_scale : 1;
-    v.bands = s->sh_degree + 1;
-    if (opts->sh_bands > 0 && opts->sh_bands < v.bands)
-        v.bands = opts->sh_bands;
-    for (int k = 0; k < 3; k++) {
-        v.background[k] = opts->has_bg ? opts->bg[k] : c->has_bg ? c->bg[k] : 0;
-        for (int j = 0; j < 3; j++)
-            v.centre[k] -= c->view[4 * j + k] * c->view[4 * j + 3];
-    }
-    struct gs_bounds bounds;
-    gs_scene_bounds(s, &bounds);
-    v.near_plane = gs_near_plane(c, bounds.radius);
-    v.splats = malloc((s->count ? s->count : 1) * sizeof *v.splats);
-    if (!v.splats)
-        return fv_fail(FV_ENOMEM, "out of memory for %zu Gaussians", s->count);
-    for (size_t i = 0; i < s->count; i++)
-        v.count += project(&v, i, &v.splats[v.count]);
-    qsort(v.splats, v.count, sizeof *v.splats, nearer);
+    struct view v;
+    FV_TRY(look(&v, s, c, opts));
+    v.out = out;
     int rc = fv_parallel(c->height, 8, render_rows, &v);
     free(v.splats);
+    return rc;
+}
+
+struct seen {
+    const struct gs_scene *scene;
+    const struct gs_camera *cameras;
+    float *weight; /* [camera][count] */
+};
+
+/* Front to back, a Gaussian at a time: only transmittance is kept. */
+static int see(void *ud, size_t begin, size_t end)
+{
+    static const struct gs_render_opts opts = {.mode = GS_MODE_CLASSIC};
+    const struct seen *seen = ud;
+    for (size_t k = begin; k < end; k++) {
+        const struct gs_camera *c = &seen->cameras[k];
+        struct view v;
+        float *weight = seen->weight + k * seen->scene->count;
+        float *t = malloc((size_t)c->width * c->height * sizeof *t);
+        if (!t)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        for (size_t i = 0; i < (size_t)c->width * c->height; i++)
+            t[i] = 1;
+        int rc = look(&v, seen->scene, c, &opts);
+        for (size_t i = 0; rc == 0 && i < v.count; i++) {
+            const struct splat *s = &v.splats[i];
+            double sum = 0;
+            for (int y = s->y0; y < s->y1; y++)
+                for (int x = s->x0; x < s->x1; x++) {
+                    double dx = s->x - (x + 0.5), dy = s->y - (y + 0.5);
+                    double sigma = 0.5 * (s->a * dx * dx + s->c * dy * dy) + s->b * dx * dy;
+                    float *left = &t[(size_t)y * c->width + (size_t)x];
+                    if (*left <= LEAST_T)
+                        continue;
+                    double alpha = fmin(MOST_ALPHA, s->opacity * exp(-sigma));
+                    if (alpha < LEAST_ALPHA)
+                        continue;
+                    sum += (alpha * *left) * (alpha * *left);
+                    *left = (float)(*left * (1 - alpha));
+                }
+            weight[s->index] = (float)sum;
+        }
+        free(t);
+        FV_TRY(rc);
+        free(v.splats);
+    }
+    return 0;
+}
+
+int gs_visibility(const struct gs_scene *s, const struct gs_camera *cameras, size_t camera_count,
+                  float *out)
+{
+    static const struct gs_render_opts opts;
+    for (size_t k = 0; k < camera_count; k++)
+        FV_TRY(check(&cameras[k], &opts));
+    struct seen seen = {s, cameras, calloc(camera_count * s->count + 1, sizeof *seen.weight)};
+    if (!seen.weight)
+        return fv_fail(FV_ENOMEM, "out of memory for %zu Gaussians", s->count);
+    int rc = fv_parallel(camera_count, 1, see, &seen);
+    for (size_t i = 0; i < s->count; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < camera_count; k++)
+            sum += seen.weight[k * s->count + i];
+        out[i] = (float)(sum / (double)camera_count);
+    }
+    free(seen.weight);
     return rc;
 }

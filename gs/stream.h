@@ -1,0 +1,215 @@
+/* Private to gs/stream_*.c: the direct model of moving scenes (docs/STREAM.md).
+ *
+ * A stream's Gaussians are integers. A base key quantises a scene: its step sizes are the units of
+ * everything until the next base key. Frames are residuals against a prediction made of the frame
+ * before (of the base, at a group's start); encoder and decoder keep the same integers by the same
+ * integer arithmetic, so nothing drifts and every machine decodes the same scene.
+ *
+ * attribute   coded as                                          unit
+ * position    grid of the base key                              1/8 step
+ * rotation    unit quaternion, turned among the 24 that are     1/16384
+ *             the same ellipsoid until w is largest; residuals
+ *             are the vector part of the turn from the prediction
+ * scale       logs of deviations, by size; their sum and         1/16 step
+ *             differences, orthonormal
+ * opacity     alpha                                             1/16 step
+ * colour      band 0, luma and chroma, orthonormal               1/16 step
+ * SH 1..3     the same of each coefficient                      1/16 step */
+#ifndef GS_STREAM_H
+#define GS_STREAM_H
+
+#include "gs/gs.h"
+#include "gs/stream_symbols.h"
+
+enum gs_attr {
+    GS_POSITION,
+    GS_ROTATION,
+    GS_SCALE,
+    GS_OPACITY,
+    GS_COLOUR,
+    GS_SH1,
+    GS_SH2,
+    GS_SH3,
+    GS_ATTRS,
+};
+#define GS_ROTATION_ONE 16384  /* 1 in units of rotation */
+#define GS_POSITION_UNITS 8    /* units a step */
+#define GS_UNITS 16            /* the same of all but position and rotation */
+#define GS_LEVELS 10           /* how well a Gaussian is seen; step sizes differ by half octaves */
+#define GS_STREAM_MAX_COUNT (1u << 26)
+#define GS_STREAM_MAX_CLUSTERS 32
+#define GS_STREAM_LIMIT (1 << 26) /* greatest |integer| of a state */
+
+/* Numbers a Gaussian has of an attribute in a state, and in a frame's symbols. */
+static inline int gs_attr_comps(enum gs_attr a)
+{
+    static const int comps[GS_ATTRS] = {3, 4, 3, 1, 3, 9, 15, 21};
+    return comps[a];
+}
+static inline int gs_attr_coded(enum gs_attr a)
+{
+    return a == GS_ROTATION ? 3 : gs_attr_comps(a);
+}
+/* Attributes of a scene with SH up to a degree: [0, gs_attr_end). */
+static inline enum gs_attr gs_attr_end(int sh_degree)
+{
+    return (enum gs_attr)(GS_SH1 + sh_degree);
+}
+const char *gs_attr_name(enum gs_attr a);
+
+struct gs_stream_state {
+    uint32_t count;
+    int sh_degree;
+    int32_t *v[GS_ATTRS]; /* [count][gs_attr_comps] in units, in stream order */
+};
+int gs_stream_state_create(struct gs_stream_state *s, uint32_t count, int sh_degree);
+void gs_stream_state_finish(struct gs_stream_state *s);
+void gs_stream_state_copy(struct gs_stream_state *to, const struct gs_stream_state *from);
+
+/* What a base key fixes. */
+struct gs_stream_base {
+    float origin[3];
+    float step[GS_ATTRS]; /* world units, 1 (quaternion), natural log, alpha, SH coefficients */
+    uint8_t bits;         /* of a position on the grid */
+    uint8_t coarser;      /* steps of residuals over those of the key, in quarters; >= 4 */
+    struct gs_stream_state state;
+    uint8_t *level;               /* [count] < GS_LEVELS: step sizes are 2^((level - 3) / 2) */
+    uint8_t *turn_level;          /* of rotation: round Gaussians may turn more */
+    uint32_t (*near)[GS_NEAR];    /* earlier Gaussians nearby */
+};
+int gs_stream_base_create(struct gs_stream_base *b, uint32_t count, int sh_degree);
+void gs_stream_base_finish(struct gs_stream_base *b);
+/* From positions: near; from levels and scales: turn_level. */
+void gs_stream_find_near(struct gs_stream_base *b);
+void gs_stream_find_turn_levels(struct gs_stream_base *b);
+/* Step of Gaussian i in units; not for positions of a key, which are the grid's. */
+int32_t gs_stream_step(const struct gs_stream_base *b, enum gs_attr a, uint32_t i, bool residual);
+
+/* ---- integer arithmetic of both sides ---- */
+
+/* a * b of unit quaternions, and a unit quaternion again; v: vector part, its w is positive. */
+void gs_quat_mul(int32_t out[4], const int32_t a[4], const int32_t b[4]);
+void gs_quat_from_vector(int32_t out[4], const int32_t v[3]);
+
+/* A rigid motion about a centre, which it moves along. */
+struct gs_rigid {
+    int32_t centre[3];
+    unsigned shift;      /* turn's unit is 2^(shift - 30) */
+    int32_t turn[3];     /* vector part of the quaternion */
+    int32_t move[3];     /* units of position */
+};
+#define GS_RIGID_TURN_MAX ((1 << 30) - 1) /* greatest |turn << shift| a component */
+struct gs_rigid_matrix {
+    int32_t less_one[9]; /* R - 1, row-major, in 2^-30 */
+    int32_t turn[4];     /* as a rotation */
+};
+/* False if the turn is none: its vector is longer than 1. */
+bool gs_rigid_matrix(struct gs_rigid_matrix *out, const struct gs_rigid *r);
+void gs_rigid_apply(const struct gs_rigid_matrix *m, const struct gs_rigid *r, int32_t position[3],
+                    int32_t rotation[4]);
+
+/* ---- between scenes and integers ---- */
+
+/* v within GS_STREAM_LIMIT. */
+static inline int32_t gs_stream_limited(int64_t v)
+{
+    return (int32_t)(v > GS_STREAM_LIMIT ? GS_STREAM_LIMIT : v < -GS_STREAM_LIMIT ? -GS_STREAM_LIMIT : v);
+}
+
+/* How the encoder names a Gaussian's axes, for as long as a base lasts. */
+struct gs_stream_pose {
+    uint32_t row;    /* of the scene */
+    uint8_t axis[3]; /* scales by size: the axis that comes first, ... */
+    uint8_t turn;    /* 0..3: 1, i, j, k */
+};
+/* Integers of a scene's Gaussians in stream order; pose[count]. */
+void gs_stream_from_scene(struct gs_stream_state *out, const struct gs_stream_base *b,
+                          const struct gs_scene *scene, const struct gs_stream_pose *pose);
+/* scene has s->count Gaussians; its degree may be less than the state's. */
+void gs_stream_to_scene(struct gs_scene *scene, const struct gs_stream_base *b,
+                        const struct gs_stream_state *s);
+/* The order along the grid's Morton curve and the axes of each Gaussian. */
+int gs_stream_make_poses(struct gs_stream_pose *pose, const struct gs_stream_base *b,
+                         const struct gs_scene *scene);
+/* Nearest place on the grid of a key. */
+static inline int32_t gs_stream_grid(int32_t units)
+{
+    return units < 0 ? 0 : (units + GS_POSITION_UNITS / 2) / GS_POSITION_UNITS;
+}
+uint64_t gs_stream_morton(const int32_t grid[3]);
+void gs_stream_morton_grid(int32_t grid[3], uint64_t code);
+
+/* ---- coded frames ---- */
+
+/* Pieces of a frame that are coded by themselves: how Gaussians are seen or move, then each
+ * attribute. An empty one says that nothing changed. */
+enum { GS_SECTION_MODEL, GS_SECTION_ATTRS, GS_SECTIONS = GS_SECTION_ATTRS + GS_ATTRS };
+struct gs_section {
+    uint8_t *bytes; /* reading, borrowed */
+    size_t size;
+};
+void gs_sections_free(struct gs_section s[GS_SECTIONS]);
+
+/* Writes a base key: b has origin, step, bits, count and level; target holds the scene's integers.
+ * Sets the rest of b, its state as a decoder will have it. stream_key.c */
+int gs_stream_write_key(struct gs_stream_base *b, const struct gs_stream_state *target,
+                        struct gs_section out[GS_SECTIONS]);
+/* The state such a key gives a reader, without the bytes. */
+int gs_stream_quantise_key(struct gs_stream_base *b, const struct gs_stream_state *target);
+/* Reads one; b has what its header says, and arrays for its count. FV_EFORMAT. */
+int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_SECTIONS]);
+
+/* Frames that build on each other: the first on the base, the others each on the one before. */
+struct gs_stream_group {
+    const struct gs_stream_base *base;
+    struct gs_stream_state state; /* of the frame coded last */
+    bool begun;                   /* a frame was coded */
+    uint32_t clusters;
+    uint8_t *label; /* [count]: 0, or 1 + the cluster it moves with */
+    struct gs_rigid rigid[GS_STREAM_MAX_CLUSTERS], last[GS_STREAM_MAX_CLUSTERS]; /* frame before */
+    struct gs_bit motion[2][GS_SIGNED_MODELS];
+    struct gs_symbol_models *models[GS_ATTRS];
+    int32_t *q[GS_ATTRS], *before[GS_ATTRS]; /* [count][coded]: symbols of the last two frames */
+    int32_t *change[GS_ATTRS];               /* what was added to the prediction, in units */
+};
+int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b);
+void gs_stream_group_finish(struct gs_stream_group *g);
+/* Back to the base, for the first frame of a group. */
+void gs_stream_group_begin(struct gs_stream_group *g);
+/* Codes a frame and brings g->state to it. Before a group's first frame the writer sets clusters,
+ * label and each rigid's shift; before every frame turn and move. stream_residual.c */
+int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_state *target,
+                             struct gs_section out[GS_SECTIONS]);
+int gs_stream_read_residual(struct gs_stream_group *g, const struct gs_section in[GS_SECTIONS]);
+
+/* The writer's: at most `most` clusters of Gaussians that move alike over frames, of which it gets
+ * the positions in stream order; sets clusters, label, shifts. stream_motion.c */
+int gs_stream_find_clusters(struct gs_stream_group *g, int32_t *const positions[],
+                            uint32_t frame_count, uint32_t most);
+/* Turn and move of every cluster from the state to the target. */
+void gs_stream_fit_rigid(struct gs_stream_group *g, const struct gs_stream_state *target);
+/* Where clusters turn about: the mean place of their members. */
+void gs_stream_set_centres(struct gs_stream_group *g);
+
+/* ---- the writer's choice of steps: stream_tune.c ---- */
+
+struct gs_tuner;
+/* Measures on a device: from views, or from around bounds. */
+int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct gs_cameras *views,
+                    const struct gs_scene *scene, const struct gs_bounds *bounds);
+void gs_tuner_destroy(struct gs_tuner **t);
+/* Notes how well the Gaussians of one of a base's frames are seen; look_anew: of the next base's. */
+void gs_tuner_look_anew(struct gs_tuner *t);
+int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene);
+/* Origin, bits and steps of a base for a scene, levels in the order of its rows. The first time,
+ * steps of which every attribute's share of the error is worth its bits and which together reach
+ * `psnr`; *scale is what they were multiplied by. Later, the same steps, until
+ * they are forgotten. Some frame was seen. */
+void gs_tuner_forget(struct gs_tuner *t);
+int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const struct gs_scene *scene,
+                        double psnr, double *scale);
+/* Mean PSNR over covered pixels of one scene against another, from views not tuned on. */
+int gs_tuner_psnr(struct gs_tuner *t, const struct gs_scene *a, const struct gs_scene *b,
+                  double *psnr);
+
+#endif

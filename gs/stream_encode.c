@@ -1,0 +1,382 @@
+/* Writing .fvv files (gs.h, docs/STREAM.md): which frames are bases, entries and residuals.
+ *
+ *   group of frames --> base, if there is none that fits --> poses, grid
+ *                   --> clusters of what moves alike --> entry or residual, a frame at a time
+ *
+ * A frame whose residual is a large part of a base becomes a base itself. */
+#include "gs/scene.h"
+#include "gs/stream_file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_GROUP = 1000 };
+/* A base in place of an entry or a residual of more than this part of one. */
+static const double ENTRY_PART = 0.4, RESIDUAL_PART = 0.6;
+
+struct encoder {
+    const struct gs_stream_opts *o;
+    struct gs_stream_report *report;
+    gs_frames_fn *load;
+    void *load_ud;
+    uint32_t frame_count, group_frames, clusters;
+    struct gs_tuner *tuner;
+    struct gs_bounds bounds; /* of the widest frame looked at */
+    bool has_bounds;
+    struct vk_device *dev;
+    struct fv_writer file;
+    uint64_t written;
+    struct gs_bytes index;
+    uint32_t frames;
+
+    struct gs_scene scene; /* the frame at hand */
+    bool has_base;
+    struct gs_stream_base base;
+    struct gs_stream_group group;
+    struct gs_stream_pose *pose;
+    struct gs_stream_state target;
+    double psnr_sum;
+};
+
+static int load_frame(struct encoder *e, uint32_t frame)
+{
+    gs_scene_finish(&e->scene);
+    FV_TRY(e->load(e->load_ud, frame, &e->scene));
+    if (!e->scene.count)
+        return fv_fail(FV_EINVALID, "frame %u has no Gaussians", frame);
+    if (e->scene.count > GS_STREAM_MAX_COUNT)
+        return fv_fail(FV_EUNSUPPORTED, "frame %u: %zu Gaussians, a stream holds at most %u", frame,
+                       e->scene.count, GS_STREAM_MAX_COUNT);
+    return 0;
+}
+
+static int tell(struct encoder *e, const char *what, uint32_t frame)
+{
+    struct fv_progress p = {what, frame, e->frame_count};
+    if (e->o->on_progress && e->o->on_progress(e->o->ud, &p))
+        return fv_fail(FV_ECANCELLED, "cancelled at frame %u of %u", frame, e->frame_count);
+    return 0;
+}
+
+/* ---- the file ---- */
+
+static int put(struct encoder *e, struct gs_bytes *bytes)
+{
+    int rc = bytes->failed ? fv_fail(FV_ENOMEM, "no memory for a frame's bytes") : 0;
+    if (rc == 0) {
+        fv_write(&e->file, bytes->data, bytes->size);
+        e->written += bytes->size;
+    }
+    free(bytes->data);
+    *bytes = (struct gs_bytes){0};
+    return rc;
+}
+
+static int put_header(struct encoder *e)
+{
+    struct gs_bytes out = {0};
+    const struct gs_scene *s = &e->scene;
+    char text[256];
+    int n = snprintf(text, sizeof text, "{\"fps\":%.6g,\"group\":%u", e->o->fps, e->group_frames);
+    if (s->mode != GS_MODE_AUTO)
+        n += snprintf(text + n, sizeof text - (size_t)n, ",\"mode\":\"%s\"",
+                      s->mode == GS_MODE_ANTIALIASED ? "antialiased" : "classic");
+    if (s->up[0] != 0 || s->up[1] != 0 || s->up[2] != 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, ",\"up\":[%.6g,%.6g,%.6g]", s->up[0],
+                      s->up[1], s->up[2]);
+    n += snprintf(text + n, sizeof text - (size_t)n, "}");
+    gs_bytes_put(&out, GS_STREAM_MAGIC, 4);
+    gs_bytes_u32(&out, GS_STREAM_VERSION);
+    gs_bytes_chunk(&out, GS_CHUNK_HEADER, 0, text, (size_t)n);
+    FV_TRY(put(e, &out));
+    gs_bytes_varint(&e->index, e->written);
+    return 0;
+}
+
+static int put_index(struct encoder *e)
+{
+    struct gs_bytes out = {0}, end = {0};
+    uint64_t at = e->written;
+    gs_bytes_chunk(&out, GS_CHUNK_INDEX, 0, e->index.data, e->index.size);
+    gs_bytes_u32(&end, (uint32_t)at);
+    gs_bytes_u32(&end, (uint32_t)(at >> 32));
+    gs_bytes_chunk(&out, GS_CHUNK_END, 0, end.data, end.size);
+    out.failed = out.failed || e->index.failed || end.failed;
+    free(end.data);
+    return put(e, &out);
+}
+
+/* One coded frame: its bytes, its line in the index and in the report. */
+static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
+                     struct gs_section sections[GS_SECTIONS])
+{
+    struct gs_bytes out = {0};
+    struct gs_stream_report *r = e->report;
+    if (kind == GS_FRAME_BASE)
+        gs_put_base(&out, e->frames, &e->base, sections);
+    else
+        gs_put_residual(&out, e->frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree, sections);
+    for (int k = 0; k < GS_SECTIONS; k++)
+        r->section_bytes[k] += sections[k].size;
+    gs_sections_free(sections);
+    *(kind == GS_FRAME_BASE    ? &r->base_bytes
+      : kind == GS_FRAME_ENTRY ? &r->entry_bytes
+                               : &r->residual_bytes) += out.size;
+    ++*(kind == GS_FRAME_BASE ? &r->bases : kind == GS_FRAME_ENTRY ? &r->entries : &r->residuals);
+    gs_bytes_put(&e->index, &(uint8_t){(uint8_t)kind}, 1);
+    gs_bytes_varint(&e->index, out.size);
+    e->frames++;
+    return put(e, &out);
+}
+
+/* ---- bases ---- */
+
+static void drop_base(struct encoder *e)
+{
+    gs_stream_group_finish(&e->group);
+    gs_stream_base_finish(&e->base);
+    gs_stream_state_finish(&e->target);
+    free(e->pose);
+    e->pose = NULL;
+    e->has_base = false;
+}
+
+/* Goes through frames that a base may serve, spread over what is left. The scene at hand is the
+ * first of them, before and after. */
+static int look_ahead(struct encoder *e, int (*look)(struct encoder *e))
+{
+    enum { LOOKS = 4 };
+    uint32_t first = e->frames, left = e->frame_count - first, last = first;
+    size_t count = e->scene.count;
+    int degree = e->scene.sh_degree;
+    FV_TRY(look(e));
+    for (uint32_t k = 1; k < LOOKS; k++) {
+        uint32_t f = first + (uint32_t)((uint64_t)left * k / LOOKS);
+        if (f == last)
+            continue;
+        last = f;
+        FV_TRY(load_frame(e, f));
+        if (e->scene.count != count || e->scene.sh_degree != degree)
+            break;
+        FV_TRY(look(e));
+    }
+    return last != first ? load_frame(e, first) : 0;
+}
+
+/* The views have room for the frame that spreads furthest. */
+static int look_at_size(struct encoder *e)
+{
+    struct gs_bounds b;
+    gs_scene_bounds(&e->scene, &b);
+    if (b.radius > e->bounds.radius || !e->has_bounds)
+        e->bounds = b;
+    e->has_bounds = true;
+    return 0;
+}
+
+/* What is invisible in the first frame may come to be seen. */
+static int look_at_weights(struct encoder *e)
+{
+    return gs_tuner_see(e->tuner, &e->scene);
+}
+
+/* The base's steps, integers and sections, of the scene at hand. */
+static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
+{
+    struct gs_scene *s = &e->scene;
+    FV_TRY(gs_tuner_find_steps(e->tuner, &e->base, s, e->o->psnr, &e->report->step_scale));
+    FV_TRY(gs_stream_make_poses(e->pose, &e->base, s));
+    uint8_t *row_level = malloc(s->count);
+    if (!row_level)
+        return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
+    memcpy(row_level, e->base.level, s->count);
+    for (size_t i = 0; i < s->count; i++)
+        e->base.level[i] = row_level[e->pose[i].row];
+    free(row_level);
+    gs_stream_from_scene(&e->target, &e->base, s, e->pose);
+    return gs_stream_write_key(&e->base, &e->target, sections);
+}
+
+/* How near the base is to the scene at hand. */
+static int base_psnr(struct encoder *e, double *psnr)
+{
+    struct gs_scene back = {0};
+    FV_TRY(gs_scene_alloc(&back, e->scene.count, e->scene.sh_degree));
+    back.mode = e->scene.mode;
+    gs_stream_to_scene(&back, &e->base, &e->base.state);
+    int rc = gs_tuner_psnr(e->tuner, &e->scene, &back, psnr);
+    gs_scene_finish(&back);
+    return rc;
+}
+
+/* A base of the scene at hand; the next frame of the file. */
+static int write_base(struct encoder *e)
+{
+    const double off = 0.75; /* dB: steps found for an earlier base do not suit this one */
+    struct gs_section sections[GS_SECTIONS];
+    struct gs_scene *s = &e->scene;
+    bool again = e->tuner != NULL;
+    double psnr;
+    drop_base(e);
+    if (!e->tuner) {
+        FV_TRY(look_ahead(e, look_at_size));
+        FV_TRY(gs_tuner_create(&e->tuner, e->dev, e->o->views, s, &e->bounds));
+    }
+    gs_tuner_look_anew(e->tuner);
+    FV_TRY(look_ahead(e, look_at_weights));
+    FV_TRY(gs_stream_base_create(&e->base, (uint32_t)s->count, s->sh_degree));
+    e->has_base = true;
+    FV_TRY(gs_stream_state_create(&e->target, (uint32_t)s->count, s->sh_degree));
+    e->pose = malloc(s->count * sizeof *e->pose);
+    if (!e->pose)
+        return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
+    FV_TRY(make_base(e, sections));
+    int rc = base_psnr(e, &psnr);
+    if (rc == 0 && again && fabs(psnr - e->o->psnr) > off) {
+        gs_tuner_forget(e->tuner);
+        gs_sections_free(sections);
+        FV_TRY(make_base(e, sections));
+        rc = base_psnr(e, &psnr);
+    }
+    if (rc == 0)
+        rc = gs_stream_group_create(&e->group, &e->base);
+    if (rc < 0) {
+        gs_sections_free(sections);
+        return rc;
+    }
+    e->psnr_sum += psnr;
+    return put_frame(e, GS_FRAME_BASE, sections);
+}
+
+/* ---- groups ---- */
+
+static bool fits_base(const struct encoder *e)
+{
+    return e->has_base && e->scene.count == e->base.state.count &&
+           e->scene.sh_degree == e->base.state.sh_degree;
+}
+
+/* Clusters of the frames [begin, end) that follow the state at hand. */
+static int find_clusters(struct encoder *e, uint32_t begin, uint32_t end)
+{
+    uint32_t n = 0;
+    size_t bytes = 3 * (size_t)e->base.state.count * sizeof(int32_t);
+    int32_t **positions = calloc(end - begin + 1, sizeof *positions);
+    int rc = positions ? 0 : fv_fail(FV_ENOMEM, "no memory for %u frames", end - begin);
+    for (uint32_t f = begin; f < end && rc == 0; f++) {
+        rc = tell(e, "looking for motion", f);
+        rc = rc == 0 ? load_frame(e, f) : rc;
+        if (rc < 0 || !fits_base(e))
+            break;
+        gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
+        positions[n] = malloc(bytes);
+        if (!positions[n])
+            rc = fv_fail(FV_ENOMEM, "no memory for %u frames", end - begin);
+        else
+            memcpy(positions[n++], e->target.v[GS_POSITION], bytes);
+    }
+    rc = rc == 0 ? gs_stream_find_clusters(&e->group, positions, n, e->clusters) : rc;
+    for (uint32_t k = 0; positions && k < n; k++)
+        free(positions[k]);
+    free(positions);
+    return rc;
+}
+
+static size_t size_of(const struct gs_section sections[GS_SECTIONS])
+{
+    size_t size = 0;
+    for (int k = 0; k < GS_SECTIONS; k++)
+        size += sections[k].size;
+    return size;
+}
+
+/* The frames [begin, end), or fewer: the next group then begins where this one ends, with a base if
+ * `*base` says so. */
+static int encode_group(struct encoder *e, uint32_t begin, uint32_t end, bool *base)
+{
+    struct gs_section sections[GS_SECTIONS];
+    FV_TRY(load_frame(e, begin));
+    if (*base || !fits_base(e)) {
+        FV_TRY(tell(e, "choosing step sizes", begin));
+        FV_TRY(write_base(e));
+        begin++;
+    }
+    *base = false;
+    double whole = (double)(e->report->base_bytes / e->report->bases);
+    gs_stream_group_begin(&e->group);
+    if (begin < end)
+        FV_TRY(find_clusters(e, begin, end));
+    for (uint32_t f = begin; f < end; f++) {
+        FV_TRY(tell(e, "encoding", f));
+        FV_TRY(load_frame(e, f));
+        *base = !fits_base(e);
+        if (*base)
+            return 0;
+        gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
+        gs_stream_fit_rigid(&e->group, &e->target);
+        bool entry = e->frames % e->group_frames == 0;
+        FV_TRY(gs_stream_write_residual(&e->group, &e->target, sections));
+        *base = (double)size_of(sections) > (entry ? ENTRY_PART : RESIDUAL_PART) * whole;
+        if (*base) {
+            gs_sections_free(sections);
+            return 0;
+        }
+        FV_TRY(put_frame(e, entry ? GS_FRAME_ENTRY : GS_FRAME_RESIDUAL, sections));
+    }
+    return 0;
+}
+
+static int encode(struct encoder *e)
+{
+    bool base = true;
+    FV_TRY(load_frame(e, 0));
+    FV_TRY(put_header(e));
+    while (e->frames < e->frame_count) {
+        uint32_t end = e->frames - e->frames % e->group_frames + e->group_frames;
+        FV_TRY(encode_group(e, e->frames, end < e->frame_count ? end : e->frame_count, &base));
+    }
+    return tell(e, "encoding", e->frame_count);
+}
+
+int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_count,
+                     gs_frames_fn *frame, void *frame_ud, const struct gs_stream_opts *opts,
+                     struct gs_stream_report *report)
+{
+    struct gs_stream_opts o = opts ? *opts : (struct gs_stream_opts){0};
+    struct gs_stream_report unwanted;
+    o.psnr = o.psnr > 0 ? o.psnr : 40;
+    o.fps = o.fps > 0 ? o.fps : 30;
+    struct encoder e = {.o = &o,
+                        .report = report ? report : &unwanted,
+                        .load = frame,
+                        .load_ud = frame_ud,
+                        .frame_count = frame_count,
+                        .group_frames = o.group ? o.group : 30,
+                        .clusters = o.clusters ? o.clusters : 16,
+                        .dev = dev};
+    *e.report = (struct gs_stream_report){0};
+    if (!frame_count || frame_count > GS_STREAM_MAX_FRAMES)
+        return fv_fail(FV_EINVALID, "%u frames, expected 1 to %d", frame_count, GS_STREAM_MAX_FRAMES);
+    if (e.group_frames > MOST_GROUP || e.clusters > GS_STREAM_MAX_CLUSTERS || o.psnr > 80)
+        return fv_fail(FV_EINVALID,
+                       "groups of at most %d frames, at most %d clusters and 80 dB are possible",
+                       MOST_GROUP, GS_STREAM_MAX_CLUSTERS);
+    FV_TRY(fv_writer_open(&e.file, path));
+    int rc = encode(&e);
+    /* what was encoded before a cancellation plays */
+    bool keep = rc == 0 || (rc == FV_ECANCELLED && e.frames);
+    if (keep) {
+        int end = put_index(&e);
+        end = end == 0 ? fv_writer_commit(&e.file) : end;
+        rc = end < 0 ? end : rc;
+    }
+    fv_writer_abort(&e.file);
+    e.report->bytes = e.written;
+    e.report->psnr = e.report->bases ? e.psnr_sum / e.report->bases : 0;
+    drop_base(&e);
+    gs_scene_finish(&e.scene);
+    gs_tuner_destroy(&e.tuner);
+    free(e.index.data);
+    return rc;
+}

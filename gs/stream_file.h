@@ -1,0 +1,70 @@
+/* Private to gs/stream_*.c: chunks of an .fvv file (docs/STREAM.md).
+ *
+ *   file   = "fvv\\x1a", u32 version, chunk...
+ *   chunk  = u32 tag, u32 size, u32 crc32 of all but itself, size bytes
+ *   tag    = kind (8 bits) | number of the frame << 8
+ *
+ * A frame's chunks follow each other, its own first, then those of its SH bands, which a reader may
+ * leave out. */
+#ifndef GS_STREAM_FILE_H
+#define GS_STREAM_FILE_H
+
+#include "gs/stream.h"
+
+enum {
+    GS_CHUNK_HEADER = 'H',   /* JSON */
+    GS_CHUNK_BASE = 'B',     /* base key: grid, then sections without SH bands */
+    GS_CHUNK_ENTRY = 'E',    /* residual frame against the base */
+    GS_CHUNK_RESIDUAL = 'R', /* residual frame against the frame before */
+    GS_CHUNK_BAND = '1',     /* '1' to '3': the frame's section of an SH band */
+    GS_CHUNK_INDEX = 'I',    /* of each frame: kind, size */
+    GS_CHUNK_END = 'Z',      /* u64 offset of the index */
+};
+#define GS_STREAM_MAGIC "fvv\x1a"
+enum {
+    GS_STREAM_VERSION = 1,
+    GS_STREAM_PREFIX = 8,       /* magic and version */
+    GS_CHUNK_HEAD = 12,
+    GS_STREAM_TAIL = GS_CHUNK_HEAD + 8, /* the end chunk */
+    GS_STREAM_MAX_FRAMES = 1 << 24,
+};
+#define GS_CHUNK_MOST (1u << 30) /* bytes of one chunk */
+
+/* A growing string of bytes; failed once there was no memory. */
+struct gs_bytes {
+    uint8_t *data;
+    size_t size, room;
+    bool failed;
+};
+void gs_bytes_put(struct gs_bytes *b, const void *data, size_t size);
+void gs_bytes_u32(struct gs_bytes *b, uint32_t v);
+void gs_bytes_f32(struct gs_bytes *b, float v);
+/* 7 bits a byte, low ones first; the top bit says that more follow. */
+void gs_bytes_varint(struct gs_bytes *b, uint64_t v);
+uint64_t gs_get_varint(struct fv_cursor *c);
+/* Appends a chunk. */
+void gs_bytes_chunk(struct gs_bytes *b, uint8_t kind, uint32_t frame, const void *data, size_t size);
+
+struct gs_chunk {
+    uint8_t kind;
+    uint32_t frame;
+    const uint8_t *data;
+    uint32_t size;
+};
+/* The chunk at c, which moves behind it. False at the end of the bytes: `cut` says whether within a
+ * chunk. `whole` is false when its sum is wrong. */
+bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *cut);
+
+/* Chunks of a frame, from its sections. */
+void gs_put_base(struct gs_bytes *out, uint32_t frame, const struct gs_stream_base *b,
+                 const struct gs_section sections[GS_SECTIONS]);
+void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_degree,
+                     const struct gs_section sections[GS_SECTIONS]);
+/* Sections of a base or residual chunk, which stay in its bytes. A base is created for what the
+ * chunk says, with at most `sh_degree`. name: for messages. */
+int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *chunk,
+                struct gs_section sections[GS_SECTIONS], const char *name);
+int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
+                    const char *name);
+
+#endif

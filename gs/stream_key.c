@@ -1,0 +1,284 @@
+/* Base keys (stream.h): positions as an octree, levels, then each attribute against its mean and
+ * what neighbours differ from it. */
+#include "gs/stream.h"
+#include "vk/base/thread.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* How far a neighbour's difference from the mean is expected again, in sixteenths. */
+static const int32_t gains[] = {0, 5, 8, 11, 14, 16};
+enum { GAINS = sizeof gains / sizeof *gains, GAIN_BITS = 3, MAX_COMPS = 21 };
+
+void gs_sections_free(struct gs_section s[GS_SECTIONS])
+{
+    for (int k = 0; k < GS_SECTIONS; k++)
+        free(s[k].bytes);
+    memset(s, 0, GS_SECTIONS * sizeof *s);
+}
+
+/* One attribute of a key. */
+struct plane {
+    const struct gs_stream_base *b;
+    enum gs_attr a;
+    size_t comps;  /* coded ones; those of a rotation follow its w */
+    size_t stride; /* of the state */
+    int32_t mean[MAX_COMPS];
+    int32_t gain;
+    int32_t *q;    /* [count][comps] */
+    int32_t *rec;  /* of the state, at the first coded one */
+};
+
+static struct plane plane_of(const struct gs_stream_base *b, enum gs_attr a, int32_t *q)
+{
+    struct plane p = {.b = b, .a = a, .q = q};
+    p.comps = (size_t)gs_attr_coded(a);
+    p.stride = (size_t)gs_attr_comps(a);
+    p.rec = b->state.v[a] + (p.stride - p.comps);
+    return p;
+}
+
+static void expect(const struct plane *p, uint32_t i, int32_t out[])
+{
+    const uint32_t *near = p->b->near[i];
+    int64_t found = 0;
+    while (p->gain && found < GS_NEAR && near[found] != ~0u)
+        found++;
+    for (size_t c = 0; c < p->comps; c++) {
+        int64_t sum = 0;
+        for (int64_t k = 0; k < found; k++)
+            sum += p->rec[near[k] * p->stride + c] - (int64_t)p->mean[c];
+        out[c] = p->mean[c] + (int32_t)(found ? p->gain * sum / (16 * found) : 0);
+    }
+}
+
+static int32_t nearest(int32_t v, int32_t step)
+{
+    int32_t q = ((v < 0 ? -v : v) + step / 2) / step;
+    q = q > GS_NUMBER_MAX ? GS_NUMBER_MAX : q;
+    return v < 0 ? -q : q;
+}
+
+/* Symbols to state. With a target (its first coded component), symbols are found on the way. */
+static void reconstruct(const struct plane *p, const int32_t *target)
+{
+    int32_t expected[MAX_COMPS];
+    for (uint32_t i = 0; i < p->b->state.count; i++) {
+        int32_t step = gs_stream_step(p->b, p->a, i, false), *q = p->q + i * p->comps;
+        int32_t *rec = p->rec + i * p->stride;
+        expect(p, i, expected);
+        for (size_t c = 0; c < p->comps; c++) {
+            if (target)
+                q[c] = nearest(target[i * p->stride + c] - expected[c], step);
+            rec[c] = gs_stream_limited(expected[c] + (int64_t)q[c] * step);
+        }
+        if (p->a == GS_ROTATION) {
+            int32_t turn[4];
+            gs_quat_from_vector(turn, rec);
+            memcpy(rec - 1, turn, sizeof turn);
+        }
+    }
+}
+
+/* Gain, means, symbols. */
+static int code_plane(struct gs_coder *c, struct plane *p)
+{
+    struct gs_bit models[GS_SIGNED_MODELS];
+    struct gs_symbol_models *m = gs_symbol_models_create((int)p->comps);
+    if (!m)
+        return fv_fail(FV_ENOMEM, "no memory for a key's %s", gs_attr_name(p->a));
+    unsigned gain = 0;
+    for (unsigned k = 0; k < GAINS; k++)
+        gain = gains[k] == p->gain ? k : gain;
+    unsigned read = 0;
+    for (int bit = GAIN_BITS - 1; bit >= 0; bit--)
+        read = read * 2 + gs_code_even(c, gain >> bit & 1);
+    p->gain = gains[read < GAINS ? read : 0];
+    gs_bits_reset(models, GS_SIGNED_MODELS);
+    for (size_t k = 0; k < p->comps; k++)
+        p->mean[k] = gs_code_signed(c, models, p->mean[k]);
+    gs_code_symbols(c, m,
+                    &(struct gs_symbols){.count = p->b->state.count,
+                                         .comps = (int)p->comps,
+                                         .q = p->q,
+                                         .near = (const uint32_t(*)[GS_NEAR])p->b->near});
+    free(m);
+    return 0;
+}
+
+/* Tries gains, keeps the shortest. */
+static int write_attr(const struct gs_stream_base *b, enum gs_attr a,
+                      const struct gs_stream_state *target, int32_t *q, struct gs_section *out)
+{
+    struct plane p = plane_of(b, a, q);
+    const int32_t *wanted = target->v[a] + (p.stride - p.comps);
+    for (size_t c = 0; c < p.comps; c++) {
+        int64_t sum = 0, most = GS_NUMBER_MAX;
+        for (size_t i = 0; i < b->state.count; i++)
+            sum += wanted[i * p.stride + c];
+        sum /= b->state.count;
+        p.mean[c] = (int32_t)(sum > most ? most : sum < -most ? -most : sum);
+    }
+    int32_t best = 0;
+    for (int k = 0; k <= GAINS; k++) { /* the last time, the best again: its state stays */
+        struct gs_coder c;
+        struct gs_section s;
+        p.gain = k < GAINS ? gains[k] : best;
+        reconstruct(&p, wanted);
+        gs_coder_write(&c);
+        if (code_plane(&c, &p) < 0) {
+            gs_coder_drop(&c);
+            return FV_ENOMEM;
+        }
+        FV_TRY(gs_coder_finish(&c, &s.bytes, &s.size));
+        if (k == GAINS || k == 0 || s.size < out->size) {
+            free(out->bytes);
+            *out = s;
+            best = p.gain;
+        } else {
+            free(s.bytes);
+        }
+    }
+    return 0;
+}
+
+/* ---- positions and levels ---- */
+
+static int code_positions(struct gs_coder *c, struct gs_stream_base *b,
+                          const struct gs_stream_state *target)
+{
+    uint32_t count = b->state.count;
+    int32_t *position = b->state.v[GS_POSITION], grid[3];
+    uint64_t *code = malloc((size_t)count * sizeof *code + 1);
+    if (!code)
+        return fv_fail(FV_ENOMEM, "no memory for a key's positions");
+    for (size_t i = 0; target && i < count; i++) {
+        for (size_t k = 0; k < 3; k++)
+            grid[k] = gs_stream_grid(target->v[GS_POSITION][3 * i + k]);
+        code[i] = gs_stream_morton(grid);
+    }
+    int rc = gs_code_octree(c, code, count, b->bits);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        gs_stream_morton_grid(grid, code[i]);
+        for (size_t k = 0; k < 3; k++)
+            position[3 * i + k] = grid[k] * GS_POSITION_UNITS;
+    }
+    free(code);
+    if (rc == 0)
+        gs_stream_find_near(b);
+    return rc;
+}
+
+static int code_levels(struct gs_coder *c, struct gs_stream_base *b)
+{
+    struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS];
+    gs_bits_reset(&models[0][0], sizeof models / sizeof(struct gs_bit));
+    for (uint32_t i = 0; i < b->state.count; i++) {
+        const uint32_t *near = b->near[i];
+        int context = near[1] != ~0u ? (b->level[near[0]] + b->level[near[1]]) / 2 : 3;
+        uint32_t level = gs_code_number(c, models[context], b->level[i] + 1u) - 1;
+        if (level >= GS_LEVELS)
+            return fv_fail(FV_EFORMAT, "levels: Gaussian %u has none", i);
+        b->level[i] = (uint8_t)level;
+    }
+    return 0;
+}
+
+/* Scales before rotations, whose steps depend on them. */
+static const enum gs_attr order[] = {GS_SCALE, GS_OPACITY, GS_COLOUR, GS_ROTATION,
+                                     GS_SH1,   GS_SH2,     GS_SH3};
+
+int gs_stream_quantise_key(struct gs_stream_base *b, const struct gs_stream_state *target)
+{
+    size_t count = b->state.count;
+    int32_t *q = malloc((count * MAX_COMPS + 1) * sizeof *q);
+    if (!q)
+        return fv_fail(FV_ENOMEM, "no memory for a key");
+    for (size_t i = 0; i < 3 * count; i++)
+        b->state.v[GS_POSITION][i] =
+            gs_stream_grid(target->v[GS_POSITION][i]) * GS_POSITION_UNITS;
+    for (int k = 0; k < (int)gs_attr_end(b->state.sh_degree) - 1; k++) {
+        struct plane p = plane_of(b, order[k], q);
+        reconstruct(&p, target->v[order[k]] + (p.stride - p.comps));
+        if (order[k] == GS_SCALE)
+            gs_stream_find_turn_levels(b);
+    }
+    free(q);
+    return 0;
+}
+
+int gs_stream_write_key(struct gs_stream_base *b, const struct gs_stream_state *target,
+                        struct gs_section out[GS_SECTIONS])
+{
+    struct gs_coder c;
+    memset(out, 0, GS_SECTIONS * sizeof *out);
+    int32_t *q = malloc(((size_t)b->state.count * MAX_COMPS + 1) * sizeof *q);
+    int rc = q ? 0 : fv_fail(FV_ENOMEM, "no memory for a key");
+    for (int k = 0; rc == 0 && k < 2; k++) {
+        struct gs_section *s = &out[k ? GS_SECTION_MODEL : GS_SECTION_ATTRS + GS_POSITION];
+        gs_coder_write(&c);
+        rc = k ? code_levels(&c, b) : code_positions(&c, b, target);
+        if (rc == 0)
+            rc = gs_coder_finish(&c, &s->bytes, &s->size);
+        else
+            gs_coder_drop(&c);
+    }
+    for (int k = 0; rc == 0 && k < (int)gs_attr_end(b->state.sh_degree) - 1; k++) {
+        enum gs_attr a = order[k];
+        rc = write_attr(b, a, target, q, &out[GS_SECTION_ATTRS + a]);
+        if (a == GS_SCALE)
+            gs_stream_find_turn_levels(b);
+    }
+    free(q);
+    if (rc < 0)
+        gs_sections_free(out);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+struct reading {
+    struct gs_stream_base *b;
+    const struct gs_section *in;
+    struct plane plane[GS_ATTRS];
+};
+
+/* Entropy decoding of attributes [begin, end), counted after positions. */
+static int read_planes(void *ud, size_t begin, size_t end)
+{
+    struct reading *r = ud;
+    for (size_t k = begin; k < end; k++) {
+        enum gs_attr a = (enum gs_attr)(GS_ROTATION + k);
+        const struct gs_section *s = &r->in[GS_SECTION_ATTRS + a];
+        int32_t *q = malloc(((size_t)r->b->state.count * (size_t)gs_attr_coded(a) + 1) * sizeof *q);
+        if (!q)
+            return fv_fail(FV_ENOMEM, "no memory for a key's %s", gs_attr_name(a));
+        struct gs_coder c;
+        r->plane[a] = plane_of(r->b, a, q);
+        gs_coder_read(&c, s->bytes, s->size);
+        FV_TRY(code_plane(&c, &r->plane[a]));
+        if (a != GS_ROTATION) /* its steps depend on the scales */
+            reconstruct(&r->plane[a], NULL);
+    }
+    return 0;
+}
+
+int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_SECTIONS])
+{
+    struct gs_coder c;
+    struct reading r = {.b = b, .in = in};
+    const struct gs_section *positions = &in[GS_SECTION_ATTRS + GS_POSITION];
+    const struct gs_section *levels = &in[GS_SECTION_MODEL];
+    gs_coder_read(&c, positions->bytes, positions->size);
+    FV_TRY(code_positions(&c, b, NULL));
+    gs_coder_read(&c, levels->bytes, levels->size);
+    FV_TRY(code_levels(&c, b));
+    int rc = fv_parallel((size_t)gs_attr_end(b->state.sh_degree) - 1, 1, read_planes, &r);
+    if (rc == 0) {
+        gs_stream_find_turn_levels(b);
+        reconstruct(&r.plane[GS_ROTATION], NULL);
+    }
+    for (int a = 0; a < GS_ATTRS; a++)
+        free(r.plane[a].q);
+    return rc;
+}

@@ -1,0 +1,407 @@
+/* Residual frames (stream.h): the frame before moved by its rigid clusters, and what differs. */
+#include "gs/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* How much of its neighbours' change a Gaussian is expected to share, in sixteenths. */
+static const int32_t gains[] = {0, 8, 13, 16};
+enum { GAINS = sizeof gains / sizeof *gains, GAIN_BITS = 2, MAX_COMPS = 21 };
+
+int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b)
+{
+    *g = (struct gs_stream_group){.base = b};
+    uint32_t count = b->state.count;
+    FV_TRY(gs_stream_state_create(&g->state, count, b->state.sh_degree));
+    bool whole = (g->label = calloc((size_t)count + 1, 1)) != NULL;
+    for (int a = 0; a < (int)gs_attr_end(b->state.sh_degree); a++) {
+        size_t n = (size_t)count * (size_t)gs_attr_coded((enum gs_attr)a) + 1;
+        g->models[a] = gs_symbol_models_create(gs_attr_coded((enum gs_attr)a));
+        g->q[a] = malloc(n * sizeof *g->q[a]);
+        g->before[a] = malloc(n * sizeof *g->before[a]);
+        g->change[a] = malloc(n * sizeof *g->change[a]);
+        whole = whole && g->models[a] && g->q[a] && g->before[a] && g->change[a];
+    }
+    if (!whole) {
+        gs_stream_group_finish(g);
+        return fv_fail(FV_ENOMEM, "no memory for frames of %u Gaussians", count);
+    }
+    gs_stream_group_begin(g);
+    return 0;
+}
+
+void gs_stream_group_finish(struct gs_stream_group *g)
+{
+    gs_stream_state_finish(&g->state);
+    free(g->label);
+    for (int a = 0; a < GS_ATTRS; a++) {
+        free(g->models[a]);
+        free(g->q[a]);
+        free(g->before[a]);
+        free(g->change[a]);
+    }
+    *g = (struct gs_stream_group){0};
+}
+
+void gs_stream_group_begin(struct gs_stream_group *g)
+{
+    uint32_t count = g->base->state.count;
+    gs_stream_state_copy(&g->state, &g->base->state);
+    g->begun = false;
+    g->clusters = 0;
+    memset(g->label, 0, count);
+    memset(g->rigid, 0, sizeof g->rigid);
+    memset(g->last, 0, sizeof g->last);
+    gs_bits_reset(&g->motion[0][0], sizeof g->motion / sizeof(struct gs_bit));
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
+        gs_symbol_models_reset(g->models[a]);
+        memset(g->q[a], 0, (size_t)count * (size_t)gs_attr_coded((enum gs_attr)a) * sizeof *g->q[a]);
+    }
+}
+
+/* ---- motion ---- */
+
+void gs_stream_set_centres(struct gs_stream_group *g)
+{
+    int64_t sum[GS_STREAM_MAX_CLUSTERS][3] = {0}, members[GS_STREAM_MAX_CLUSTERS] = {0};
+    for (size_t i = 0; i < g->state.count; i++)
+        if (g->label[i]) {
+            members[g->label[i] - 1]++;
+            for (size_t k = 0; k < 3; k++)
+                sum[g->label[i] - 1][k] += g->state.v[GS_POSITION][3 * i + k];
+        }
+    for (uint32_t j = 0; j < g->clusters; j++)
+        for (int k = 0; k < 3 && members[j]; k++)
+            g->rigid[j].centre[k] = (int32_t)(sum[j][k] / members[j]);
+}
+
+/* Which cluster each Gaussian moves with: mostly its nearest neighbour's. */
+static int code_labels(struct gs_coder *c, struct gs_stream_group *g)
+{
+    enum { LABELS = GS_STREAM_MAX_CLUSTERS + 1 };
+    struct gs_bit same[LABELS][2], (*other)[GS_NUMBER_MODELS] = malloc(LABELS * sizeof *other);
+    if (!other)
+        return fv_fail(FV_ENOMEM, "no memory for clusters");
+    gs_bits_reset(&same[0][0], sizeof same / sizeof(struct gs_bit));
+    gs_bits_reset(&other[0][0], (size_t)LABELS * GS_NUMBER_MODELS);
+    int rc = 0;
+    for (uint32_t i = 0; i < g->state.count && rc == 0; i++) {
+        const uint32_t *near = g->base->near[i];
+        uint8_t by = near[0] != ~0u ? g->label[near[0]] : 0;
+        bool alone = near[1] != ~0u && g->label[near[1]] != by;
+        if (gs_code_bit(c, &same[by][alone], g->label[i] == by)) {
+            g->label[i] = by;
+            continue;
+        }
+        uint32_t label = gs_code_number(c, other[by], g->label[i] + 1u) - 1;
+        if (label > g->clusters)
+            rc = fv_fail(FV_EFORMAT, "motion: Gaussian %u is of cluster %u of %u", i, label,
+                         g->clusters);
+        else
+            g->label[i] = (uint8_t)label;
+    }
+    free(other);
+    return rc;
+}
+
+static int code_clusters(struct gs_coder *c, struct gs_stream_group *g)
+{
+    uint32_t clusters = 0;
+    for (int bit = 5; bit >= 0; bit--)
+        clusters = clusters * 2 + gs_code_even(c, g->clusters >> bit & 1);
+    if (clusters > GS_STREAM_MAX_CLUSTERS)
+        return fv_fail(FV_EFORMAT, "motion: %u clusters, expected at most %d", clusters,
+                       GS_STREAM_MAX_CLUSTERS);
+    g->clusters = clusters;
+    FV_TRY(code_labels(c, g));
+    for (uint32_t j = 0; j < clusters; j++) {
+        unsigned shift = 0;
+        for (int bit = 4; bit >= 0; bit--)
+            shift = shift * 2 + gs_code_even(c, g->rigid[j].shift >> bit & 1);
+        g->rigid[j].shift = shift;
+    }
+    return 0;
+}
+
+/* Clusters at a group's start; then what each one's motion adds to that of the frame before. */
+static int code_motion(struct gs_coder *c, struct gs_stream_group *g)
+{
+    if (!g->begun)
+        FV_TRY(code_clusters(c, g));
+    for (uint32_t j = 0; j < g->clusters; j++) {
+        struct gs_rigid *r = &g->rigid[j], *last = &g->last[j];
+        for (int k = 0; k < 3; k++)
+            r->turn[k] = gs_stream_limited(
+                (int64_t)last->turn[k] +
+                gs_code_signed(c, g->motion[0], r->turn[k] - last->turn[k]));
+        for (int k = 0; k < 3; k++)
+            r->move[k] = gs_stream_limited(
+                (int64_t)last->move[k] +
+                gs_code_signed(c, g->motion[1], r->move[k] - last->move[k]));
+    }
+    return 0;
+}
+
+/* The state, moved by its clusters. */
+static int predict(struct gs_stream_group *g)
+{
+    struct gs_rigid_matrix m[GS_STREAM_MAX_CLUSTERS];
+    if (!g->begun)
+        gs_stream_set_centres(g);
+    for (uint32_t j = 0; j < g->clusters; j++)
+        if (!gs_rigid_matrix(&m[j], &g->rigid[j]))
+            return fv_fail(FV_EFORMAT, "motion: cluster %u turns by more than a turn", j);
+    if (g->clusters)
+        for (size_t i = 0; i < g->state.count; i++)
+            if (g->label[i]) {
+                uint32_t j = g->label[i] - 1u;
+                gs_rigid_apply(&m[j], &g->rigid[j], g->state.v[GS_POSITION] + 3 * i,
+                               g->state.v[GS_ROTATION] + 4 * i);
+            }
+    for (uint32_t j = 0; j < g->clusters; j++)
+        for (int k = 0; k < 3; k++)
+            g->rigid[j].centre[k] =
+                gs_stream_limited((int64_t)g->rigid[j].centre[k] + g->rigid[j].move[k]);
+    memcpy(g->last, g->rigid, sizeof g->last);
+    g->begun = true;
+    return 0;
+}
+
+/* ---- attributes ---- */
+
+/* The change neighbours make one expect. */
+static void expect(const struct gs_stream_group *g, enum gs_attr a, int32_t gain, uint32_t i,
+                   int32_t out[])
+{
+    size_t comps = (size_t)gs_attr_coded(a);
+    const uint32_t *near = g->base->near[i];
+    int64_t found = 0;
+    while (gain && found < GS_NEAR && near[found] != ~0u)
+        found++;
+    for (size_t c = 0; c < comps; c++) {
+        int64_t sum = 0;
+        for (int64_t k = 0; k < found; k++)
+            sum += g->change[a][near[k] * comps + c];
+        out[c] = (int32_t)(found ? gain * sum / (16 * found) : 0);
+    }
+}
+
+/* With a dead zone: what is nearly half a step is left. */
+static int32_t quantise(int32_t v, int32_t step)
+{
+    int64_t size = v < 0 ? -(int64_t)v : v;
+    int64_t q = (10 * size + 4 * (int64_t)step) / (10 * (int64_t)step);
+    q = q > GS_NUMBER_MAX ? GS_NUMBER_MAX : q;
+    return (int32_t)(v < 0 ? -q : q);
+}
+
+/* What a target differs by from the prediction. */
+static void difference(const struct gs_stream_group *g, enum gs_attr a,
+                       const struct gs_stream_state *target, size_t i, int32_t out[])
+{
+    const int32_t *t = target->v[a] + i * (size_t)gs_attr_comps(a);
+    const int32_t *p = g->state.v[a] + i * (size_t)gs_attr_comps(a);
+    if (a != GS_ROTATION) {
+        for (int c = 0; c < gs_attr_comps(a); c++)
+            out[c] = t[c] - p[c];
+        return;
+    }
+    const int32_t inverse[4] = {p[0], -p[1], -p[2], -p[3]};
+    int32_t turn[4];
+    gs_quat_mul(turn, inverse, t);
+    for (int k = 0; k < 3; k++)
+        out[k] = turn[0] < 0 ? -turn[k + 1] : turn[k + 1];
+}
+
+/* Symbols of an attribute, and the changes that they make. False if all are 0. */
+static bool find_symbols(struct gs_stream_group *g, enum gs_attr a, int32_t gain,
+                         const struct gs_stream_state *target)
+{
+    size_t comps = (size_t)gs_attr_coded(a);
+    int32_t expected[MAX_COMPS], wanted[MAX_COMPS], some = 0;
+    for (uint32_t i = 0; i < g->state.count; i++) {
+        int32_t step = gs_stream_step(g->base, a, i, true), *q = g->q[a] + i * comps;
+        difference(g, a, target, i, wanted);
+        expect(g, a, gain, i, expected);
+        for (size_t c = 0; c < comps; c++) {
+            q[c] = quantise(wanted[c] - expected[c], step);
+            some |= q[c];
+            g->change[a][i * comps + c] = gs_stream_limited(expected[c] + (int64_t)q[c] * step);
+        }
+    }
+    return some;
+}
+
+static void find_changes(struct gs_stream_group *g, enum gs_attr a, int32_t gain)
+{
+    size_t comps = (size_t)gs_attr_coded(a);
+    int32_t expected[MAX_COMPS];
+    for (uint32_t i = 0; i < g->state.count; i++) {
+        int32_t step = gs_stream_step(g->base, a, i, true);
+        expect(g, a, gain, i, expected);
+        for (size_t c = 0; c < comps; c++)
+            g->change[a][i * comps + c] =
+                gs_stream_limited(expected[c] + (int64_t)g->q[a][i * comps + c] * step);
+    }
+}
+
+static void apply_changes(struct gs_stream_group *g, enum gs_attr a)
+{
+    size_t comps = (size_t)gs_attr_coded(a);
+    const int32_t *change = g->change[a];
+    int32_t *v = g->state.v[a];
+    if (a != GS_ROTATION) {
+        for (size_t i = 0; i < g->state.count * comps; i++)
+            v[i] = gs_stream_limited((int64_t)v[i] + change[i]);
+        return;
+    }
+    for (size_t i = 0; i < g->state.count; i++, v += 4, change += 3) {
+        int32_t turn[4], turned[4];
+        if (!(change[0] | change[1] | change[2]))
+            continue;
+        gs_quat_from_vector(turn, change);
+        gs_quat_mul(turned, v, turn);
+        memcpy(v, turned, sizeof turned);
+    }
+}
+
+static struct gs_symbols symbols_of(const struct gs_stream_group *g, enum gs_attr a)
+{
+    return (struct gs_symbols){.count = g->state.count,
+                               .comps = gs_attr_coded(a),
+                               .q = g->q[a],
+                               .before = g->before[a],
+                               .near = (const uint32_t(*)[GS_NEAR])g->base->near,
+                               .sparse = true};
+}
+
+static void code_gain(struct gs_coder *c, unsigned *gain)
+{
+    unsigned read = 0;
+    for (int bit = GAIN_BITS - 1; bit >= 0; bit--)
+        read = read * 2 + gs_code_even(c, *gain >> bit & 1);
+    *gain = read;
+}
+
+static void turn_symbols(struct gs_stream_group *g)
+{
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
+        int32_t *swap = g->q[a];
+        g->q[a] = g->before[a];
+        g->before[a] = swap;
+    }
+}
+
+/* The finished bytes of a section that says something: never none. */
+static int finish_section(struct gs_coder *c, struct gs_section *s)
+{
+    FV_TRY(gs_coder_finish(c, &s->bytes, &s->size));
+    if (s->size)
+        return 0;
+    free(s->bytes);
+    s->bytes = calloc(1, 1);
+    s->size = 1;
+    return s->bytes ? 0 : fv_fail(FV_ENOMEM, "no memory for a frame");
+}
+
+/* One way to write an attribute; nothing at all if no symbol is left. */
+static int write_with(struct gs_stream_group *g, enum gs_attr a, unsigned gain,
+                      const struct gs_stream_state *target, struct gs_section *out)
+{
+    struct gs_coder c;
+    struct gs_symbols symbols = symbols_of(g, a);
+    *out = (struct gs_section){0};
+    if (!find_symbols(g, a, gains[gain], target))
+        return 0;
+    gs_coder_write(&c);
+    code_gain(&c, &gain);
+    gs_code_symbols(&c, g->models[a], &symbols);
+    return finish_section(&c, out);
+}
+
+/* By the gain that makes it shortest; only for positions others than none are worth a try. */
+static int write_attr(struct gs_stream_group *g, enum gs_attr a, const struct gs_stream_state *target,
+                      struct gs_section *out)
+{
+    size_t room = sizeof *g->models[a] +
+                  (size_t)gs_attr_coded(a) * sizeof(struct gs_component_models);
+    struct gs_symbol_models *start = malloc(room);
+    if (!start)
+        return fv_fail(FV_ENOMEM, "no memory for a frame");
+    memcpy(start, g->models[a], room);
+    unsigned tries = a == GS_POSITION ? GAINS : 1, best = 0;
+    int rc = write_with(g, a, 0, target, out);
+    if (!out->size)
+        tries = 0;
+    for (unsigned k = 1; k <= tries && rc == 0; k++) {
+        bool again = k == tries; /* the best once more, for its state and models */
+        struct gs_section s;
+        if (again && best == tries - 1)
+            break;
+        memcpy(g->models[a], start, room);
+        rc = write_with(g, a, again ? best : k, target, &s);
+        if (rc == 0 && (again || s.size < out->size)) {
+            free(out->bytes);
+            *out = s;
+            best = again ? best : k;
+        } else {
+            free(s.bytes);
+        }
+    }
+    free(start);
+    if (rc == 0)
+        apply_changes(g, a);
+    return rc;
+}
+
+int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_state *target,
+                             struct gs_section out[GS_SECTIONS])
+{
+    int rc = 0;
+    memset(out, 0, GS_SECTIONS * sizeof *out);
+    turn_symbols(g);
+    if (g->clusters) {
+        struct gs_coder c;
+        gs_coder_write(&c);
+        rc = code_motion(&c, g);
+        rc = rc == 0 ? finish_section(&c, &out[GS_SECTION_MODEL]) : rc;
+    }
+    if (rc == 0)
+        rc = predict(g);
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree) && rc == 0; a++)
+        rc = write_attr(g, (enum gs_attr)a, target, &out[GS_SECTION_ATTRS + a]);
+    if (rc < 0)
+        gs_sections_free(out);
+    return rc;
+}
+
+static void read_attr(struct gs_stream_group *g, enum gs_attr a, const struct gs_section *s)
+{
+    struct gs_coder c;
+    struct gs_symbols symbols = symbols_of(g, a);
+    unsigned gain = 0;
+    if (!s->size) {
+        memset(g->q[a], 0, (size_t)g->state.count * (size_t)symbols.comps * sizeof *g->q[a]);
+        return;
+    }
+    gs_coder_read(&c, s->bytes, s->size);
+    code_gain(&c, &gain);
+    gs_code_symbols(&c, g->models[a], &symbols);
+    find_changes(g, a, gains[gain]);
+    apply_changes(g, a);
+}
+
+int gs_stream_read_residual(struct gs_stream_group *g, const struct gs_section in[GS_SECTIONS])
+{
+    const struct gs_section *motion = &in[GS_SECTION_MODEL];
+    turn_symbols(g);
+    if (motion->size) {
+        struct gs_coder c;
+        gs_coder_read(&c, motion->bytes, motion->size);
+        FV_TRY(code_motion(&c, g));
+    }
+    FV_TRY(predict(g));
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++)
+        read_attr(g, (enum gs_attr)a, &in[GS_SECTION_ATTRS + a]);
+    return 0;
+}
