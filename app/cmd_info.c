@@ -3,6 +3,7 @@
 #include "app/image_io.h"
 #include "app/info_weights.h"
 #include "app/scene_in.h"
+#include "app/stream_in.h"
 #include "app/text.h"
 #include "app/video.h"
 #include "vk/base/file.h"
@@ -204,6 +205,60 @@ static int info_scene(struct app *app, struct report *r, const char *path, const
     return rc;
 }
 
+/* ---- streams ---------------------------------------------------------------------------- */
+
+static int info_stream(struct report *r, const char *path)
+{
+    static const char *const kinds[] = {"base", "entry", "residual"};
+    struct gs_stream *stream;
+    char text[160], size[32];
+    uint64_t bytes[3] = {0};
+    uint32_t count[3] = {0};
+    FV_TRY(gs_stream_open(&stream, path));
+    const struct gs_stream_info *i = gs_stream_info(stream);
+    for (uint32_t k = 0; k < i->frame_count; k++) {
+        bytes[i->frame[k].kind] += i->frame[k].size;
+        count[i->frame[k].kind]++;
+    }
+    say_text(r, "kind", NULL, "stream");
+    if (!r->json)
+        say_text(r, "", "what",
+                 i->complete ? "Gaussian-splat stream"
+                             : "Gaussian-splat stream, cut or still being written");
+    else
+        cJSON_AddBoolToObject(r->object, "complete", i->complete);
+    say_count(r, "frames", "frames", i->frame_count);
+    snprintf(text, sizeof text, "%.6g frames/s", i->fps);
+    say_number(r, "fps", "rate", i->fps, text);
+    snprintf(text, sizeof text, "%.3f s", i->frame_count / i->fps);
+    say_number(r, "seconds", "length", i->frame_count / i->fps, text);
+    say_count(r, "gaussians", "Gaussians", i->count);
+    snprintf(text, sizeof text, "%d", i->sh_degree);
+    say_number(r, "sh_degree", "SH degree", i->sh_degree, text);
+    say_bytes(r, "bytes", "on disk", i->bytes);
+    bytes_text(size, i->bytes / i->frame_count);
+    snprintf(text, sizeof text, "%s, %.3f Mbit/s", size,
+             8e-6 * (double)i->bytes / i->frame_count * i->fps);
+    say_number(r, "bytes_per_frame", "a frame", (double)i->bytes / i->frame_count, text);
+    for (int k = 0; k < 3; k++) {
+        char key[32];
+        bytes_text(size, bytes[k]);
+        snprintf(text, sizeof text, "%s in %u", size, count[k]);
+        snprintf(key, sizeof key, "%s_bytes", kinds[k]);
+        say_number(r, key, k == 0 ? "whole frames" : k == 1 ? "entries" : "residuals",
+                   (double)bytes[k], text);
+    }
+    cJSON *list = r->json ? cJSON_AddArrayToObject(r->object, "list") : NULL;
+    for (uint32_t k = 0; list && k < i->frame_count; k++) {
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "kind", kinds[i->frame[k].kind]);
+        cJSON_AddNumberToObject(o, "bytes", i->frame[k].size);
+        cJSON_AddItemToArray(list, o);
+    }
+    gs_stream_close(&stream);
+    return 0;
+}
+
 /* ---- cameras ---------------------------------------------------------------------------- */
 
 static int info_cameras(struct report *r, const char *path, const struct opt_size *size)
@@ -364,6 +419,8 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
     if (!fv_is_dir(path)) {
         if (nn_file_is_weights(path))
             return info_weights(r->object, path, v->tensors);
+        if (stream_in_is(path))
+            return info_stream(r, path);
         if (is_video_name(path))
             return info_video(r, path);
         if (is_poses(path))

@@ -2,6 +2,7 @@
 #include "app/progress.h"
 #include "app/render_loop.h"
 #include "app/scene_in.h"
+#include "app/stream_in.h"
 #include "app/text.h"
 #include "vk/base/file.h"
 #include "vk/base/log.h"
@@ -103,6 +104,7 @@ struct work {
     struct shots shots;
     struct sink *sink;
     struct gs_scene scene;
+    struct stream_in moving; /* in place of the scene, of a stream */
     struct gs_gpu_scene *gpu;
     struct gs_renderer *renderer;
     struct progress progress;
@@ -160,6 +162,8 @@ static int plan(struct work *w)
     if (!takes_several(w) && (v->frames > 1 || v->seconds > 0))
         return fv_fail(CMD_USAGE, "%s: several frames need a numbered name, such as frame_%%04d%s",
                        v->output, w->output.format == OUTPUT_NPY ? ".npy" : ".png");
+    if (stream_in_is(w->scene_path))
+        FV_TRY(stream_in_open(&w->moving, w->scene_path, &v->scene));
     struct shots_opts o = {.file = v->cameras,
                            .camera = v->camera,
                            .size = v->size,
@@ -168,6 +172,10 @@ static int plan(struct work *w)
                            .fps = v->fps,
                            .several = takes_several(w),
                            .same_size = !output_is_sequence(&w->output)};
+    if (w->moving.stream) {
+        o.scene_fps = w->moving.info->fps;
+        o.scene_seconds = w->moving.info->frame_count / o.scene_fps;
+    }
     return shots_open(&w->shots, &o);
 }
 
@@ -215,6 +223,13 @@ static int open_sink(struct work *w)
 static int load(struct app *app, struct work *w)
 {
     struct vk_device *dev;
+    if (w->moving.stream) {
+        FV_TRY(stream_in_first(&w->moving));
+        shots_place(&w->shots, &w->moving.scene);
+        FV_TRY(app_device(app, &dev));
+        stream_in_start(&w->moving, dev, w->exact);
+        return gs_renderer_create(&w->renderer, dev);
+    }
     FV_TRY(scene_in_load(&w->scene, w->scene_path, &w->v->scene, &w->progress));
     shots_place(&w->shots, &w->scene);
     FV_TRY(app_device(app, &dev));
@@ -243,6 +258,14 @@ static struct gs_render_opts render_opts(const struct work *w)
     return o;
 }
 
+/* What a stream shows at the time of a shot. */
+static int moving_at(void *ud, size_t shot, const struct gs_gpu_scene **out)
+{
+    struct work *w = ud;
+    double seconds = (double)shot * w->shots.fps_den / w->shots.fps_num;
+    return stream_in_at(&w->moving, seconds, out);
+}
+
 static int draw(struct work *w)
 {
     struct render_job job = {.renderer = w->renderer,
@@ -253,6 +276,10 @@ static int draw(struct work *w)
                              .sink = w->sink,
                              .on_progress = progress_update,
                              .ud = &w->progress};
+    if (w->moving.stream) {
+        job.scene_at = moving_at;
+        job.scene_ud = w;
+    }
     return render_frames(&job, &w->stats);
 }
 
@@ -319,6 +346,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     sink_stats_finish(&stats);
     gs_renderer_destroy(&w.renderer);
     gs_gpu_scene_destroy(&w.gpu);
+    stream_in_finish(&w.moving);
     gs_scene_finish(&w.scene);
     shots_finish(&w.shots);
     return rc;
@@ -332,12 +360,15 @@ const struct cmd cmd_render = {
         "fovea render scene.ply -o scene.mp4\ta turn around the scene\n"
         "fovea render scene.spz -o walk.mp4 --cameras path.json --size 1920x1080\ta camera path\n"
         "fovea render scene.ply -o views/ --cameras sparse/0\tone PNG for each COLMAP camera\n"
+        "fovea render talk.fvv -o talk.mp4\ta stream, seen from a camera that goes around it\n"
         "fovea render scene.ply -o - -f y4m | ffmpeg -colorspace bt709 -i - out.avi\tinto another "
         "program",
     .details =
         "The scene is any file fovea info understands. Without --cameras the camera makes one "
         "turn around it. A camera path gives its own length; a list of cameras gives one frame "
         "for each, or a smooth path through them with --frames or --seconds.\n\n"
+        "A stream (.fvv) plays once at its own rate while the camera moves, and again from its "
+        "start when --frames or --seconds ask for more.\n\n"
         "The output takes its name only when it is complete. After Ctrl-C or an error the frames "
         "so far are kept: under the output's name if there was no such file, else as "
         "NAME.partial.EXT.\n\n"

@@ -13,8 +13,9 @@ const struct cmd *const app_commands[] = {&cmd_render,
 #ifdef FOVEA_VIEWER
                                           &cmd_view,
 #endif
-                                          &cmd_info,   &cmd_convert, &cmd_compare, &cmd_check,
-                                          &cmd_bench,  &cmd_vae,     &cmd_devices, NULL};
+                                          &cmd_info,    &cmd_convert, &cmd_encode, &cmd_compare,
+                                          &cmd_check,   &cmd_bench,   &cmd_vae,    &cmd_devices,
+                                          NULL};
 
 const struct opt app_global_opts[] = {
     {"device", 'd', OPT_STRING, offsetof(struct app, device), .value = "N|NAME|cpu",

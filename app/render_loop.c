@@ -1,15 +1,13 @@
-/* The overlapped loop (render_loop.h): frame i is submitted before frame i-IN_FLIGHT+1 is waited
+/* The overlapped loop (render_loop.h): frame i is submitted before frame i-RENDER_IN_FLIGHT+1 is waited
  * for, so the device always has work while pixels are handed on. */
 #include "app/render_loop.h"
 #include "vk/base/thread.h"
 
 #include <stdlib.h>
 
-enum { IN_FLIGHT = 3 };
-
 struct loop {
     const struct render_job *job;
-    struct gs_frame *frames[IN_FLIGHT];
+    struct gs_frame *frames[RENDER_IN_FLIGHT];
     size_t submitted, taken;
     struct render_stats stats;
 };
@@ -18,7 +16,10 @@ static int submit_next(struct loop *l)
 {
     struct gs_camera camera;
     FV_TRY(shots_camera(l->job->shots, l->submitted, &camera));
-    FV_TRY(gs_frame_submit(l->frames[l->submitted % IN_FLIGHT], l->job->scene, &camera,
+    const struct gs_gpu_scene *scene = l->job->scene;
+    if (l->job->scene_at)
+        FV_TRY(l->job->scene_at(l->job->scene_ud, l->submitted, &scene));
+    FV_TRY(gs_frame_submit(l->frames[l->submitted % RENDER_IN_FLIGHT], scene, &camera,
                            &l->job->opts));
     l->submitted++;
     return 0;
@@ -27,7 +28,7 @@ static int submit_next(struct loop *l)
 static int take_next(struct loop *l)
 {
     const struct render_job *j = l->job;
-    struct gs_frame *f = l->frames[l->taken % IN_FLIGHT];
+    struct gs_frame *f = l->frames[l->taken % RENDER_IN_FLIGHT];
     double start = fv_now();
     FV_TRY(gs_frame_wait(f));
     l->stats.device_seconds += fv_now() - start;
@@ -64,10 +65,10 @@ int render_frames(const struct render_job *job, struct render_stats *stats)
     size_t count = job->shots->count;
     double start = fv_now();
     int rc = 0;
-    for (int i = 0; i < IN_FLIGHT && rc >= 0; i++)
+    for (int i = 0; i < RENDER_IN_FLIGHT && rc >= 0; i++)
         rc = gs_frame_create(&l.frames[i], job->renderer);
     while (rc >= 0 && l.taken < count) {
-        while (rc >= 0 && l.submitted < count && l.submitted - l.taken < IN_FLIGHT)
+        while (rc >= 0 && l.submitted < count && l.submitted - l.taken < RENDER_IN_FLIGHT)
             rc = submit_next(&l);
         if (rc >= 0)
             rc = take_next(&l);
@@ -79,7 +80,7 @@ int render_frames(const struct render_job *job, struct render_stats *stats)
             break;
     if (rc == FV_ECANCELLED)
         fv_fail(rc, "cancelled");
-    for (int i = 0; i < IN_FLIGHT; i++)
+    for (int i = 0; i < RENDER_IN_FLIGHT; i++)
         gs_frame_destroy(&l.frames[i]);
     l.stats.seconds = fv_now() - start;
     *stats = l.stats;

@@ -8,9 +8,14 @@
 #include "app/sink.h"
 #include "gs/gs.h"
 
+enum { RENDER_IN_FLIGHT = 3 }; /* frames on the device at once */
+
 struct render_job {
     struct gs_renderer *renderer;
-    const struct gs_gpu_scene *scene;
+    const struct gs_gpu_scene *scene; /* what all shots show; or, of a scene that moves, */
+    int (*scene_at)(void *ud, size_t shot, const struct gs_gpu_scene **out); /* what each shows: it
+                       stays as it is while RENDER_IN_FLIGHT - 1 more are asked for */
+    void *scene_ud;
     struct gs_render_opts opts;
     const struct shots *shots;
     const struct output *output;

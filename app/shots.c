@@ -77,6 +77,8 @@ static int count_frames(struct shots *s, const struct shots_opts *o)
         count = o->frames;
     else if (o->seconds > 0)
         count = fmax(1, round(o->seconds * fps));
+    else if (o->scene_seconds > 0)
+        count = fmax(1, round(o->scene_seconds * fps));
     else if (s->kind == SHOTS_ORBIT)
         count = round(ORBIT_SECONDS * fps);
     else if (s->kind == SHOTS_PATH)
@@ -119,13 +121,14 @@ static int settle_size(struct shots *s, const struct shots_opts *o)
 
 static void settle_rate(struct shots *s, const struct shots_opts *o)
 {
+    double fps = o->scene_fps > 0 ? o->scene_fps : s->kind == SHOTS_PATH ? s->cameras.fps : 0;
     s->fps_num = 30;
     s->fps_den = 1;
     if (o->fps.set) {
         s->fps_num = o->fps.num;
         s->fps_den = o->fps.den;
-    } else if (s->kind == SHOTS_PATH && s->cameras.fps > 0.001 && s->cameras.fps < 1000) {
-        s->fps_num = (uint32_t)lround(s->cameras.fps * 1000);
+    } else if (fps > 0.001 && fps <= 1000) {
+        s->fps_num = (uint32_t)lround(fps * 1000);
         s->fps_den = 1000;
         if (s->fps_num % 1000 == 0) {
             s->fps_num /= 1000;

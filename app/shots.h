@@ -22,6 +22,7 @@ struct shots_opts {
     int frames;           /* 0 = by kind */
     double seconds;       /* 0 = by kind */
     struct opt_rate fps;  /* not set = the path's own, else 30 */
+    double scene_seconds, scene_fps; /* of a scene that moves; 0 = it stands still */
     bool several;         /* the output takes many pictures; else one is drawn */
     bool same_size;       /* all pictures in the first one's size (video) */
 };

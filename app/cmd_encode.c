@@ -1,0 +1,217 @@
+/* fovea encode: the frames of a moving scene to a stream. */
+#include "app/scene_in.h"
+#include "app/text.h"
+#include "vk/base/array.h"
+#include "vk/base/file.h"
+#include "vk/base/thread.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct values {
+    const char *output, *cameras, *report;
+    double psnr, fps;
+    int group, clusters, frames, progress;
+    struct scene_opts scene;
+};
+
+#define AT(m) offsetof(struct values, m)
+static const struct opt opts[] = {
+    {"output", 'o', OPT_STRING, AT(output), .value = "OUT.fvv", .file = true,
+     .help = "the stream"},
+    {"fps", 'r', OPT_FLOAT, AT(fps), .def = "30", .min = 0.01, .max = 1000,
+     .help = "frames a second"},
+    {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 10e6,
+     .help = "only this many; 0 is all"},
+    {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
+     .help = "bytes of every kind and section, as JSON"},
+    {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
+     .help = "on standard error"},
+    {.type = OPT_GROUP, .help = "Quality"},
+    {"psnr", 0, OPT_FLOAT, AT(psnr), .def = "40", .min = 15, .max = 80,
+     .help = "dB that whole frames reach on the pixels they cover; 45 is hard to tell from the "
+             "input"},
+    {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
+     .help = "views in which the error is measured; default eight around the scene"},
+    {"gop", 0, OPT_INT, AT(group), .def = "30", .min = 1, .max = 1000,
+     .help = "frames from one point of entry to the next"},
+    {"clusters", 0, OPT_INT, AT(clusters), .rare = true, .def = "16", .min = 1, .max = 32,
+     .help = "most rigid parts that are looked for in a group"},
+    SCENE_OPTS(struct values, scene),
+    {0}};
+
+/* Paths of the frames, in order. */
+struct frames {
+    char **paths;
+    size_t count, room;
+    const struct values *v;
+};
+
+static int add(struct frames *f, char *path)
+{
+    int rc = path ? fv_grow(&f->paths, &f->room, f->count, sizeof *f->paths)
+                  : fv_fail(FV_ENOMEM, "out of memory");
+    if (rc < 0)
+        free(path);
+    else
+        f->paths[f->count++] = path;
+    return rc;
+}
+
+static bool is_scene_file(const char *name)
+{
+    static const char *const ends[] = {".ply", ".splat", ".ksplat", ".spz", ".sog", ".glb", ".gltf"};
+    for (size_t k = 0; k < sizeof ends / sizeof *ends; k++)
+        if (fv_ends_with(name, ends[k]))
+            return true;
+    return false;
+}
+
+/* By name, numbers within names by value: frame_9 before frame_10. */
+static int by_number(const void *a, const void *b)
+{
+    return strverscmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The scene files of a folder. */
+static int add_folder(struct frames *f, const char *folder)
+{
+    size_t first = f->count;
+    DIR *d = opendir(folder);
+    if (!d)
+        return fv_fail(FV_EIO, "%s: cannot be read", folder);
+    int rc = 0;
+    for (struct dirent *e; rc == 0 && (e = readdir(d));)
+        if (is_scene_file(e->d_name))
+            rc = add(f, fv_path_join(folder, e->d_name));
+    closedir(d);
+    if (rc == 0 && f->count == first)
+        return fv_fail(FV_EFORMAT, "%s: holds no scene files (.ply, .spz, .splat ...)", folder);
+    if (rc == 0)
+        qsort(f->paths + first, f->count - first, sizeof *f->paths, by_number);
+    return rc;
+}
+
+static int load_frame(void *ud, uint32_t frame, struct gs_scene *out)
+{
+    struct frames *f = ud;
+    const struct scene_opts *o = &f->v->scene;
+    struct gs_load_opts load = scene_load_opts(o);
+    FV_TRY(gs_scene_load(out, f->paths[frame], &load));
+    return o->sh >= 0 && o->sh < out->sh_degree ? gs_scene_cut_sh(out, o->sh) : 0;
+}
+
+/* ---- the report ---- */
+
+static const char *const sections[] = {"motion", "positions", "rotations", "scales", "opacities",
+                                       "colours", "sh1", "sh2", "sh3"};
+
+static int write_report(const struct values *v, const struct gs_stream_report *r, uint32_t frames)
+{
+    struct fv_writer w;
+    cJSON *root = cJSON_CreateObject(), *by = cJSON_AddObjectToObject(root, "section_bytes");
+    cJSON_AddNumberToObject(root, "frames", frames);
+    cJSON_AddNumberToObject(root, "bytes", (double)r->bytes);
+    cJSON_AddNumberToObject(root, "bases", r->bases);
+    cJSON_AddNumberToObject(root, "base_bytes", (double)r->base_bytes);
+    cJSON_AddNumberToObject(root, "entries", r->entries);
+    cJSON_AddNumberToObject(root, "entry_bytes", (double)r->entry_bytes);
+    cJSON_AddNumberToObject(root, "residuals", r->residuals);
+    cJSON_AddNumberToObject(root, "residual_bytes", (double)r->residual_bytes);
+    cJSON_AddNumberToObject(root, "base_psnr_db", r->psnr);
+    for (size_t k = 0; k < sizeof sections / sizeof *sections; k++)
+        cJSON_AddNumberToObject(by, sections[k], (double)r->section_bytes[k]);
+    char *text = cJSON_Print(root);
+    cJSON_Delete(root);
+    if (!text)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = fv_writer_open(&w, v->report);
+    if (rc == 0) {
+        fv_write(&w, text, strlen(text));
+        fv_write(&w, "\n", 1);
+        rc = fv_writer_commit(&w);
+    }
+    free(text);
+    return rc;
+}
+
+static void summary(const struct values *v, const struct gs_stream_report *r, double seconds)
+{
+    char size[32], each[32];
+    uint32_t frames = r->bases + r->entries + r->residuals;
+    bytes_text(size, r->bytes);
+    bytes_text(each, r->bytes / frames);
+    printf("%s: %u frames, %s, %s a frame (%.2f Mbit/s); %u whole at %.1f dB, %.2f s a frame\n",
+           v->output, frames, size, each, 8e-6 * (double)r->bytes * v->fps / frames, r->bases, r->psnr,
+           seconds / frames);
+}
+
+static int run(struct app *app, const void *values, const struct opt_args *args)
+{
+    const struct values *v = values;
+    struct frames frames = {.v = v};
+    struct gs_cameras cameras = {0};
+    struct gs_stream_report report = {0};
+    struct progress p;
+    struct vk_device *dev;
+    int rc = 0;
+    if (!v->output)
+        return fv_fail(CMD_USAGE, "needs -o OUT, such as -o talk.fvv");
+    for (size_t i = 0; i < args->count && rc == 0; i++)
+        rc = fv_is_dir(args->items[i]) ? add_folder(&frames, args->items[i])
+                                       : add(&frames, strdup(args->items[i]));
+    if (v->frames && (size_t)v->frames < frames.count)
+        for (size_t keep = (size_t)v->frames; frames.count > keep;)
+            free(frames.paths[--frames.count]);
+    if (rc == 0 && v->cameras)
+        rc = gs_cameras_load(&cameras, v->cameras, NULL);
+    rc = rc == 0 ? app_device(app, &dev) : rc;
+    progress_start(&p, (enum progress_mode)v->progress, "frames", app->quiet);
+    double start = fv_now();
+    if (rc == 0)
+        rc = gs_stream_encode(dev, v->output, (uint32_t)frames.count, load_frame, &frames,
+                              &(struct gs_stream_opts){.psnr = v->psnr,
+                                                       .fps = v->fps,
+                                                       .group = (uint32_t)v->group,
+                                                       .clusters = (uint32_t)v->clusters,
+                                                       .views = v->cameras ? &cameras : NULL,
+                                                       .on_progress = progress_update,
+                                                       .ud = &p},
+                              &report);
+    progress_done(&p);
+    uint32_t done = report.bases + report.entries + report.residuals;
+    if (rc == FV_ECANCELLED && done)
+        fv_fail(rc, "cancelled; the first %u frames are in %s", done, v->output);
+    if (rc == 0 && v->report)
+        rc = write_report(v, &report, done);
+    if (rc == 0 && !app->quiet)
+        summary(v, &report, fv_now() - start);
+    for (size_t i = 0; i < frames.count; i++)
+        free(frames.paths[i]);
+    free(frames.paths);
+    gs_cameras_finish(&cameras);
+    return rc;
+}
+
+const struct cmd cmd_encode = {
+    .name = "encode",
+    .summary = "the frames of a moving scene to a stream that plays while it downloads",
+    .usage = "FRAME... -o OUT.fvv [OPTION]...",
+    .examples = "fovea encode frames/*.ply -o talk.fvv\tfrom files in this order\n"
+                "fovea encode frames -o talk.fvv --psnr 45 --fps 25\tfrom a folder, finer\n"
+                "fovea render talk.fvv -o talk.mp4\tplayed along a camera",
+    .details =
+        "Every frame is a scene file. Frames of the same number of Gaussians in the same order "
+        "become residuals; where nothing carries over, a frame is stored whole.\n\n"
+        "After Ctrl-C the frames so far are a stream that plays.",
+    .opts = opts,
+    .size = sizeof(struct values),
+    .least_args = 1,
+    .most_args = 1u << 24,
+    .arg = "a scene file or a folder of them",
+    .run = run,
+};

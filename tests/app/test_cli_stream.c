@@ -1,0 +1,183 @@
+/* The real binary: frames to a stream, what it is, and back to pictures. */
+#include "support/test.h"
+#include "app/image_io.h"
+
+#include <cjson/cJSON.h>
+#include <sys/stat.h>
+
+static void runs(char **out, const char *args)
+{
+    char *text;
+    int rc = test_fovea(&text, "%s", args);
+    if (rc)
+        fail_msg("fovea %s: status %d: %s", args, rc, text);
+    if (out)
+        *out = text;
+    else
+        free(text);
+}
+
+static void fails(const char *args, int status, const char *part)
+{
+    char *text;
+    int rc = test_fovea(&text, "%s", args);
+    if (rc != status || !strstr(text, part))
+        fail_msg("fovea %s: status %d: %s", args, rc, text);
+    free(text);
+}
+
+static const char *format(char text[2048], const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static const char *format(char text[2048], const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, 2048, fmt, ap);
+    va_end(ap);
+    return text;
+}
+
+enum { FRAMES = 11 };
+static char folder[256], stream[256], args[2048];
+
+/* A golden scene that drifts and turns: frame_2 comes before frame_10. */
+static int write_frames(void **state)
+{
+    (void)state;
+    const char *scene = test_golden("01_forward/tiny50_sh3/scene.ply");
+    if (!scene)
+        return 0;
+    snprintf(folder, sizeof folder, "%s", test_tmp_path("frames"));
+    snprintf(stream, sizeof stream, "%s", test_tmp_path("a.fvv"));
+    assert_int_equal(mkdir(folder, 0777), 0);
+    for (int k = 0; k < FRAMES; k++)
+        runs(NULL, format(args, "convert '%s' -o '%s/frame_%d.ply' --rotate y:%d --translate %g,0,0 -q",
+                          scene, folder, k, 2 * k, 0.01 * k));
+    runs(NULL, format(args, "encode '%s' -o '%s' --psnr 44 --gop 4 --fps 10 --report '%s' -q", folder,
+                      stream, test_tmp_path("report.json")));
+    return 0;
+}
+
+static double number(const cJSON *o, const char *key)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+    if (!cJSON_IsNumber(v))
+        fail_msg("no number \"%s\"", key);
+    return v->valuedouble;
+}
+
+static void tells_what_it_is(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char *text;
+    size_t size;
+    runs(&text, format(args, "info --json '%s'", stream));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    text = test_read_file(test_tmp_path("report.json"), &size);
+    cJSON *report = cJSON_ParseWithLength(text, size);
+    free(text);
+    assert_non_null(info);
+    assert_non_null(report);
+    assert_near(number(info, "frames"), FRAMES, 0);
+    assert_near(number(info, "fps"), 10, 0);
+    assert_near(number(info, "gaussians"), 50, 0);
+    assert_near(number(info, "sh_degree"), 3, 0);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(info, "list"), *f;
+    double sum = 0;
+    assert_int_equal(cJSON_GetArraySize(list), FRAMES);
+    cJSON_ArrayForEach(f, list) sum += number(f, "bytes");
+    assert_near(sum, number(info, "base_bytes") + number(info, "entry_bytes") +
+                         number(info, "residual_bytes"), 0);
+    assert_near(number(report, "bytes"), number(info, "bytes"), 0);
+    assert_near(number(report, "base_bytes"), number(info, "base_bytes"), 0);
+    assert_near(number(report, "frames"), FRAMES, 0);
+    assert_true(number(info, "bytes") > sum);
+    cJSON_Delete(info);
+    cJSON_Delete(report);
+    runs(&text, format(args, "info '%s'", stream));
+    assert_non_null(strstr(text, "Gaussian-splat stream"));
+    assert_non_null(strstr(text, "1.100 s"));
+    free(text);
+}
+
+/* Frame k of the stream looks like the k-th scene, not like another one. */
+static void plays_its_frames_in_order(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char pattern[256], cameras[512];
+    snprintf(cameras, sizeof cameras, "%s", test_golden("01_forward/tiny50_sh3/cameras.json"));
+    snprintf(pattern, sizeof pattern, "%s", test_tmp_path("s%02d.npy"));
+    runs(NULL, format(args, "render '%s' -o '%s' -c '%s' --camera 0 --frames %d -q", stream, pattern,
+                      cameras, FRAMES + 1));
+    for (int k = 0; k <= FRAMES; k += 5) {
+        char name[256], shown[32];
+        double psnr[2];
+        struct image ours, scene;
+        snprintf(shown, sizeof shown, "s%02d.npy", k);
+        assert_ok(image_load(&ours, test_tmp_path(shown)));
+        for (int other = 0; other < 2; other++) {
+            snprintf(name, sizeof name, "%s", test_tmp_path("r.npy"));
+            runs(NULL, format(args, "render '%s/frame_%d.ply' -o '%s' -c '%s' --camera 0 -q", folder,
+                              (k + 4 * other) % FRAMES, name, cameras));
+            assert_ok(image_load(&scene, name));
+            double mse = 0;
+            size_t n = (size_t)ours.width * ours.height * 3;
+            for (size_t i = 0; i < n; i++)
+                mse += (ours.data[i] - scene.data[i]) * (ours.data[i] - scene.data[i]) / (double)n;
+            psnr[other] = -10 * log10(mse);
+            image_finish(&scene);
+        }
+        image_finish(&ours);
+        if (psnr[0] < 36 || psnr[0] < psnr[1] + 6)
+            fail_msg("picture %d: %.1f dB to its scene, %.1f dB to another one", k, psnr[0], psnr[1]);
+    }
+}
+
+static void videos_have_its_length_and_rate(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char *text;
+    const char *video = test_tmp_path("a.mp4");
+    runs(NULL, format(args, "render '%s' -o '%s' --size 96x64 -q", stream, video));
+    runs(&text, format(args, "info --json '%s'", video));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_near(number(info, "frames"), FRAMES, 0);
+    assert_near(number(info, "fps"), 10, 1e-6);
+    cJSON_Delete(info);
+}
+
+static void refuses_with_a_sentence(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char empty[256];
+    snprintf(empty, sizeof empty, "%s", test_tmp_path("empty"));
+    assert_int_equal(mkdir(empty, 0777), 0);
+    fails(format(args, "encode '%s'", folder), 2, "needs -o OUT");
+    fails(format(args, "encode '%s' -o '%s'", empty, test_tmp_path("x.fvv")), 1, "holds no scene files");
+    fails(format(args, "encode nowhere.ply -o '%s'", test_tmp_path("x.fvv")), 1, "nowhere.ply");
+    fails(format(args, "render '%s/frame_0.ply.fvv' -o '%s'", folder, test_tmp_path("x.mp4")), 1,
+          "frame_0.ply.fvv");
+    test_write_file(test_tmp_path("x.fvv"), "fvv\x1a\x09\0\0\0", 8);
+    fails(format(args, "info '%s'", test_tmp_path("x.fvv")), 1, "version 9");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tells_what_it_is),
+        cmocka_unit_test(plays_its_frames_in_order),
+        cmocka_unit_test(videos_have_its_length_and_rate),
+        cmocka_unit_test(refuses_with_a_sentence),
+    };
+    return cmocka_run_group_tests(tests, write_frames, NULL);
+}
