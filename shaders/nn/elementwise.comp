@@ -96,11 +96,17 @@ vec4 compute(vec4 u, vec4 v, vec4 w)
 void main()
 {
     uint first = GROUP_ID * gl_WorkGroupSize.x * UNROLL + gl_LocalInvocationID.x;
+    uvec4 words[UNROLL];
+    // all results before the first store, after which CPU drivers read push constants anew; chosen
+    // by lane, or they would move the arithmetic into the store's loop over lanes
     [[unroll]] for (uint k = 0; k < UNROLL; k++) {
-        uint i = first + k * gl_WorkGroupSize.x, e = p.begin + 4 * i;
-        if (i < p.count) {
-            vec4 r = compute(four_x(i, e), four_y(i, e), four_z(i, e));
-            ST4(result, i, r, OUT_TYPE)
-        }
+        uint i = first + k * gl_WorkGroupSize.x, at = min(i, p.count - 1), e = p.begin + 4 * at;
+        vec4 r = compute(four_x(at, e), four_y(at, e), four_z(at, e));
+        words[k] = i < p.count ? nn_encode4(r, OUT_TYPE) : uvec4(0);
+    }
+    [[unroll]] for (uint k = 0; k < UNROLL; k++) {
+        uint i = first + k * gl_WorkGroupSize.x;
+        if (i < p.count)
+            STW4(result, i, words[k], OUT_TYPE)
     }
 }

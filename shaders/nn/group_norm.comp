@@ -72,9 +72,9 @@ void main()
     for (uint i = 0; i < trips; i++) {
         vec4 v = nn_act4(ACT, (LD4(x, from, X_TYPE) - mean) * factor + addend, a, b);
         // a choice, so that CPU drivers do not move the arithmetic into the store's loop over lanes
-        v = there ? v : vec4(0);
+        uvec4 words = there ? nn_encode4(v, OUT_TYPE) : uvec4(0);
         if (there)
-            ST4(result, to, v, OUT_TYPE)
+            STW4(result, to, words, OUT_TYPE)
         from += step;
         to += step;
     }

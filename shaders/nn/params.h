@@ -129,9 +129,13 @@ struct nn_softmax_push {
     float scale;
 };
 
+/* How resample.comp finds four results in a row. */
+#define NN_RESAMPLE_ANY 0
+#define NN_RESAMPLE_FOURS 1
+#define NN_RESAMPLE_LINE 2
 struct nn_resample_push {
-    NN_UINT from, to, taps, inner; /* lengths of the axis, taps a result, elements after the axis */
-    NN_UINT begin, count, last;    /* element of the result, fours to do, its last element */
+    NN_UINT from, to, inner;    /* lengths of the axis, elements after it */
+    NN_UINT begin, count, last; /* element of the result, fours to do, its last element */
 };
 
 struct nn_pool_push {

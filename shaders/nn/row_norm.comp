@@ -1,7 +1,11 @@
 #version 460
-// Layer and RMS norm of rows whose width is a multiple of four: an invocation does a row, in three
-// passes over it (mean, variance, result), so that a large mean costs no digits (nn_layer_norm,
-// nn_rms_norm in vk/nn/norm.c). result = act(n(x) weight + bias) (1 + scale) + shift).
+// Layer and RMS norm of rows whose width is a multiple of four: an invocation does a row, in two
+// passes over it (moments, result; nn_layer_norm, nn_rms_norm in vk/nn/norm.c).
+// result = act(n(x) weight + bias) (1 + scale) + shift).
+//
+// Sums are of differences from an origin, the mean of the row's first k elements: a large mean costs
+// no digits, and as those k are part of the variance, (mean - origin)^2 is at most width / k times
+// it, whatever the row holds.
 #include "nn/common.glsl"
 #include "nn/norm_params.h"
 #include "nn/act.glsl"
@@ -35,19 +39,34 @@ void main()
     uint n = p.width / 4, from = p.base[0] / 4 + row * n, to = row * n;
     uint wi = p.base[1] / 4, bi = p.base[2] / 4, group = (p.begin + row) / p.modulated;
     uint si = p.base[3] / 4 + group * n, ci = p.base[4] / 4 + group * n;
-    float width = float(p.width), a = p.a, b = p.b, mean = 0.0;
+    float width = float(p.width), a = p.a, b = p.b;
     vec4 sum = vec4(0);
+    vec4 squares = vec4(0);
+    float origin = 0.0;
     if (RMS == 0) {
-        for (uint i = 0; i < n; i++)
+        uint first = min(n, 16);
+        for (uint i = 0; i < first; i++)
             sum += LD4(x, from + i, X_TYPE);
-        mean = total(sum) / width;
+        origin = total(sum) / float(4 * first);
         sum = vec4(0);
     }
-    for (uint i = 0; i < n; i++) {
-        vec4 d = LD4(x, from + i, X_TYPE) - mean;
-        sum += d * d;
+    uint i = 0;
+    for (; i + 1 < n; i += 2) { // loops of CPU drivers cost more than their arithmetic
+        vec4 d = LD4(x, from + i, X_TYPE) - origin, e = LD4(x, from + i + 1, X_TYPE) - origin;
+        if (RMS == 0)
+            sum += d + e;
+        squares += d * d + e * e;
     }
-    float factor = 1.0 / sqrt(total(sum) / width + p.eps);
+    if (i < n) {
+        vec4 d = LD4(x, from + i, X_TYPE) - origin;
+        sum += d;
+        squares += d * d;
+    }
+    float shifted = total(sum) / width;
+    float variance = max(total(squares) / width - shifted * shifted, 0.0);
+    float mean = origin + (RMS == 0 ? shifted : 0.0);
+    variance = RMS == 0 ? variance : total(squares) / width;
+    float factor = 1.0 / sqrt(variance + p.eps);
     for (uint i = 0; i < n; i++) {
         vec4 v = (LD4(x, from + i, X_TYPE) - mean) * factor;
         if (WEIGHT_TYPE != 0)
@@ -60,8 +79,8 @@ void main()
             v += LD4(shift, si + i, SHIFT_TYPE);
         v = nn_act4(ACT, v, a, b);
         // a choice, so that CPU drivers do not move the arithmetic into the store's loop over lanes
-        v = there ? v : vec4(0);
+        uvec4 words = there ? nn_encode4(v, OUT_TYPE) : uvec4(0);
         if (there)
-            ST4(result, to + i, v, OUT_TYPE)
+            STW4(result, to + i, words, OUT_TYPE)
     }
 }

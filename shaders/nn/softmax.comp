@@ -1,12 +1,14 @@
 #version 460
 // result[row] = softmax(scale x[row]) over rows of p.n elements, a multiple of four (nn_softmax,
-// vk/nn/softmax.c). A workgroup a row: largest value and sum of exponentials in one pass, kept per
-// lane and merged by all, then the quotients. Lanes take every LANES'th four.
+// vk/nn/softmax.c): largest value and sum of exponentials in one pass, then the quotients. SHORT: an
+// invocation a row. Else a workgroup a row, whose lanes take every LANES'th four and merge what they
+// have found.
 #include "nn/common.glsl"
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint X_TYPE = NN_TYPE_F32;
 layout(constant_id = 2) const uint OUT_TYPE = NN_TYPE_F32;
 layout(constant_id = 0) const uint LANES = 64;
+layout(constant_id = 3) const uint SHORT = 0;
 IN_WORDS(0, x)
 OUT_WORDS(1, result)
 layout(push_constant) uniform Push { nn_softmax_push p; };
@@ -16,31 +18,37 @@ const float LOWEST = -3.0e38; // below all but -infinity, whose exponential must
 
 void main()
 {
-    uint row = GROUP_ID, lane = gl_LocalInvocationID.x, fours = p.n / 4;
+    uint lane = gl_LocalInvocationID.x, fours = p.n / 4, step = SHORT != 0 ? 1 : LANES;
+    uint row = SHORT != 0 ? GROUP_ID * LANES + lane : GROUP_ID;
     bool inside = row < p.rows;
-    uint first = inside ? row * fours : 0;
-    float top = LOWEST, sum = 0.0;
-    for (uint i = lane; i < fours && inside; i += LANES) {
-        vec4 v = LD4(x, first + i, X_TYPE) * p.scale;
+    uint first = min(row, p.rows - 1) * fours, begin = SHORT != 0 ? 0 : lane;
+    float top = LOWEST, sum = 0.0, factor = p.scale;
+    for (uint i = begin; i < fours; i += step) {
+        vec4 v = LD4(x, first + i, X_TYPE) * factor;
         float m = max(max(v.x, v.y), max(v.z, v.w)), next = max(top, m);
         vec4 e = exp(v - next);
         sum = sum * exp(top - next) + (e.x + e.y) + (e.z + e.w);
         top = next;
     }
-    part[lane] = top;
-    barrier();
     float all = top;
-    for (uint k = 0; k < LANES; k++)
-        all = max(all, part[k]);
-    barrier();
-    part[lane] = sum * exp(top - all);
-    barrier();
-    sum = 0.0;
-    for (uint k = 0; k < LANES; k++)
-        sum += part[k];
+    if (SHORT == 0) {
+        part[lane] = top;
+        barrier();
+        for (uint k = 0; k < LANES; k++)
+            all = max(all, part[k]);
+        barrier();
+        part[lane] = sum * exp(top - all);
+        barrier();
+        sum = 0.0;
+        for (uint k = 0; k < LANES; k++)
+            sum += part[k];
+    }
     float scale = 1.0 / sum;
-    for (uint i = lane; i < fours && inside; i += LANES) {
-        vec4 v = exp(LD4(x, first + i, X_TYPE) * p.scale - all) * scale;
-        ST4(result, first + i, v, OUT_TYPE)
+    for (uint i = begin; i < fours; i += step) {
+        vec4 v = exp(LD4(x, first + i, X_TYPE) * factor - all) * scale;
+        // a choice, so that CPU drivers do not move the arithmetic into the store's loop over lanes
+        uvec4 words = inside ? nn_encode4(v, OUT_TYPE) : uvec4(0);
+        if (inside)
+            STW4(result, first + i, words, OUT_TYPE)
     }
 }

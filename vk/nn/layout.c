@@ -321,18 +321,24 @@ nn_tensor nn_pad(struct nn_rec *r, nn_tensor x, const uint32_t *before, const ui
     struct nn_pad_push push = {.value = value_bits(value, x.dtype)};
     if (!nn_op(r, "nn_pad", 1, &x))
         return (nn_tensor){0};
-    uint32_t lead = NN_RANK - x.rank;
-    for (uint32_t i = 0; i < NN_RANK; i++) {
-        uint32_t k = i - lead;
-        bool real = i >= lead;
-        push.from[i] = real ? x.shape[k] : 1;
-        push.before[i] = real ? before[k] : 0;
-        push.shape[i] = real ? x.shape[k] + before[k] + after[k] : 1;
-        if (real)
-            shape[k] = push.shape[i];
-        if (real && mode == NN_PAD_REFLECT && (before[k] >= x.shape[k] || after[k] >= x.shape[k]))
+    uint32_t axes = 0;
+    bool plain = false; /* the axis before in memory order is not padded */
+    for (uint32_t k = x.rank; k-- > 0;) {
+        bool padded = before[k] || after[k];
+        shape[k] = x.shape[k] + before[k] + after[k];
+        if (mode == NN_PAD_REFLECT && (before[k] >= x.shape[k] || after[k] >= x.shape[k]))
             nn_fail(r, FV_EINVALID, "%u and %u mirrored elements beside axis %u of %s", before[k],
                     after[k], k, nn_text(text, x));
+        if (axes && plain && !padded) { /* one axis with it */
+            push.from[NN_RANK - axes] *= x.shape[k];
+            push.shape[NN_RANK - axes] *= shape[k];
+            continue;
+        }
+        uint32_t i = NN_RANK - ++axes;
+        push.from[i] = x.shape[k];
+        push.before[i] = before[k];
+        push.shape[i] = shape[k];
+        plain = !padded;
     }
     x = nn_dense_any(r, x);
     nn_tensor y = nn_failed(r) ? (nn_tensor){0} : nn_out(r, x.dtype, x.rank, shape);
@@ -344,8 +350,8 @@ nn_tensor nn_pad(struct nn_rec *r, nn_tensor x, const uint32_t *before, const ui
         push.begin = (uint32_t)at;
         push.count = (uint32_t)((n + 3) / 4);
         nn_dispatch(r, &(struct nn_call){.shader = "nn/pad",
-                                         .spec = {GROUP, mode, x.dtype},
-                                         .nspec = 3,
+                                         .spec = {GROUP, mode, x.dtype, axes},
+                                         .nspec = 4,
                                          .bind = {{x, NN_WORDS1}, {y, NN_STORAGE, at, n}},
                                          .nbind = 2,
                                          .push = &push,

@@ -15,7 +15,7 @@ enum { GROUP = 64 };
 
 struct taps {
     uint32_t from, to, count; /* per result */
-    int32_t *index;
+    int32_t *index;           /* [count][to] */
     float *weight;
 };
 
@@ -46,8 +46,8 @@ static uint32_t most_taps(enum nn_filter f, uint32_t from, uint32_t to, bool ant
 static void add_tap(struct taps *t, uint32_t i, uint32_t k, long at, double w)
 {
     long last = (long)t->from - 1;
-    t->index[(size_t)i * t->count + k] = (int32_t)(at < 0 ? 0 : at > last ? last : at);
-    t->weight[(size_t)i * t->count + k] = (float)w;
+    t->index[(size_t)k * t->to + i] = (int32_t)(at < 0 ? 0 : at > last ? last : at);
+    t->weight[(size_t)k * t->to + i] = (float)w;
 }
 
 /* The filter, widened by the scale when shrinking, its weights made to sum to 1. */
@@ -107,20 +107,22 @@ static void dispatch(struct nn_rec *r, nn_tensor y, nn_tensor x, uint32_t axis,
     uint64_t count = nn_count(y), part = nn_storage_max(r) / 4;
     struct nn_resample_push push = {.from = t->from,
                                     .to = t->to,
-                                    .taps = t->count,
                                     .inner = inner,
                                     .last = (uint32_t)(count - 1)};
-    bool four = inner % 4 == 0;
+    uint32_t mode = inner % 4 == 0                ? NN_RESAMPLE_FOURS
+                    : inner == 1 && t->to % 4 == 0 ? NN_RESAMPLE_LINE
+                                                   : NN_RESAMPLE_ANY;
+    bool fours = mode == NN_RESAMPLE_FOURS, line = mode == NN_RESAMPLE_LINE;
     for (uint64_t at = 0; at < count && !nn_failed(r); at += part) {
         uint64_t n = count - at < part ? count - at : part;
         push.begin = (uint32_t)at;
         push.count = (uint32_t)((n + 3) / 4);
         nn_dispatch(r, &(struct nn_call){.shader = "nn/resample",
-                                         .spec = {GROUP, four, x.dtype},
-                                         .nspec = 3,
-                                         .bind = {{x, four ? NN_WORDS4 : NN_WORDS1},
-                                                  {weight, NN_READ1},
-                                                  {index, NN_WORDS1},
+                                         .spec = {GROUP, mode, x.dtype, t->count},
+                                         .nspec = 4,
+                                         .bind = {{x, fours ? NN_WORDS4 : NN_WORDS1},
+                                                  {weight, line ? NN_READ4 : NN_READ1},
+                                                  {index, line ? NN_WORDS4 : NN_WORDS1},
                                                   {y, NN_STORAGE, at, n}},
                                          .nbind = 4,
                                          .push = &push,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A lane's loop over its fours must stay far below the 65534 trips that some drivers allow. */
-enum { MOST_LANES = 64, MOST_TRIPS = 16384 };
+enum { MOST_LANES = 64, MOST_TRIPS = 16384, SHORT = 256, GROUP = 64 };
 
 /* Merging costs as much as there are lanes, and a CPU driver has few. */
 static uint32_t lanes_for(const struct nn_rec *r, uint32_t n)
@@ -20,22 +20,25 @@ static uint32_t lanes_for(const struct nn_rec *r, uint32_t n)
 
 static void dispatch(struct nn_rec *r, nn_tensor y, nn_tensor x, float scale)
 {
-    uint32_t n = x.shape[x.rank - 1], lanes = lanes_for(r, n);
+    uint32_t n = x.shape[x.rank - 1];
     uint64_t rows = nn_count(x) / n;
+    /* rows too short to be shared out, and enough of them */
+    bool is_short = n <= SHORT && rows >= 4 * GROUP;
+    uint32_t lanes = is_short ? GROUP : lanes_for(r, n);
     uint64_t part = nn_storage_max(r) / 4 / n / 64 * 64; /* rows; 64 keep parts aligned */
     part = part ? part : 64;
     for (uint64_t at = 0; at < rows; at += part) {
         uint64_t count = rows - at < part ? rows - at : part;
         struct nn_softmax_push push = {(uint32_t)count, n, scale != 0 ? scale : 1};
         nn_dispatch(r, &(struct nn_call){.shader = "nn/softmax",
-                                         .spec = {lanes, x.dtype, y.dtype},
-                                         .nspec = 3,
+                                         .spec = {lanes, x.dtype, y.dtype, is_short},
+                                         .nspec = 4,
                                          .bind = {{x, NN_WORDS4, at * n, count * n},
                                                   {y, NN_STORAGE, at * n, count * n}},
                                          .nbind = 2,
                                          .push = &push,
                                          .push_size = sizeof push,
-                                         .groups = count,
+                                         .groups = is_short ? (count + GROUP - 1) / GROUP : count,
                                          .flops = 5.0 * (double)(count * n),
                                          .bytes = (double)(count * n) * (nn_dtype_bytes(x.dtype) +
                                                                          nn_dtype_bytes(y.dtype))});

@@ -183,7 +183,7 @@ static void softmax_of_rows(void **state)
         double scale, spread;
     } rows[] = {{1, {1}, 1, 1},        {2, {3, 7}, 1, 10},   {2, {5, 64}, 0.125, 100},
                 {3, {2, 3, 60}, 1, 1}, {2, {3, 4099}, 1, 5}, {2, {200, 12}, -2, 3},
-                {2, {2, 20000}, 1, 30}};
+                {2, {2, 20000}, 1, 30},  {2, {300, 60}, 0.5, 30}, {2, {263, 7}, 1, 3}};
     struct tensors t;
     (void)state;
     tensors_begin(&t);
@@ -192,7 +192,7 @@ static void softmax_of_rows(void **state)
             struct ref x = ref_random(i, rows[i].rank, rows[i].shape);
             for (size_t e = 0; e < ref_count(&x); e++)
                 x.v[e] *= rows[i].spread;
-            if (rows[i].shape[0] == 3) /* hidden ones, the first included */
+            if (rows[i].shape[0] % 3 == 0) /* hidden ones, the first included */
                 x.v[0] = x.v[5] = -INFINITY;
             nn_tensor in =
                 k == 2 ? tensors_put_strided(&t, &x, NN_F32) : tensors_put(&t, &x, types[k]);
