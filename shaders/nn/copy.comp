@@ -1,8 +1,8 @@
 #version 460
 // to[...] = from[...] over up to eight axes with any strides on either side, converting between
 // element types: nn_copy, nn_pack, permutations, concatenation, patches (vk/nn/layout.c). An
-// invocation writes one unit: UNIT elements along the last axis. Without a conversion bits are
-// copied as they are.
+// invocation writes NN_COPY_UNROLL units: UNIT elements each, along the last axis. Without a
+// conversion bits are copied as they are.
 #include "nn/common.glsl"
 layout(local_size_x_id = 0) in;
 layout(constant_id = 1) const uint MODE = 0;
@@ -85,24 +85,45 @@ uvec4 four(cursor c)
 
 void main()
 {
-    uint i = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-    if (i * UNIT >= p.count)
-        return;
-    cursor c = place(p.begin + i * UNIT);
-    if (MODE == NN_COPY_PACKED) {
-        STW4(to, i, four(c), TO_TYPE)
-    } else if (MODE == NN_COPY_FOUR) {
-        STW4(to, c.at.y / 4, four(c), TO_TYPE)
-    } else if (MODE == NN_COPY_PAIR) {
-        uint first = element(c.at.x);
-        if (FROM != NN_EW_SPLAT)
-            advance(c);
-        to_1[c.at.y >> 1] = first | element(c.at.x) << 16;
-    } else if (MODE == NN_COPY_WORD) {
-        to_1[c.at.y] = element(c.at.x);
-    } else {
-        uint shift = 16 * (c.at.y & 1);
-        atomicAnd(to_1[c.at.y >> 1], 0xffff0000u >> shift);
-        atomicOr(to_1[c.at.y >> 1], element(c.at.x) << shift);
+    uint first = GROUP_ID * gl_WorkGroupSize.x * NN_COPY_UNROLL + gl_LocalInvocationID.x;
+    uvec4 words[NN_COPY_UNROLL];
+    uint places[NN_COPY_UNROLL];
+    // all reads before the first write, and chosen by lane, so that CPU drivers do not move them into
+    // the store's loop over lanes
+    [[unroll]] for (uint k = 0; k < NN_COPY_UNROLL; k++) {
+        uint i = first + k * gl_WorkGroupSize.x;
+        bool there = i * UNIT < p.count;
+        i = there ? i : 0;
+        cursor c = place(p.begin + i * UNIT);
+        places[k] = MODE == NN_COPY_PACKED ? i : c.at.y;
+        uvec4 w = uvec4(0);
+        if (MODE <= NN_COPY_FOUR)
+            w = four(c);
+        else
+            w.x = element(c.at.x);
+        if (MODE == NN_COPY_PAIR) {
+            if (FROM != NN_EW_SPLAT)
+                advance(c);
+            w.x |= element(c.at.x) << 16;
+        }
+        words[k] = there ? w : uvec4(0);
+    }
+    [[unroll]] for (uint k = 0; k < NN_COPY_UNROLL; k++) {
+        uint at = places[k];
+        if ((first + k * gl_WorkGroupSize.x) * UNIT >= p.count)
+            continue;
+        if (MODE == NN_COPY_PACKED) {
+            STW4(to, at, words[k], TO_TYPE)
+        } else if (MODE == NN_COPY_FOUR) {
+            STW4(to, at / 4, words[k], TO_TYPE)
+        } else if (MODE == NN_COPY_PAIR) {
+            to_1[at >> 1] = words[k].x;
+        } else if (MODE == NN_COPY_WORD) {
+            to_1[at] = words[k].x;
+        } else {
+            uint shift = 16 * (at & 1);
+            atomicAnd(to_1[at >> 1], 0xffff0000u >> shift);
+            atomicOr(to_1[at >> 1], words[k].x << shift);
+        }
     }
 }

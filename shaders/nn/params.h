@@ -67,6 +67,7 @@ struct nn_elementwise_push {
 #define NN_COPY_WORD 3   /* one 32-bit element */
 #define NN_COPY_HALF 4   /* one 16-bit element, by atomics on its word */
 #define NN_COPY_RANK 8
+#define NN_COPY_UNROLL 4 /* units an invocation writes, GROUP apart */
 struct nn_copy_push {
     NN_UINT shape[NN_COPY_RANK]; /* axes after merging, last fastest */
     NN_UINT from[NN_COPY_RANK], to[NN_COPY_RANK]; /* strides, elements */

@@ -80,6 +80,7 @@ static void copy_part(struct nn_rec *r, nn_tensor dst, nn_tensor src, const stru
         from = NN_EW_FOUR;
     else if (a->from[inner] == 0 && a->shape[inner] % unit == 0)
         from = NN_EW_SPLAT;
+    uint64_t units = (count + unit - 1) / unit, group = GROUP * NN_COPY_UNROLL;
     memcpy(push.shape, a->shape, sizeof push.shape);
     memcpy(push.from, a->from, sizeof push.from);
     memcpy(push.to, a->to, sizeof push.to);
@@ -93,7 +94,7 @@ static void copy_part(struct nn_rec *r, nn_tensor dst, nn_tensor src, const stru
                                      .nbind = 2,
                                      .push = &push,
                                      .push_size = sizeof push,
-                                     .groups = ((count + unit - 1) / unit + GROUP - 1) / GROUP,
+                                     .groups = (units + group - 1) / group,
                                      .bytes = (double)count * (nn_dtype_bytes(src.dtype) +
                                                                nn_dtype_bytes(dst.dtype))});
 }
