@@ -295,6 +295,11 @@ void test_model_drop(struct test_model *m, const char *name)
     *t = m->list[--m->count];
 }
 
+void test_model_add(struct test_model *m, const char *name, unsigned rank, const uint64_t *shape)
+{
+    add(m, shape, rank, "%s", name);
+}
+
 void test_model_write(const struct test_model *m, const char *dir)
 {
     static const char config[] =

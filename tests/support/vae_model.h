@@ -24,6 +24,8 @@ struct test_model {
 
 /* All tensors; tests may change them before they are written. */
 void test_model_make(struct test_model *m, enum test_vae kind);
+/* One more tensor of random numbers. */
+void test_model_add(struct test_model *m, const char *name, unsigned rank, const uint64_t *shape);
 struct nn_save_tensor *test_model_find(struct test_model *m, const char *name);
 /* One tensor taken out. */
 void test_model_drop(struct test_model *m, const char *name);

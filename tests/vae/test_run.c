@@ -2,6 +2,7 @@
  * values. The numbers themselves are judged by tests/app/test_check_nn.c. */
 #include "support/test.h"
 #include "support/vae_model.h"
+#include "ref/norm.h"
 #include "vae/vae.h"
 #include "vk/mem.h"
 
@@ -378,6 +379,156 @@ static int done(void **state)
     return 0;
 }
 
+/* ---- attention over time ----------------------------------------------------------------- */
+
+/* What the middle's attention was given and what it gave: [1, C, T, H, W]. */
+struct around {
+    struct clip clip; /* first: read_clip and write_clip take it for theirs */
+    struct ref in, out;
+};
+
+static int keep_around(void *ud, const char *name, nn_tensor shape, const float *data)
+{
+    struct around *a = ud;
+    struct ref *to = !strcmp(name, "mid.decoder.mid.block_1")  ? &a->in
+                     : !strcmp(name, "mid.decoder.mid.attn_1") ? &a->out
+                                                               : NULL;
+    if (!to)
+        return 0;
+    assert_null(to->v); /* one window */
+    *to = ref_new(shape.rank, shape.shape);
+    for (size_t i = 0; i < ref_count(to); i++)
+        to->v[i] = (double)data[i];
+    return 0;
+}
+
+/* decoder.mid.attn_1.<name> as [shape of rank 1 or 2] */
+static struct ref weight_of(struct test_model *m, const char *name)
+{
+    char full[64];
+    snprintf(full, sizeof full, "decoder.mid.attn_1.%s", name);
+    const struct nn_save_tensor *t = test_model_find(m, full);
+    bool square = t->rank > 1;
+    struct ref w = ref_new(square ? 2 : 1, (uint32_t[]){(uint32_t)t->shape[0],
+                                                        square ? (uint32_t)t->shape[1] : 1});
+    for (size_t i = 0; i < ref_count(&w); i++)
+        w.v[i] = (double)((const float *)t->data)[i];
+    return w;
+}
+
+static struct ref linear_of(struct test_model *m, const struct ref *x, const char *name)
+{
+    char part[64];
+    snprintf(part, sizeof part, "%s.weight", name);
+    struct ref w = weight_of(m, part);
+    snprintf(part, sizeof part, "%s.bias", name);
+    struct ref_linear o = {.bias = weight_of(m, part)};
+    struct ref y = ref_linear(x, &w, &o);
+    ref_free(&w);
+    ref_free(&o.bias);
+    return y;
+}
+
+/* x [B, N, C]: one head, its projection, names with this end. */
+static struct ref attention_of(struct test_model *m, const struct ref *x, const char *end)
+{
+    static const char *const names[3] = {"q", "k", "v"};
+    struct ref a[3];
+    char name[32];
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s%s", names[i], end);
+        a[i] = linear_of(m, x, name);
+        a[i].rank = 4; /* [B, 1, N, C] */
+        memcpy(a[i].shape, (uint32_t[]){x->shape[0], 1, x->shape[1], x->shape[2]}, 16);
+    }
+    struct ref h = ref_attention(&a[0], &a[1], &a[2], &(struct ref_attention){0});
+    h.rank = 3;
+    memcpy(h.shape, x->shape, sizeof h.shape);
+    snprintf(name, sizeof name, "proj_out%s", end);
+    struct ref y = linear_of(m, &h, name);
+    for (int i = 0; i < 3; i++)
+        ref_free(&a[i]);
+    ref_free(&h);
+    return y;
+}
+
+/* x + over time(over space(norm(x))), as [T, HW, C]. */
+static struct ref attended(struct test_model *m, const struct ref *x)
+{
+    static const int swap[3] = {1, 0, 2};
+    struct ref weight = weight_of(m, "norm.weight"), bias = weight_of(m, "norm.bias");
+    struct ref normed = ref_group_norm(x, 4, 1, 1e-5, &weight, &bias), parts[2];
+    for (int i = 0; i < 2; i++) {
+        parts[i] = ref_permute(i ? x : &normed, (int[]){0, 2, 3, 4, 1});
+        parts[i].rank = 3;
+        memcpy(parts[i].shape,
+               (uint32_t[]){x->shape[2], x->shape[3] * x->shape[4], x->shape[1], 0, 0}, 20);
+    }
+    struct ref space = attention_of(m, &parts[0], ""), turned = ref_permute(&space, swap);
+    struct ref wt = weight_of(m, "norm_t.weight"), bt = weight_of(m, "norm_t.bias");
+    struct ref h = ref_row_norm(&turned,
+                                &(struct ref_row_norm){.eps = 1e-5, .weight = &wt, .bias = &bt});
+    struct ref over_time = attention_of(m, &h, "_t"), y = ref_permute(&over_time, swap);
+    for (size_t i = 0; i < ref_count(&y); i++)
+        y.v[i] += parts[1].v[i];
+    struct ref *all[] = {&weight, &bias,   &normed, &parts[0], &parts[1], &space,
+                         &turned, &wt,     &bt,     &h,        &over_time};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ref_free(all[i]);
+    return y;
+}
+
+/* CV-VAE's decoder with weights for attention over time, which no golden case has: what it makes of
+ * a window of three latents against double precision. */
+static void attends_over_time(void **state)
+{
+    static const char *const squares[] = {"q_t", "k_t", "v_t", "proj_out_t"};
+    const char *dir = test_tmp_path("over_time");
+    char name[64];
+    struct test_model m;
+    struct vae *v = NULL;
+    struct vae_plan plan;
+    (void)state;
+    test_model_make(&m, TEST_CVVAE);
+    uint64_t width = test_model_find(&m, "decoder.mid.attn_1.norm.weight")->shape[0];
+    for (size_t i = 0; i < 2 + 2 * sizeof squares / sizeof *squares; i++) {
+        snprintf(name, sizeof name, "decoder.mid.attn_1.%s.%s",
+                 i < 2 ? "norm_t" : squares[i / 2 - 1], i % 2 ? "bias" : "weight");
+        test_model_add(&m, name, i < 2 || i % 2 ? 1 : 2, (uint64_t[]){width, width});
+    }
+    test_model_write(&m, dir);
+    assert_ok(vae_open(&v, test_device(), dir, NULL));
+    struct around a = {.clip = make_clip(3, 4, 5, 4)};
+    struct vae_io io = {.height = 5,
+                        .width = 4,
+                        .length = 3,
+                        .read = read_clip,
+                        .write = write_clip,
+                        .on_trace = keep_around,
+                        .check = true,
+                        .ud = &a};
+    assert_ok(vae_plan_make(&plan, v, VAE_DECODE, 5, 4, NULL));
+    assert_ok(vae_run(v, VAE_DECODE, &plan, &io, NULL));
+    assert_non_null(a.in.v);
+    assert_non_null(a.out.v);
+    struct ref want = attended(&m, &a.in), got = ref_permute(&a.out, (int[]){0, 2, 3, 4, 1});
+    double most = 0, squared = 0;
+    assert_int_equal(a.in.shape[2], 3);
+    assert_int_equal(ref_count(&want), ref_count(&got));
+    for (size_t i = 0; i < ref_count(&want); i++) {
+        most = fmax(most, fabs(want.v[i] - got.v[i]));
+        squared += want.v[i] * want.v[i];
+    }
+    assert_true(most <= 1e-5 * sqrt(squared / (double)ref_count(&want)));
+    ref_free(&want);
+    ref_free(&got);
+    ref_free(&a.in);
+    ref_free(&a.out);
+    free_clip(&a.clip);
+    vae_close(&v);
+    test_model_finish(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +549,7 @@ int main(void)
         cmocka_unit_test(rejects_odd_sizes),
         cmocka_unit_test(rejects_empty_clip),
         cmocka_unit_test(stops_when_asked),
+        cmocka_unit_test(attends_over_time),
     };
     test_device();
     return cmocka_run_group_tests(tests, NULL, done);
