@@ -1,5 +1,6 @@
 /* fovea convert: scenes to another format, merged and edited. */
 #include "app/scene_in.h"
+#include "app/stream_in.h"
 #include "app/text.h"
 #include "vk/base/file.h"
 
@@ -11,7 +12,7 @@
 
 struct values {
     const char *output, *rotate;
-    int format, mode, spz_version, progress;
+    int format, mode, spz_version, frame, progress;
     struct scene_opts scene;
     struct opt_box crop;
     struct opt_vec3 translate;
@@ -33,6 +34,7 @@ static const struct opt opts[] = {
     {"crop", 0, OPT_BOX, AT(crop), .help = "centres inside x0,y0,z0,x1,y1,z1"},
     {"min-opacity", 0, OPT_FLOAT, AT(min_opacity), .def = "0", .max = 1,
      .help = "Gaussians at least this opaque, 0 to 1"},
+    {"frame", 0, OPT_INT, AT(frame), .def = "0", .max = 16777215, .help = "of a stream (.fvv)"},
     SCENE_OPTS(struct values, scene),
     {.type = OPT_GROUP, .help = "Moving it"},
     {"rotate", 0, OPT_STRING, AT(rotate), .value = "TURNS",
@@ -110,13 +112,25 @@ static int parse_rotation(const char *text, float q[4])
     }
 }
 
+static int load(struct gs_scene *scene, const char *path, const struct values *v, struct progress *p)
+{
+    if (!stream_in_is(path))
+        return scene_in_load(scene, path, &v->scene, p);
+    struct stream_in in;
+    *scene = (struct gs_scene){0};
+    FV_TRY(stream_in_open(&in, path, &v->scene));
+    int rc = gs_stream_decode(in.stream, (uint32_t)v->frame, in.sh, scene);
+    stream_in_finish(&in);
+    return rc;
+}
+
 static int load_all(struct gs_scene *scene, const struct values *v, const struct opt_args *args,
                     struct progress *p)
 {
-    FV_TRY(scene_in_load(scene, args->items[0], &v->scene, p));
+    FV_TRY(load(scene, args->items[0], v, p));
     for (size_t i = 1; i < args->count; i++) {
         struct gs_scene more;
-        FV_TRY(scene_in_load(&more, args->items[i], &v->scene, p));
+        FV_TRY(load(&more, args->items[i], v, p));
         int rc = gs_scene_append(scene, &more);
         gs_scene_finish(&more);
         FV_TRY(rc);
@@ -194,7 +208,8 @@ const struct cmd cmd_convert = {
     .summary = "scenes to another format, merged, cropped, turned",
     .usage = "IN... -o OUT [OPTION]...",
     .examples = "fovea convert scene.ply -o scene.spz\tto a tenth of the size\n"
-                "fovea convert a.ply b.ply -o both.sog --min-opacity 0.02\tmerged and thinned",
+                "fovea convert a.ply b.ply -o both.sog --min-opacity 0.02\tmerged and thinned\n"
+                "fovea convert talk.fvv --frame 12 -o 12.ply\ta frame of a stream",
     .details = "Crop and opacity are in the coordinates of the input; turning, scaling and "
                "moving come after them, in this order. Spherical harmonics turn with the scene.",
     .opts = opts,

@@ -154,6 +154,23 @@ static void videos_have_its_length_and_rate(void **state)
     cJSON_Delete(info);
 }
 
+static void frames_come_out_as_scenes(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char *text;
+    const char *ply = test_tmp_path("nine.ply");
+    runs(NULL, format(args, "convert '%s' --frame 9 --sh 1 -o '%s' -q", stream, ply));
+    runs(&text, format(args, "info --json '%s'", ply));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_near(number(info, "gaussians"), 50, 0);
+    assert_near(number(info, "sh_degree"), 1, 0);
+    cJSON_Delete(info);
+    fails(format(args, "convert '%s' --frame 11 -o '%s'", stream, ply), 1, "frame 11 of 11");
+}
+
 static void refuses_with_a_sentence(void **state)
 {
     (void)state;
@@ -177,6 +194,7 @@ int main(void)
         cmocka_unit_test(tells_what_it_is),
         cmocka_unit_test(plays_its_frames_in_order),
         cmocka_unit_test(videos_have_its_length_and_rate),
+        cmocka_unit_test(frames_come_out_as_scenes),
         cmocka_unit_test(refuses_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, write_frames, NULL);

@@ -152,18 +152,46 @@ static bool same(const struct gs_scene *a, const struct gs_scene *b)
            !memcmp(a->sh, b->sh, sh * 4);
 }
 
-/* All frames in their order, for comparison. */
-static void decode_all(struct gs_scene all[FRAMES])
+/* A stream that is whole: its bytes, its frames decoded in their order. */
+struct original {
+    uint8_t *bytes;
+    size_t size;
+    struct gs_stream_frame list[FRAMES];
+    struct gs_scene all[FRAMES];
+};
+
+static struct original encode_whole(int kind, struct gs_stream_report *r)
 {
+    struct original o;
     struct gs_stream *s;
     struct gs_scene scene = {0};
+    encode(kind, r);
+    o.bytes = test_read_file(path, &o.size);
     assert_ok(gs_stream_open(&s, path));
+    memcpy(o.list, gs_stream_info(s)->frame, sizeof o.list);
     for (uint32_t f = 0; f < FRAMES; f++) {
         assert_ok(gs_stream_decode(s, f, 3, &scene));
-        copy(&all[f], &scene);
+        copy(&o.all[f], &scene);
     }
     gs_scene_finish(&scene);
     gs_stream_close(&s);
+    return o;
+}
+
+static void drop(struct original *o)
+{
+    free(o->bytes);
+    for (int f = 0; f < FRAMES; f++)
+        gs_scene_finish(&o->all[f]);
+}
+
+/* Frames that end before byte `at`. */
+static uint32_t frames_before(const struct original *o, size_t at)
+{
+    uint32_t n = 0;
+    while (n < FRAMES && o->list[n].offset + o->list[n].size <= at)
+        n++;
+    return n;
 }
 
 static void seeking_gives_the_same_bytes(void **state)
@@ -172,31 +200,29 @@ static void seeking_gives_the_same_bytes(void **state)
     for (int kind = 0; kind < 3; kind++) {
         struct gs_stream_report r;
         struct gs_stream *s;
-        struct gs_scene all[FRAMES], scene = {0};
+        struct gs_scene scene = {0};
         uint64_t seed = 4;
-        encode(kind, &r);
+        struct original o = encode_whole(kind, &r);
         if (kind == 1) /* at the change; groups go on counting from the start */
             assert_int_equal(r.bases, 2);
         if (kind == 2)
             assert_true(r.bases > FRAMES / 2);
-        decode_all(all);
         assert_ok(gs_stream_open(&s, path));
         for (int k = 0; k < 40; k++) {
             uint32_t f = test_rand(&seed) % FRAMES;
             assert_ok(gs_stream_decode(s, f, 3, &scene));
-            if (!same(&scene, &all[f]))
+            if (!same(&scene, &o.all[f]))
                 fail_msg("kind %d: frame %u differs after seeking", kind, f);
         }
         assert_fails(gs_stream_decode(s, FRAMES, 3, &scene), FV_EINVALID, "frame 14 of 14");
         /* without SH: the rest is the same */
         assert_ok(gs_stream_decode(s, 7, 0, &scene));
         assert_int_equal(scene.sh_degree, 0);
-        assert_memory_equal(scene.position, all[7].position, scene.count * 12);
-        assert_memory_equal(scene.opacity, all[7].opacity, scene.count * 4);
+        assert_memory_equal(scene.position, o.all[7].position, scene.count * 12);
+        assert_memory_equal(scene.opacity, o.all[7].opacity, scene.count * 4);
         gs_stream_close(&s);
         gs_scene_finish(&scene);
-        for (int f = 0; f < FRAMES; f++)
-            gs_scene_finish(&all[f]);
+        drop(&o);
     }
 }
 
@@ -205,23 +231,14 @@ static void cut_anywhere(void **state)
 {
     (void)state;
     struct gs_stream_report r;
-    struct gs_scene all[FRAMES], scene = {0};
+    struct gs_scene scene = {0};
     struct gs_stream *s;
-    size_t size;
-    encode(0, &r);
-    decode_all(all);
-    uint8_t *bytes = test_read_file(path, &size);
-    assert_ok(gs_stream_open(&s, path));
-    struct gs_stream_frame frames[FRAMES];
-    memcpy(frames, gs_stream_info(s)->frame, sizeof frames);
-    gs_stream_close(&s);
+    struct original o = encode_whole(0, &r);
     const char *cut = test_tmp_path("cut.fvv");
     uint32_t least = 0;
-    for (size_t n = 0; n < size; n += n < 100 ? 1 : 37) {
-        uint32_t whole = 0;
-        while (whole < FRAMES && frames[whole].offset + frames[whole].size <= n)
-            whole++;
-        test_write_file(cut, bytes, n);
+    for (size_t n = 0; n < o.size; n += n < 100 ? 1 : 37) {
+        uint32_t whole = frames_before(&o, n);
+        test_write_file(cut, o.bytes, n);
         if (gs_stream_open(&s, cut) < 0) {
             assert_int_equal(whole, 0);
             continue;
@@ -234,15 +251,13 @@ static void cut_anywhere(void **state)
         least = i->frame_count;
         if (whole) {
             assert_ok(gs_stream_decode(s, whole - 1, 3, &scene));
-            assert_true(same(&scene, &all[whole - 1]));
+            assert_true(same(&scene, &o.all[whole - 1]));
         }
         gs_stream_close(&s);
     }
     assert_int_equal(least, FRAMES);
-    free(bytes);
     gs_scene_finish(&scene);
-    for (int f = 0; f < FRAMES; f++)
-        gs_scene_finish(&all[f]);
+    drop(&o);
 }
 
 /* A flipped bit is noticed wherever it is, and the frames of other groups still decode. */
@@ -250,42 +265,31 @@ static void flipped_bits(void **state)
 {
     (void)state;
     struct gs_stream_report r;
-    struct gs_scene all[FRAMES], scene = {0};
+    struct gs_scene scene = {0};
     struct gs_stream *s;
-    size_t size;
-    encode(0, &r);
-    decode_all(all);
-    uint8_t *bytes = test_read_file(path, &size);
-    assert_ok(gs_stream_open(&s, path));
-    struct gs_stream_frame frames[FRAMES];
-    memcpy(frames, gs_stream_info(s)->frame, sizeof frames);
-    gs_stream_close(&s);
+    struct original o = encode_whole(0, &r);
     const char *bad = test_tmp_path("bad.fvv");
-    for (size_t at = 0; at < size; at += at < 60 || at + 60 > size ? 1 : 53) {
-        bytes[at] ^= (uint8_t)(1 << at % 8);
-        test_write_file(bad, bytes, size);
-        bytes[at] ^= (uint8_t)(1 << at % 8);
-        uint32_t hit = 0;
-        while (hit < FRAMES && frames[hit].offset + frames[hit].size <= at)
-            hit++;
-        bool in_frames = at >= frames[0].offset && hit < FRAMES;
+    for (size_t at = 0; at < o.size; at += at < 60 || at + 60 > o.size ? 1 : 53) {
+        o.bytes[at] ^= (uint8_t)(1 << at % 8);
+        test_write_file(bad, o.bytes, o.size);
+        o.bytes[at] ^= (uint8_t)(1 << at % 8);
+        uint32_t hit = frames_before(&o, at);
+        bool in_frames = at >= o.list[0].offset && hit < FRAMES;
         if (gs_stream_open(&s, bad) < 0) {
-            assert_true(at < frames[0].offset || hit == 0); /* header, or the only base */
+            assert_true(at < o.list[0].offset || hit == 0); /* header, or the only base */
             continue;
         }
         for (uint32_t f = 0; f < FRAMES; f++) {
             bool needs = in_frames && (hit == 0 || (hit / GROUP == f / GROUP && f >= hit));
             int rc = gs_stream_decode(s, f, 3, &scene);
-            if (needs ? rc == 0 || !strstr(fv_error(), "frame ") : rc < 0 || !same(&scene, &all[f]))
+            if (needs ? rc == 0 || !strstr(fv_error(), "frame ") : rc < 0 || !same(&scene, &o.all[f]))
                 fail_msg("byte %zu (frame %u): frame %u: %d %s", at, hit, f, rc,
                          rc < 0 ? fv_error() : "decoded");
         }
         gs_stream_close(&s);
     }
-    free(bytes);
     gs_scene_finish(&scene);
-    for (int f = 0; f < FRAMES; f++)
-        gs_scene_finish(&all[f]);
+    drop(&o);
 }
 
 static int stop_at_7(void *ud, const struct fv_progress *p)
