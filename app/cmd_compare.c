@@ -15,7 +15,7 @@
 #include <string.h>
 
 struct values {
-    bool json, csv;
+    bool json, csv, covered;
     const char *heatmap, *plot;
     double heat_max, min_psnr, min_ssim;
     int progress;
@@ -33,6 +33,8 @@ static const struct opt opts[] = {
      .help = "exit 1 when the mean is lower"},
     {"min-ssim", 0, OPT_FLOAT, AT(min_ssim), .def = "0", .max = 1,
      .help = "exit 1 when the mean is lower"},
+    {"covered", 0, OPT_FLAG, AT(covered),
+     .help = "PSNR of the pixels only that are not black in A"},
     {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
     {"csv", 0, OPT_FLAG, AT(csv), .help = "as comma-separated values"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -47,6 +49,7 @@ struct work {
     struct frames_in a, b;
     struct result *results;
     size_t count, room;
+    bool covered;
     float *heat; /* [height][width] sums of |a-b| over frames */
     uint32_t width, height;
 };
@@ -86,6 +89,25 @@ static int add_heat(struct work *w, const struct image *a, const struct image *b
     return 0;
 }
 
+/* Leaves only pixels that are not black in a: of more than 1/255 in some channel. Returns how many
+ * values stay. */
+static size_t keep_covered(float *a, float *b, size_t pixels, unsigned channels)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < pixels; i++) {
+        const float *pixel = a + i * channels;
+        float most = pixel[0];
+        for (unsigned c = 1; c < channels; c++)
+            most = fmaxf(most, pixel[c]);
+        if (!(most > 1 / 255.f))
+            continue;
+        memmove(a + kept, pixel, channels * sizeof *a);
+        memmove(b + kept, b + i * channels, channels * sizeof *b);
+        kept += channels;
+    }
+    return kept;
+}
+
 static int compare_frame(struct work *w, struct image *a, struct image *b, bool heat)
 {
     if (a->width != b->width || a->height != b->height)
@@ -101,7 +123,12 @@ static int compare_frame(struct work *w, struct image *a, struct image *b, bool 
         r->most = fmax(r->most, fabs((double)a->data[i] - (double)b->data[i]));
     FV_TRY(gs_ssim(&r->ssim, a->data, b->data, a->width, a->height, a->channels, NULL));
     w->count++;
-    return heat ? add_heat(w, a, b) : 0;
+    if (heat)
+        FV_TRY(add_heat(w, a, b));
+    if (w->covered) /* last: the pictures are used up by it */
+        r->psnr = gs_psnr(a->data, b->data,
+                          keep_covered(a->data, b->data, n / a->channels, a->channels));
+    return 0;
 }
 
 static int compare_all(struct work *w, const char *const *paths, bool heat, struct progress *p)
@@ -216,7 +243,7 @@ static int finish(struct work *w, const struct values *v, const char *const *pat
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     const struct values *v = values;
-    struct work w = {0};
+    struct work w = {.covered = v->covered};
     struct progress p;
     progress_start(&p, (enum progress_mode)v->progress, "frames", app->quiet);
     int rc = frames_in_open(&w.a, args->items[0]);

@@ -288,6 +288,18 @@ static void compare_measures_pictures(void **state)
     out = succeeds(line);
     assert_non_null(strstr(out, "\"psnr\":\tnull"));
     free(out);
+    for (int i = 0; i < 32 * 32; i++) /* half of it black in a: that half does not count */
+        if (i % 2) {
+            a[i] = 0;
+            b[i] = 0.3f;
+        }
+    assert_ok(image_save_npy(test_tmp_path("c.npy"), a, 32, 32, 1));
+    assert_ok(image_save_npy(test_tmp_path("d.npy"), b, 32, 32, 1));
+    snprintf(line, sizeof line, "compare %s %s --csv --covered", test_tmp_path("c.npy"),
+             test_tmp_path("d.npy"));
+    out = succeeds(line);
+    assert_non_null(strstr(out, "0,40.0000,"));
+    free(out);
     assert_ok(image_save_npy(test_tmp_path("small.npy"), a, 16, 16, 1));
     FAILS(1, "sizes must be equal", "compare %s %s", test_tmp_path("a.npy"),
           test_tmp_path("small.npy"));
