@@ -74,7 +74,7 @@ int bench_ops(struct app *app, const struct bench_ops *o)
     struct nn_bench_ceiling top;
     struct progress progress;
     size_t n = 0;
-    FV_TRY(app_device(app, &dev));
+    FV_TRY(app_nn_device(app, &dev));
     struct nn_bench_result *r = calloc(MOST, sizeof *r);
     if (!r)
         return fv_fail(FV_ENOMEM, "out of memory");

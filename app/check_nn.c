@@ -218,7 +218,7 @@ int check_networks(struct check *c, const struct check_arch *arch, const char *d
 {
     struct check_case like = {.check = c, .dtype = dtype, .trace = trace};
     void *model = NULL;
-    FV_TRY(app_device(c->app, &like.dev));
+    FV_TRY(app_nn_device(c->app, &like.dev));
     check_place(c, dir);
     FV_TRY(arch->open(&model, like.dev, dir, dtype));
     int rc = count ? 0 : run_folder(c, arch, model, dir, &like);

@@ -46,6 +46,8 @@ struct cmd {
 /* The device the user chose, opened at the first call; borrowed, closed at exit. Validation
  * messages and the pipeline cache (XDG cache directory) are set up. */
 int app_device(struct app *app, struct vk_device **out);
+/* The same with kernels chosen for networks (nn_tune), unless FOVEA_TUNE is 0. */
+int app_nn_device(struct app *app, struct vk_device **out);
 /* The same physical device opened a second time, for a window: its queue does not wait for what
  * is drawn. extensions: the instance's that the window's surface needs. Borrowed, closed at exit. */
 int app_window_device(struct app *app, const char *const *extensions, uint32_t count,

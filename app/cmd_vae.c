@@ -193,7 +193,7 @@ static int open_model(struct work *w)
                          .on_progress = progress_update,
                          .ud = &w->progress};
     if (!info)
-        FV_TRY(app_device(w->app, &dev));
+        FV_TRY(app_nn_device(w->app, &dev));
     return vae_open(&w->vae, dev, w->v->model, &o);
 }
 

@@ -4,6 +4,7 @@
 #include "vk/base/file.h"
 #include "vk/base/log.h"
 #include "vk/device.h"
+#include "vk/nn/nn.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -103,6 +104,13 @@ int app_device(struct app *app, struct vk_device **out)
     }
     *out = app->dev;
     return 0;
+}
+
+int app_nn_device(struct app *app, struct vk_device **out)
+{
+    const char *tune = getenv("FOVEA_TUNE");
+    FV_TRY(app_device(app, out));
+    return tune && !strcmp(tune, "0") ? 0 : nn_tune(*out);
 }
 
 int app_window_device(struct app *app, const char *const *extensions, uint32_t count,

@@ -270,8 +270,11 @@ void doc_man(FILE *out)
     fputs(".SH EXIT STATUS\n0 done; 1 failed; 2 the command line is wrong; 130 stopped by "
           "Ctrl\\-C.\n"
           ".SH ENVIRONMENT\n.TP\n.B FOVEA_DEVICE\nThe device when \\-\\-device is not given.\n"
+          ".TP\n.B FOVEA_TUNE\n0: networks run by the kernels usual for a device of its kind, not by "
+          "those measured on it.\n"
           ".TP\n.B NO_COLOR\nNo colours when set.\n"
-          ".TP\n.B XDG_CACHE_HOME\nPipelines are kept in fovea/ below it (default ~/.cache).\n"
+          ".TP\n.B XDG_CACHE_HOME\nPipelines and the choice of kernels are kept in fovea/ "
+          "below it (default ~/.cache).\n"
           ".TP\n.B VK_ICD_FILENAMES, VK_DRIVER_FILES\nThe Vulkan loader's own choice of "
           "drivers.\n",
           out);

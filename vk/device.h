@@ -56,6 +56,7 @@ struct vk_device {
     struct vk_caps caps;
     atomic_int failed;             /* device lost: later calls return FV_EDEVICE at once */
     atomic_uint validation_errors; /* messages of the layer; tests want 0 */
+    atomic_uint kernel_choice;     /* of vk/nn/tune.c; 0 = none */
     struct vk_device_private *p;
 };
 

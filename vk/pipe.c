@@ -1,83 +1,44 @@
-/* The table of pipelines and the cache on disk (pipe.h).
- *
- * Cache file: 8 bytes "fvpcache", u64 size, u64 FNV-1a of the data, then what
- * vkGetPipelineCacheData gave. Drivers are only asked to check their own header, so the hash
- * keeps a torn or edited file away from them; such a file is ignored and replaced. */
+/* The table of pipelines and the cache on disk (pipe.h): what vkGetPipelineCacheData gave, as a file
+ * of the device (disk.h). One that is damaged or another driver's is ignored and replaced. */
 #include "vk/pipe.h"
 #include "vk/base/file.h"
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
+#include "vk/disk.h"
 #include "vk/pipe_private.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-static const char cache_magic[8] = {'f', 'v', 'p', 'c', 'a', 'c', 'h', 'e'};
-enum { CACHE_HEADER = 24 };
 
 /* --- cache file --- */
 
-static uint64_t fnv1a(const uint8_t *data, size_t size)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ data[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
+static const char cache_kind[] = "pipeline";
 
-/* cache_dir/vendor-device-driver-uuid.bin; caller frees. */
-static char *cache_path(const struct vk_device *dev)
+/* Whether the driver's data begin with a header of this device; drivers are only asked to check
+ * that themselves. */
+static bool is_of(const struct vk_device *dev, const uint8_t *data, size_t size)
 {
-    char name[128];
-    const struct vk_caps *c = &dev->caps;
-    int n = snprintf(name, sizeof name, "pipelines-%08x-%08x-%08x-", c->vendor_id, c->device_id,
-                     c->driver_version);
-    for (unsigned i = 0; i < VK_UUID_SIZE; i++)
-        n += snprintf(name + n, sizeof name - (size_t)n, "%02x", c->cache_uuid[i]);
-    snprintf(name + n, sizeof name - (size_t)n, ".bin");
-    return fv_path_join(dev->p->cache_dir, name);
-}
-
-/* The driver's part of a valid file of this device, or NULL. Borrowed from map. */
-static const uint8_t *cache_payload(const struct vk_device *dev, const struct fv_map *map,
-                                    size_t *size)
-{
-    struct fv_cursor c = fv_cursor_over(map->data, map->size);
-    const uint8_t *magic = fv_get_bytes(&c, sizeof cache_magic);
-    uint64_t bytes = fv_get_u64(&c), hash = fv_get_u64(&c);
-    if (c.failed || memcmp(magic, cache_magic, sizeof cache_magic) || bytes != fv_cursor_left(&c))
-        return NULL;
-    const uint8_t *data = map->data + c.at;
-    if (fnv1a(data, bytes) != hash)
-        return NULL;
+    struct fv_cursor c = fv_cursor_over(data, size);
     uint32_t length = fv_get_u32(&c), version = fv_get_u32(&c);
     uint32_t vendor = fv_get_u32(&c), device = fv_get_u32(&c);
     const uint8_t *uuid = fv_get_bytes(&c, VK_UUID_SIZE);
-    if (c.failed || length < 32 || version != VK_PIPELINE_CACHE_HEADER_VERSION_ONE ||
-        vendor != dev->caps.vendor_id || device != dev->caps.device_id ||
-        memcmp(uuid, dev->caps.cache_uuid, VK_UUID_SIZE))
-        return NULL;
-    *size = bytes;
-    return data;
+    return !c.failed && length >= 32 && version == VK_PIPELINE_CACHE_HEADER_VERSION_ONE &&
+           vendor == dev->caps.vendor_id && device == dev->caps.device_id &&
+           !memcmp(uuid, dev->caps.cache_uuid, VK_UUID_SIZE);
 }
 
 static int create_cache(struct vk_device *dev, struct vk_pipes *t)
 {
     VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
-    struct fv_map map = {0};
-    char *path = dev->p->cache_dir ? cache_path(dev) : NULL;
-    size_t size = 0;
-    if (path && fv_exists(path) && !fv_map_open(&map, path)) {
-        info.pInitialData = cache_payload(dev, &map, &size);
-        info.initialDataSize = info.pInitialData ? size : 0;
-        if (!info.pInitialData)
-            fv_log(FV_INFO, "%s: not a valid pipeline cache of this device; it will be replaced",
-                   path);
-        else
-            t->cache_hash = fnv1a(info.pInitialData, size);
+    int found = vk_disk_read(dev, cache_kind, &t->loaded, &t->loaded_size);
+    FV_TRY(found);
+    if (found && is_of(dev, t->loaded, t->loaded_size)) {
+        info.pInitialData = t->loaded;
+        info.initialDataSize = t->loaded_size;
+    } else if (found) {
+        vk_disk_refuse(dev, cache_kind);
+        t->loaded_size = 0;
     }
     VkResult r = vkCreatePipelineCache(dev->handle, &info, NULL, &t->cache);
     if (r < 0 && info.pInitialData) { /* the driver did not like it: start empty */
@@ -85,41 +46,7 @@ static int create_cache(struct vk_device *dev, struct vk_pipes *t)
         info.initialDataSize = 0;
         r = vkCreatePipelineCache(dev->handle, &info, NULL, &t->cache);
     }
-    fv_map_close(&map);
-    free(path);
     return vk_check(dev, r, "vkCreatePipelineCache");
-}
-
-/* mkdir -p; a failure shows when the file is written. */
-static void make_dirs(const char *dir)
-{
-    char path[4096];
-    if (strlen(dir) >= sizeof path)
-        return;
-    strcpy(path, dir);
-    for (char *p = path + 1; *p; p++)
-        if (*p == '/') {
-            *p = 0;
-            mkdir(path, 0777);
-            *p = '/';
-        }
-    mkdir(path, 0777);
-}
-
-static int write_cache(const char *path, const uint8_t *data, uint64_t size)
-{
-    struct fv_writer w;
-    uint64_t hash = fnv1a(data, size);
-    uint8_t head[CACHE_HEADER];
-    memcpy(head, cache_magic, 8);
-    for (int i = 0; i < 8; i++) {
-        head[8 + i] = (uint8_t)(size >> 8 * i);
-        head[16 + i] = (uint8_t)(hash >> 8 * i);
-    }
-    FV_TRY(fv_writer_open(&w, path));
-    fv_write(&w, head, sizeof head);
-    fv_write(&w, data, size);
-    return fv_writer_commit(&w);
 }
 
 static void save_cache(struct vk_device *dev, struct vk_pipes *t)
@@ -129,14 +56,9 @@ static void save_cache(struct vk_device *dev, struct vk_pipes *t)
         vkGetPipelineCacheData(dev->handle, t->cache, &size, NULL) < 0 || !size)
         return;
     uint8_t *data = calloc(1, size);
-    char *path = cache_path(dev);
-    if (data && path && vkGetPipelineCacheData(dev->handle, t->cache, &size, data) == VK_SUCCESS &&
-        fnv1a(data, size) != t->cache_hash) {
-        make_dirs(dev->p->cache_dir);
-        if (write_cache(path, data, size) < 0)
-            fv_log(FV_WARN, "pipeline cache not saved: %s", fv_error());
-    }
-    free(path);
+    if (data && vkGetPipelineCacheData(dev->handle, t->cache, &size, data) == VK_SUCCESS &&
+        (size != t->loaded_size || memcmp(data, t->loaded, size)))
+        vk_disk_write(dev, cache_kind, data, size);
     free(data);
 }
 
@@ -319,6 +241,7 @@ void vk_pipes_destroy(struct vk_device *dev)
         free(e);
     }
     vkDestroyPipelineCache(dev->handle, t->cache, NULL);
+    free(t->loaded);
     pthread_mutex_destroy(&t->lock);
     free(t);
     dev->p->pipes = NULL;

@@ -16,7 +16,8 @@ struct vk_pipes {
     pthread_mutex_t lock;
     struct vk_pipe_entry *entries;
     VkPipelineCache cache;
-    uint64_t cache_hash; /* of what was loaded: unchanged data is not written again */
+    uint8_t *loaded; /* what the cache began with: unchanged data is not written again */
+    size_t loaded_size;
     double polled;       /* hot reload: when files were last looked at */
 };
 

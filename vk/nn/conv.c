@@ -200,12 +200,6 @@ static bool resolve(struct nn_rec *r, struct nn_conv_plan *p, nn_tensor x, nn_te
     return !nn_failed(r);
 }
 
-/* Register tiles where a subgroup is the machine's vector (CPU drivers); shared memory on GPUs. */
-static enum nn_conv_kernel best_kernel(const struct nn_rec *r)
-{
-    return nn_on_cpu(r) && nn_subgroup(r) >= 4 ? NN_CONV_TILE : NN_CONV_SHARED;
-}
-
 nn_tensor nn_conv_by(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn_conv *o,
                      enum nn_conv_kernel kernel)
 {
@@ -230,7 +224,7 @@ nn_tensor nn_conv_by(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn
     if (kernel == NN_CONV_DIRECT || !nn_conv_tiles(&p))
         direct(r, &p);
     else
-        nn_conv_tiled(r, &p, kernel == NN_CONV_BEST ? best_kernel(r) : kernel);
+        nn_conv_tiled(r, &p, kernel);
     return nn_op_end(r, out);
 }
 

@@ -24,7 +24,7 @@ struct nn_conv_plan {
 };
 
 enum nn_conv_kernel {
-    NN_CONV_BEST,   /* for the device */
+    NN_CONV_BEST,   /* by nn_choice_for: TILE or SHARED */
     NN_CONV_DIRECT, /* shaders/nn/conv_direct.comp: does everything */
     NN_CONV_TILE,   /* conv_tile.comp: subgroups and registers */
     NN_CONV_SHARED, /* conv_shared.comp: shared memory */
@@ -35,7 +35,7 @@ nn_tensor nn_conv_by(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn
 
 /* Whether nn_conv_tiled can do it. */
 bool nn_conv_tiles(const struct nn_conv_plan *p);
-/* Records it by one of the two kernels over packed weights. */
+/* Records it by a kernel over packed weights: any but the direct one. */
 void nn_conv_tiled(struct nn_rec *r, const struct nn_conv_plan *p, enum nn_conv_kernel kernel);
 
 #endif

@@ -7,6 +7,7 @@
 #include "shaders/nn/conv_params.h"
 #include "vk/nn/conv.h"
 #include "vk/nn/order.h"
+#include "vk/nn/tune.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,10 +38,11 @@ static uint32_t depth_of(const struct nn_conv_plan *p, struct tile tile)
 
 static struct tile tile_of(const struct nn_rec *r, enum nn_conv_kernel kernel)
 {
-    uint32_t s = nn_subgroup(r);
+    if (kernel == NN_CONV_BEST && nn_choice_for(r).kernel == NN_KERNEL_SHARED)
+        kernel = NN_CONV_SHARED;
     if (kernel == NN_CONV_SHARED)
         return (struct tile){.lanes = 16, .rows = 64, .step = 4, .shared = true};
-    return (struct tile){.lanes = s >= 16 ? 16 : s >= 8 ? 8 : 4, .rows = 16, .step = 2};
+    return (struct tile){.lanes = nn_lanes(r), .rows = 16, .step = 2};
 }
 
 bool nn_conv_tiles(const struct nn_conv_plan *p)
@@ -241,6 +243,7 @@ static void tile_part(struct nn_rec *r, const struct nn_conv_plan *p, nn_tensor 
                                 zeros_read(p), d->before, up2, fours % tile.step != 0},
                        .nspec = 10,
                        .subgroup = tile.shared ? 0 : tile.lanes,
+                       .ssbo = nn_choice_for(r).ssbo,
                        .bind = {bf16 ? none : bx,
                                 bf16 ? bx_bits : none_bits,
                                 bf16 ? none : bb,

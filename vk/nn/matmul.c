@@ -6,7 +6,7 @@
  * multiple of four go through padded copies; so does a left operand with such rows. */
 #include "shaders/nn/params.h"
 #include "shaders/nn/matmul_params.h"
-#include "vk/nn/op.h"
+#include "vk/nn/tune.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,13 +45,14 @@ static const struct tile tiles[] = {
 };
 
 /* The tile height that makes the least work, a tile costing something beyond its rows (fetching b).
- * On GPUs register tiles serve few rows, shared ones many. */
+ * Where shared tiles are the choice, register tiles still serve few rows. */
 static struct tile tile_for(const struct nn_rec *r, uint32_t rows)
 {
     const struct tile *best = NULL;
     uint64_t least = UINT64_MAX;
-    enum nn_kernel asked = nn_kernel_asked(r);
-    bool shared = asked ? asked == NN_KERNEL_SHARED : !nn_on_cpu(r) && rows > 8;
+    bool shared = nn_choice_for(r).kernel == NN_KERNEL_SHARED;
+    if (rows <= 8 && !nn_kernel_asked(r) && nn_has_lanes(r))
+        shared = false;
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
         uint64_t n = (rows + (uint64_t)tiles[i].rows - 1) / tiles[i].rows;
         uint64_t cost = n * (tiles[i].rows + 6);
@@ -213,6 +214,7 @@ static void multiply_part(struct nn_rec *r, const struct product *p, struct tile
                      p->residual.dtype},
             .nspec = 7,
             .subgroup = tile.shared ? 0 : tile.lanes,
+            .ssbo = nn_choice_for(r).ssbo,
             .bind = {from(p->a, NN_READ4, a, as), from(p->b, bf16 ? NN_WORDS4 : NN_READ4, b, bs),
                      from(p->add, NN_WORDS4, add, adds), from(p->gate, NN_WORDS4, 0, 0),
                      from(p->residual, NN_WORDS4, out, outs), from(p->out, NN_STORAGE, out, outs)},

@@ -130,15 +130,22 @@ int nn_fetch_f32(float *out, nn_tensor t);
  * ends nn_run with it. */
 typedef int (*nn_trace_fn)(void *ud, const char *name, nn_tensor shape, const float *data);
 
-/* Designs of matrix products: registers and subgroup shuffles, or tiles in shared memory. */
+/* Designs of matrix products and convolutions: registers and subgroup shuffles, or tiles in shared
+ * memory. */
 enum nn_kernel { NN_KERNEL_MEASURED, NN_KERNEL_REGISTERS, NN_KERNEL_SHARED };
+
+/* Measures which of them, reading through texel or storage buffers, is fastest on this device, for
+ * less than a second, or takes it from the device's cache directory where an earlier run left it.
+ * Without this, what is usual for the device's kind is used. Results differ by rounding. Call it
+ * before any recorder of the device records. Returns 0, FV_ENOMEM, FV_EGPUMEM, FV_EDEVICE. */
+int nn_tune(struct vk_device *dev);
 
 struct nn_rec_opts {
     bool dry;              /* NN_DRY: nothing is recorded, only counted; dev may be NULL */
     bool check;            /* nn_trace looks for NaN and infinity: see nn_run */
     bool profile;          /* time by op: nn_times */
     bool ssbo;             /* read through storage buffers even where texel buffers serve */
-    enum nn_kernel kernel; /* 0: what is fastest on this device; results differ by rounding */
+    enum nn_kernel kernel; /* 0: nn_tune's, or the usual; results differ by rounding */
     uint64_t pool_bytes; /* first piece of the pool, e.g. peak_bytes of a dry run; 0 = as needed */
     uint64_t memory_limit;  /* of the pool; 0 = the device's. Beyond it: FV_EGPUMEM */
     struct nn_cache *cache; /* of packed weights, shared by recorders; NULL = the recorder's own */

@@ -107,9 +107,8 @@ void nn_cached_end(struct nn_rec *r);
 
 /* The device (NULL in a dry run without one), and what ops choose kernels by. */
 struct vk_device *nn_device(const struct nn_rec *r);
-uint32_t nn_subgroup(const struct nn_rec *r); /* 8 without a device */
-bool nn_on_cpu(const struct nn_rec *r);       /* true without a device */
-/* Lanes of kernels that are built for 4, 8 and 16: the device's subgroup or less. */
+bool nn_on_cpu(const struct nn_rec *r); /* true without a device */
+/* Lanes of kernels that are built for 4, 8 and 16: the device's subgroup or less; 8 without one. */
 uint32_t nn_lanes(const struct nn_rec *r);
 enum nn_kernel nn_kernel_asked(const struct nn_rec *r);
 

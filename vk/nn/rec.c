@@ -380,11 +380,6 @@ struct vk_device *nn_device(const struct nn_rec *r)
     return r->dev;
 }
 
-uint32_t nn_subgroup(const struct nn_rec *r)
-{
-    return r->dev ? r->dev->caps.subgroup_size : 8;
-}
-
 bool nn_on_cpu(const struct nn_rec *r)
 {
     return r->dev ? r->dev->caps.is_cpu : true;
@@ -392,7 +387,7 @@ bool nn_on_cpu(const struct nn_rec *r)
 
 uint32_t nn_lanes(const struct nn_rec *r)
 {
-    uint32_t s = nn_subgroup(r);
+    uint32_t s = r->dev ? r->dev->caps.subgroup_size : 8;
     return s >= 16 ? 16 : s >= 8 ? 8 : 4;
 }
 
