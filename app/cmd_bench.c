@@ -5,6 +5,7 @@
  * Then the same frames with three in flight, as rendering a video does, give frames a second.
  * Last, a few frames with every pass alone. */
 #include "app/bench_ops.h"
+#include "app/bench_stream.h"
 #include "app/progress.h"
 #include "app/scene_in.h"
 #include "app/shots.h"
@@ -403,9 +404,19 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                              .ssbo = v->ssbo,
                                              .alone = v->alone,
                                              .progress = (enum progress_mode)v->progress});
+    if (!strcmp(args->items[0], "stream")) {
+        if (args->count != 2)
+            return fv_fail(CMD_USAGE, "stream needs a file: fovea bench stream STREAM.fvv");
+        return bench_stream(app, &(struct bench_stream){.path = args->items[1],
+                                                        .size = v->size,
+                                                        .sh = v->scene.sh,
+                                                        .json = v->json,
+                                                        .progress = (enum progress_mode)v->progress});
+    }
     if (strcmp(args->items[0], "render"))
         return fv_fail(CMD_USAGE,
-                       "no benchmark \"%s\"; there are: fovea bench render SCENE, fovea bench ops",
+                       "no benchmark \"%s\"; there are: fovea bench render SCENE, fovea bench "
+                       "stream STREAM, fovea bench ops",
                        args->items[0]);
     if (args->count < 2)
         return fv_fail(CMD_USAGE, "render needs a scene file: fovea bench render SCENE");
@@ -433,10 +444,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_bench = {
     .name = "bench",
-    .summary = "measure rendering and tensor ops",
+    .summary = "measure rendering, streams and tensor ops",
     .usage = "render SCENE... [OPTION]...",
     .examples = "fovea bench render scene.ply\ttime a frame, by pass\n"
                 "fovea bench render a.ply b.ply --size 1920x1080 --csv\tone row a scene\n"
+                "fovea bench stream talk.fvv\tdecoding, seeking and playing a stream\n"
                 "fovea bench ops linear\tops whose name or size contains \"linear\"",
     .details = "Wall and CPU time are of frames drawn one at a time, after half a second of "
                "warming up; CPU time is the whole process's. Passes are medians of five frames "

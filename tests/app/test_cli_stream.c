@@ -171,6 +171,25 @@ static void frames_come_out_as_scenes(void **state)
     fails(format(args, "convert '%s' --frame 11 -o '%s'", stream, ply), 1, "frame 11 of 11");
 }
 
+static void bench_measures_every_kind(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char *text;
+    runs(&text, format(args, "bench stream '%s' --json --size 64x48", stream));
+    cJSON *doc = cJSON_Parse(text);
+    free(text);
+    assert_non_null(doc);
+    const cJSON *residual = cJSON_GetObjectItemCaseSensitive(doc, "residual");
+    assert_near(number(residual, "count"), FRAMES - 3, 0); /* a base, two entries */
+    assert_true(number(residual, "wall_ms_median") > 0 && number(residual, "bytes_mean") > 10);
+    assert_true(number(cJSON_GetObjectItemCaseSensitive(doc, "seek"), "count") > 10);
+    assert_true(number(doc, "playing_fps") > 0);
+    cJSON_Delete(doc);
+    fails("bench stream", 2, "needs a file");
+}
+
 static void refuses_with_a_sentence(void **state)
 {
     (void)state;
@@ -195,6 +214,7 @@ int main(void)
         cmocka_unit_test(plays_its_frames_in_order),
         cmocka_unit_test(videos_have_its_length_and_rate),
         cmocka_unit_test(frames_come_out_as_scenes),
+        cmocka_unit_test(bench_measures_every_kind),
         cmocka_unit_test(refuses_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, write_frames, NULL);

@@ -1,0 +1,208 @@
+/* What decoding an .fvv costs (bench_stream.h):
+ *
+ *   base       the first base, from nothing
+ *   frames     each next frame after it, by kind
+ *   seeks      to frames all over the stream
+ *   playing    decoded, uploaded and drawn in their order, as `render` does without encoding */
+#include "app/bench_stream.h"
+#include "app/shots.h"
+#include "app/stream_in.h"
+#include "app/text.h"
+#include "vk/base/thread.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { SEEKS = 24, MOST_FRAMES = 300 };
+
+struct times {
+    double *wall, *cpu; /* ms */
+    size_t count;
+};
+
+struct work {
+    const struct bench_stream *o;
+    struct stream_in in;
+    struct progress progress;
+    uint32_t frames; /* that are looked at */
+    struct times base, entry, residual, seek;
+    double playing_fps;
+    struct gs_renderer *renderer;
+    struct gs_frame *frame;
+};
+
+static double cpu_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int tell(struct work *w, const char *what, uint32_t done, uint32_t total)
+{
+    struct fv_progress p = {what, done, total};
+    return progress_update(&w->progress, &p) ? fv_fail(FV_ECANCELLED, "cancelled") : 0;
+}
+
+static int decode(struct work *w, uint32_t frame, struct times *t)
+{
+    double wall = fv_now(), cpu = cpu_now();
+    FV_TRY(gs_stream_decode(w->in.stream, frame, w->in.sh, &w->in.scene));
+    t->wall[t->count] = 1e3 * (fv_now() - wall);
+    t->cpu[t->count++] = 1e3 * (cpu_now() - cpu);
+    return 0;
+}
+
+static int measure_decoding(struct work *w)
+{
+    const struct gs_stream_info *i = w->in.info;
+    for (uint32_t f = 0; f < w->frames; f++) {
+        enum gs_stream_frame_kind kind = i->frame[f].kind;
+        FV_TRY(tell(w, "decoding", f, w->frames));
+        FV_TRY(decode(w, f,
+                      kind == GS_FRAME_BASE    ? &w->base
+                      : kind == GS_FRAME_ENTRY ? &w->entry
+                                               : &w->residual));
+    }
+    uint32_t at = i->frame_count / 2;
+    for (uint32_t k = 0; k < SEEKS; k++) {
+        FV_TRY(tell(w, "seeking", k, SEEKS));
+        at = (uint32_t)((at + 0.6180339887 * i->frame_count)) % i->frame_count;
+        FV_TRY(decode(w, at, &w->seek));
+    }
+    return 0;
+}
+
+static int play(struct app *app, struct work *w)
+{
+    static const struct gs_render_opts opts = {.output = GS_OUT_RGBA8};
+    struct vk_device *dev;
+    struct gs_bounds bounds;
+    struct gs_camera camera;
+    struct opt_size size = w->o->size.set ? w->o->size : (struct opt_size){true, 1280, 720};
+    const struct gs_gpu_scene *gpu;
+    FV_TRY(shots_check_size("--size", size.width, size.height));
+    FV_TRY(app_device(app, &dev));
+    FV_TRY(stream_in_first(&w->in));
+    gs_scene_bounds(&w->in.scene, &bounds);
+    stream_in_start(&w->in, dev, false);
+    FV_TRY(gs_renderer_create(&w->renderer, dev));
+    FV_TRY(gs_frame_create(&w->frame, w->renderer));
+    gs_frame_keep_on_device(w->frame, true);
+    double start = 0;
+    for (uint32_t f = 0; f < w->frames; f++) {
+        FV_TRY(tell(w, "playing", f, w->frames));
+        FV_TRY(stream_in_at(&w->in, f / w->in.info->fps, &gpu));
+        gs_camera_orbit(&camera, &w->in.scene, &bounds, size.width, size.height,
+                        f / (double)w->frames);
+        FV_TRY(gs_frame_submit(w->frame, gpu, &camera, &opts));
+        FV_TRY(gs_frame_wait(w->frame));
+        if (!f) /* pipelines are made by the first one */
+            start = fv_now();
+    }
+    w->playing_fps = w->frames > 1 ? (w->frames - 1) / (fv_now() - start) : 0;
+    return 0;
+}
+
+/* ---- results ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double at(double *v, size_t n, double part)
+{
+    qsort(v, n, sizeof *v, by_value);
+    return v[(size_t)ceil(part * (double)(n - 1))];
+}
+
+static void say(cJSON *doc, const char *what, const struct times *t, uint64_t bytes)
+{
+    if (!t->count)
+        return;
+    double wall = at(t->wall, t->count, 0.5), late = at(t->wall, t->count, 0.95);
+    double cpu = at(t->cpu, t->count, 0.5);
+    if (doc) {
+        cJSON *o = cJSON_AddObjectToObject(doc, what);
+        cJSON_AddNumberToObject(o, "count", (double)t->count);
+        cJSON_AddNumberToObject(o, "wall_ms_median", wall);
+        cJSON_AddNumberToObject(o, "wall_ms_p95", late);
+        cJSON_AddNumberToObject(o, "cpu_ms_median", cpu);
+        if (bytes)
+            cJSON_AddNumberToObject(o, "bytes_mean", (double)bytes / (double)t->count);
+        return;
+    }
+    char size[32] = "";
+    if (bytes)
+        bytes_text(size, bytes / t->count);
+    printf("  %-10s %5zu %11.2f %10.2f %10.2f   %s\n", what, t->count, wall, late, cpu, size);
+}
+
+static void results(struct work *w)
+{
+    const struct gs_stream_info *i = w->in.info;
+    uint64_t bytes[3] = {0};
+    for (uint32_t f = 0; f < w->frames; f++)
+        bytes[i->frame[f].kind] += i->frame[f].size;
+    cJSON *doc = w->o->json ? cJSON_CreateObject() : NULL;
+    if (doc) {
+        cJSON_AddStringToObject(doc, "stream", w->o->path);
+        cJSON_AddNumberToObject(doc, "frames", w->frames);
+        cJSON_AddNumberToObject(doc, "gaussians", i->count);
+    } else {
+        char count[32];
+        count_text(count, i->count);
+        printf("%s: %u frames of %s Gaussians, SH %d\n", w->o->path, i->frame_count, count,
+               i->sh_degree);
+        printf("  %-10s %5s %11s %10s %10s   %s\n", "decoding", "", "wall ms", "p95", "cpu ms",
+               "bytes each");
+    }
+    say(doc, "base", &w->base, bytes[GS_FRAME_BASE]);
+    say(doc, "entry", &w->entry, bytes[GS_FRAME_ENTRY]);
+    say(doc, "residual", &w->residual, bytes[GS_FRAME_RESIDUAL]);
+    say(doc, "seek", &w->seek, 0);
+    if (!doc)
+        printf("  playing    %.1f frames/s decoded, uploaded and drawn\n", w->playing_fps);
+    else
+        cJSON_AddNumberToObject(doc, "playing_fps", w->playing_fps);
+    if (doc)
+        print_cjson(doc);
+}
+
+static int make_times(struct times *t, size_t room)
+{
+    t->wall = calloc(room + 1, sizeof *t->wall);
+    t->cpu = calloc(room + 1, sizeof *t->cpu);
+    return t->wall && t->cpu ? 0 : fv_fail(FV_ENOMEM, "out of memory");
+}
+
+int bench_stream(struct app *app, const struct bench_stream *o)
+{
+    struct work w = {.o = o};
+    struct times *const all[] = {&w.base, &w.entry, &w.residual, &w.seek};
+    FV_TRY(stream_in_open(&w.in, o->path, &(struct scene_opts){.sh = o->sh}));
+    w.frames = w.in.info->frame_count < MOST_FRAMES ? w.in.info->frame_count : MOST_FRAMES;
+    progress_start(&w.progress, o->progress, "frames", app->quiet);
+    int rc = 0;
+    for (int k = 0; k < 4 && rc == 0; k++)
+        rc = make_times(all[k], w.frames > SEEKS ? w.frames : SEEKS);
+    rc = rc == 0 ? measure_decoding(&w) : rc;
+    rc = rc == 0 ? play(app, &w) : rc;
+    progress_done(&w.progress);
+    if (rc == 0)
+        results(&w);
+    for (int k = 0; k < 4; k++) {
+        free(all[k]->wall);
+        free(all[k]->cpu);
+    }
+    gs_frame_destroy(&w.frame);
+    gs_renderer_destroy(&w.renderer);
+    stream_in_finish(&w.in);
+    return rc;
+}
