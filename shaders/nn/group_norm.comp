@@ -10,6 +10,7 @@ layout(constant_id = 1) const uint KIND = NN_GROUP_SINGLE;
 layout(constant_id = 2) const uint X_TYPE = NN_TYPE_F32;
 layout(constant_id = 3) const uint OUT_TYPE = NN_TYPE_F32;
 layout(constant_id = 4) const uint ACT = 0;
+const uint TURN = OUT_TYPE == NN_TYPE_F32 ? 1 : 2;
 IN_WORDS(0, x)
 IN_F4(1, table)
 IN_F1(2, table_single)
@@ -69,13 +70,20 @@ void main()
     }
     uint from = e - p.first / 4 + p.base[0] / 4, to = e - p.first / 4 + p.base[1] / 4;
     float a = p.a, b = p.b;
-    for (uint i = 0; i < trips; i++) {
+    // 16-bit results two a turn, both before the first store. Chosen by lane, so that CPU drivers do
+    // not move the arithmetic into the store's loop over lanes.
+    for (uint i = 0; i < trips; i += TURN) {
+        bool more = TURN == 2 && there && i + 1 < trips;
+        uint next = more ? step : 0;
         vec4 v = nn_act4(ACT, (LD4(x, from, X_TYPE) - mean) * factor + addend, a, b);
-        // a choice, so that CPU drivers do not move the arithmetic into the store's loop over lanes
-        uvec4 words = there ? nn_encode4(v, OUT_TYPE) : uvec4(0);
+        vec4 w = nn_act4(ACT, (LD4(x, from + next, X_TYPE) - mean) * factor + addend, a, b);
+        uvec4 vs = there ? nn_encode4(v, OUT_TYPE) : uvec4(0);
+        uvec4 ws = more ? nn_encode4(w, OUT_TYPE) : uvec4(0);
         if (there)
-            STW4(result, to, words, OUT_TYPE)
-        from += step;
-        to += step;
+            STW4(result, to, vs, OUT_TYPE)
+        if (more)
+            STW4(result, to + step, ws, OUT_TYPE)
+        from += TURN * step;
+        to += TURN * step;
     }
 }
