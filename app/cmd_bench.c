@@ -5,6 +5,7 @@
  * Then the same frames with three in flight, as rendering a video does, give frames a second.
  * Last, a few frames with every pass alone. */
 #include "app/bench_ops.h"
+#include "app/bench_queen.h"
 #include "app/bench_stream.h"
 #include "app/progress.h"
 #include "app/scene_in.h"
@@ -413,13 +414,19 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                                         .json = v->json,
                                                         .progress = (enum progress_mode)v->progress});
     }
-    if (strcmp(args->items[0], "render"))
+    bool queen = !strcmp(args->items[0], "queen");
+    if (!queen && strcmp(args->items[0], "render"))
         return fv_fail(CMD_USAGE,
                        "no benchmark \"%s\"; there are: fovea bench render SCENE, fovea bench "
-                       "stream STREAM, fovea bench ops",
+                       "stream STREAM, fovea bench queen SCENE, fovea bench ops",
                        args->items[0]);
     if (args->count < 2)
-        return fv_fail(CMD_USAGE, "render needs a scene file: fovea bench render SCENE");
+        return fv_fail(CMD_USAGE, "%s needs a scene file: fovea bench %s SCENE", args->items[0],
+                       args->items[0]);
+    if (queen)
+        return bench_queen(app, &(struct bench_queen){.scene = args->items[1],
+                                                      .frames = v->frames,
+                                                      .json = v->json});
     cJSON *list = cJSON_CreateArray();
     int rc = 0;
     for (size_t i = 1; i < args->count && rc >= 0; i++) {
@@ -444,11 +451,12 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_bench = {
     .name = "bench",
-    .summary = "measure rendering, streams and tensor ops",
+    .summary = "measure rendering, streams, QUEEN frames and tensor ops",
     .usage = "render SCENE... [OPTION]...",
     .examples = "fovea bench render scene.ply\ttime a frame, by pass\n"
                 "fovea bench render a.ply b.ply --size 1920x1080 --csv\tone row a scene\n"
                 "fovea bench stream talk.fvv\tdecoding, seeking and playing a stream\n"
+                "fovea bench queen scene.ply\tdecode and update a frame of a QUEEN stream\n"
                 "fovea bench ops linear\tops whose name or size contains \"linear\"",
     .details = "Wall and CPU time are of frames drawn one at a time, after half a second of "
                "warming up; CPU time is the whole process's. Passes are medians of five frames "

@@ -152,8 +152,11 @@ int gs_queen_create(struct gs_queen **out, struct vk_device *dev, const struct g
 void gs_queen_destroy(struct gs_queen **q);
 /* The next frame; f may be freed afterwards. Work is submitted, not waited for: pictures submitted
  * before show the frame before, later ones this. Returns 0, FV_EINVALID (does not fit: the scene is
- * as before), FV_EGPUMEM, FV_EDEVICE. */
+ * as before), FV_EGPUMEM (where the renderer's buffers could not grow, nothing is drawn until a
+ * frame that fits), FV_EDEVICE. */
 int gs_queen_advance(struct gs_queen *q, const struct gs_queen_frame *f);
+/* Waits until the frame at hand is in place. */
+int gs_queen_wait(const struct gs_queen *q);
 /* Borrowed; what gs_frame_submit draws. The same object for all frames. */
 const struct gs_gpu_scene *gs_queen_scene(const struct gs_queen *q);
 /* The frame at hand in full precision, in its own order; caller finishes it. */

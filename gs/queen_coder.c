@@ -45,19 +45,22 @@ static int count_up(const struct gs_queen_coded *in, uint32_t *c)
 
 struct bits_in {
     const uint8_t *bytes;
-    size_t size, at; /* at: bits taken, also beyond the end, where they are 0 */
+    size_t size, at; /* at: bytes taken, also beyond the end, where they are 0 */
+    uint64_t window; /* the next bits, topmost first */
+    unsigned left;   /* how many of them are there */
 };
 
-/* The next n <= 31 bits. */
+/* The next n <= 32 bits. */
 static uint32_t take(struct bits_in *in, unsigned n)
 {
-    uint64_t v = 0;
-    size_t byte = in->at / 8;
-    for (unsigned i = 0; i < 5; i++)
-        v = v << 8 | (byte + i < in->size ? in->bytes[byte + i] : 0);
-    v = v << in->at % 8 & UINT64_C(0xffffffffff);
-    in->at += n;
-    return (uint32_t)(v >> (40 - n));
+    for (; in->left < n; in->left += 8, in->at++) {
+        uint64_t byte = in->at < in->size ? in->bytes[in->at] : 0;
+        in->window |= byte << (56 - in->left);
+    }
+    uint32_t v = (uint32_t)(in->window >> 32) >> (32 - n);
+    in->window <<= n;
+    in->left -= n;
+    return v;
 }
 
 /* Leading bits in common, and then those in the way of one more. */
@@ -74,17 +77,23 @@ static unsigned straddling_bits(uint32_t low, uint32_t high)
 static int decode(const struct gs_queen_coded *c, const uint32_t *count, const uint16_t *symbol_of,
                   int32_t *out)
 {
-    struct bits_in in = {c->bytes, c->size, 0};
-    uint32_t low = 0, high = UINT32_MAX, value = take(&in, 16) << 16;
-    value |= take(&in, 16);
+    struct bits_in in = {.bytes = c->bytes, .size = c->size};
+    uint32_t low = 0, high = UINT32_MAX, value = take(&in, 32), mode = 0;
     size_t n = (size_t)c->rows * c->width;
+    for (uint32_t s = 1; s < c->symbols; s++)
+        mode = count[s + 1] - count[s] > count[mode + 1] - count[mode] ? s : mode;
     for (size_t i = 0; i < n; i++) {
-        uint64_t span = (uint64_t)high - low + 1;
-        uint64_t at = ((uint64_t)(value - low) + 1) * 65536 - 1;
-        uint32_t s = symbol_of[at / span];
+        uint64_t span = (uint64_t)high - low + 1, at = value - low;
+        uint64_t begin = span * count[mode] >> 16, end = span * count[mode + 1] >> 16;
+        uint32_t s = mode;
+        if (at < begin || at >= end) { /* the commonest symbol is found without a division */
+            s = symbol_of[((at + 1) * 65536 - 1) / span];
+            begin = span * count[s] >> 16;
+            end = span * count[s + 1] >> 16;
+        }
         out[i] = c->value[s];
-        high = low + (uint32_t)(span * count[s + 1] >> 16) - 1;
-        low += (uint32_t)(span * count[s] >> 16);
+        high = low + (uint32_t)end - 1;
+        low += (uint32_t)begin;
         unsigned same = shared_bits(low, high);
         if (same) {
             low <<= same;
@@ -99,7 +108,9 @@ static int decode(const struct gs_queen_coded *c, const uint32_t *count, const u
         }
     }
     /* a writer ends with two bits more than were shifted */
-    return in.at <= 8 * c->size + 30 ? 0 : fv_fail(FV_EFORMAT, "the coded bytes are cut short");
+    return 8 * in.at - in.left <= 8 * c->size + 30
+               ? 0
+               : fv_fail(FV_EFORMAT, "the coded bytes are cut short");
 }
 
 static int read_tails(const struct gs_queen_coded *c, int32_t *out)

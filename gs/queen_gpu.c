@@ -47,6 +47,7 @@ struct gs_queen {
     uint32_t count, quads[STATES];  /* vec4 a row */
     struct vk_buf state[2][STATES]; /* the scene is in [at] */
     unsigned at, turn;
+    uint64_t ticket; /* of the frame at hand */
     struct input input[2];
     struct vk_buf hidden[2]; /* between layers */
     uint32_t *order;         /* packed row -> row; NULL in exact scenes */
@@ -339,7 +340,8 @@ static int reserve_states(struct gs_queen *q, unsigned set, uint32_t count)
                            "%u Gaussians: their %s take more than the %llu bytes this device binds",
                            count, labels[s], (unsigned long long)vk_buf_max(q->dev));
         if (q->state[set][s].size < size) {
-            uint64_t room = size + size / 8 < vk_buf_max(q->dev) ? size + size / 8 : size;
+            uint64_t room = size + size / 8 / 16 * 16;
+            room = room <= vk_buf_max(q->dev) ? room : size;
             vk_buf_destroy(&q->state[set][s]);
             FV_TRY(vk_buf_create(&q->state[set][s], q->dev, room, VK_BUF_DEVICE, labels[s]));
         }
@@ -603,11 +605,10 @@ int gs_queen_advance(struct gs_queen *q, const struct gs_queen_frame *f)
     const struct input *before = &q->input[!(q->turn & 1)];
     struct plan plan = {0};
     uint32_t *order = NULL;
-    uint64_t ticket;
     int rc = gs_queen_check_frame(f, q->count, (int)q->scene->sh_degree);
     if (rc >= 0)
         rc = prepare(q, &plan, in, before, f, &order);
-    if (rc >= 0 && f->count != q->count)
+    if (rc >= 0 && f->count != q->scene->count)
         rc = gs_gpu_scene_resize(q->scene, f->count);
     if (rc >= 0) {
         if (order) {
@@ -616,7 +617,7 @@ int gs_queen_advance(struct gs_queen *q, const struct gs_queen_frame *f)
             order = NULL;
         }
         record_frame(q, &plan, in, before, f);
-        rc = vk_cmd_submit(q->cmd, &ticket);
+        rc = vk_cmd_submit(q->cmd, &q->ticket);
         q->turn++;
     }
     for (int a = 0; a < GS_QUEEN_ATTRIBUTES; a++)
@@ -631,7 +632,7 @@ static int upload_first(struct gs_queen *q, const struct gs_scene *s)
 {
     struct input *in = &q->input[0];
     struct sections list = {0};
-    uint64_t n = s->count, ticket;
+    uint64_t n = s->count;
     uint32_t sh = 3 * (uint32_t)gs_sh_coefs(s->sh_degree);
     const struct {
         const float *data;
@@ -654,7 +655,7 @@ static int upload_first(struct gs_queen *q, const struct gs_scene *s)
         place(q, &in->buf, at[i], q->count, parts[i].width, &q->state[0][parts[i].state],
               4 * q->quads[parts[i].state], parts[i].offset);
     record_pack(q);
-    return vk_cmd_submit(q->cmd, &ticket);
+    return vk_cmd_submit(q->cmd, &q->ticket);
 }
 
 static int make_order(struct gs_queen *q, const struct gs_scene *s)
@@ -714,6 +715,11 @@ void gs_queen_destroy(struct gs_queen **p)
     free(q->order);
     free(q);
     *p = NULL;
+}
+
+int gs_queen_wait(const struct gs_queen *q)
+{
+    return vk_wait(q->dev, q->ticket);
 }
 
 const struct gs_gpu_scene *gs_queen_scene(const struct gs_queen *q)

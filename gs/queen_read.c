@@ -360,8 +360,8 @@ static int read_decoder(struct reader *r, const struct fv_pickle_value *state,
     if (d->div && (one != 1 || width != d->layer[0].in))
         return bad(r, "div is of another size");
     for (uint32_t i = 0; i < width; i++)
-        if (!(d->div[i] >= 1)) /* QUEEN never lets it fall below */
-            return bad(r, "div is less than 1");
+        if (!(d->div[i] > 0))
+            return bad(r, "div is not above 0");
     return 0;
 }
 

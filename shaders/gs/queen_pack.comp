@@ -49,8 +49,9 @@ void main()
         for (uint k = 0u; k < STRIDE; k++) {
             uvec4 a = LD4(sh, row * SH_QUADS + (FLOATS ? k : 2u * k)), w = a;
             if (!FLOATS) {
-                uint second = min(2u * k + 1u, SH_QUADS - 1u); // beyond the last nothing is read
-                w = uvec4(halfs(a), halfs(LD4(sh, row * SH_QUADS + second)));
+                uint second = 2u * k + 1u;
+                uvec4 b = LD4(sh, row * SH_QUADS + min(second, SH_QUADS - 1u));
+                w = uvec4(halfs(a), second < SH_QUADS ? halfs(b) : uvec2(0u));
             }
             packed_sh[id * STRIDE + k] = w;
         }
