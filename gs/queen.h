@@ -5,9 +5,10 @@
  * attribute gets what a small decoder makes of integer latents, a few positions move. gs_queen
  * keeps the scene on the device, in full precision and in the renderer's form:
  *
- *     FV_TRY(gs_scene_load(&first, "frames/0001", NULL));
+ *     FV_TRY(gs_queen_find(&files, "sear_steak"));
+ *     FV_TRY(gs_scene_load(&first, files.frames[0], NULL));
  *     FV_TRY(gs_queen_create(&q, dev, &first, NULL));
- *     FV_TRY(gs_queen_read(&f, "frames/0002/compressed/point_cloud.pkl"));
+ *     FV_TRY(gs_queen_read(&f, files.frames[1]));
  *     FV_TRY(gs_queen_advance(q, &f));
  *     gs_queen_frame_finish(&f);
  *     FV_TRY(gs_frame_submit(frame, gs_queen_scene(q), &camera, &opts));
@@ -141,11 +142,21 @@ int gs_queen_read(struct gs_queen_frame *out, const char *path);
 int gs_queen_parse(struct gs_queen_frame *out, const void *data, size_t size, const char *name);
 void gs_queen_frame_finish(struct gs_queen_frame *f);
 
+/* The frames of a trained model, FOLDER/frames/NNNN or FOLDER/NNNN. Returns 0, FV_EIO, FV_EFORMAT
+ * (no frames, or one is missing in between: says which), FV_ENOMEM; on failure *out is zeroed. */
+struct gs_queen_files {
+    char **frames; /* the first is for gs_scene_load, the others for gs_queen_read */
+    size_t count;
+};
+int gs_queen_find(struct gs_queen_files *out, const char *folder);
+void gs_queen_files_finish(struct gs_queen_files *f);
+
 /* ---- playing ---- */
 
 struct gs_queen;
 /* The first frame; opts as of gs_gpu_scene_create. Packed scenes are in the Morton order of the
- * first frame, copies beside their parents. Returns 0, FV_ENOMEM, FV_EGPUMEM, FV_EUNSUPPORTED (more
+ * first frame, copies beside their parents, unless that is nearly its own order: then they keep
+ * that, which updates in less time. Returns 0, FV_ENOMEM, FV_EGPUMEM, FV_EUNSUPPORTED (more
  * Gaussians than fit a binding of this device). */
 int gs_queen_create(struct gs_queen **out, struct vk_device *dev, const struct gs_scene *first,
                     const struct gs_upload_opts *opts);

@@ -1,7 +1,7 @@
 /* QUEEN's frames on the device (queen.h). A scene is kept in rows of vec4, in QUEEN's own order:
  *
  *   position  x y z, opacity logit      rotation  w x y z, raw
- *   scale     natural logs, 0           sh        coefficient-major, padded to vec4
+ *   scale     natural logs, 0           sh        f_dc, 0 | f_rest, padded to vec4
  *
  * A frame's inputs go up in one buffer of sections; then, where rows change, gather into the other
  * set of state buffers; latent sums; a layer of a decoder at a time; moved positions; and the
@@ -50,7 +50,7 @@ struct gs_queen {
     uint64_t ticket; /* of the frame at hand */
     struct input input[2];
     struct vk_buf hidden[2]; /* between layers */
-    uint32_t *order;         /* packed row -> row; NULL in exact scenes */
+    uint32_t *order;         /* packed row -> row; NULL: the same, as in exact scenes */
     struct vk_buf order_buf;
 };
 
@@ -186,10 +186,10 @@ static uint64_t widest_hidden(const struct gs_queen_decoder *d)
     uint64_t widest = 0;
     for (uint32_t i = 0; i + 1 < d->layer_count; i++)
         widest = d->layer[i].out > widest ? d->layer[i].out : widest;
-    return widest;
+    return (widest + 3) / 4 * 4;
 }
 
-/* A decoder over rows of latents into rows of `stride` floats from `offset` on. */
+/* A decoder over rows of latents into rows of `stride` vec4 from `offset` on. */
 struct decoding {
     const struct gs_queen_decoder *decoder;
     uint32_t rows;
@@ -201,26 +201,31 @@ struct decoding {
     bool add;              /* to what stands in the result */
     const struct vk_buf *result;
     uint32_t stride, offset;
+    bool w; /* the one value it makes goes into the w of a vec4 */
 };
 
 static void record_decoder(const struct pass *p, const struct decoding *d)
 {
     struct vk_bind x = d->latent;
+    uint32_t x_stride = d->decoder->layer[0].in;
     uint64_t at = d->weights_at;
     for (uint32_t i = 0; i < d->decoder->layer_count; i++) {
         const struct gs_queen_layer *l = &d->decoder->layer[i];
         bool last = i + 1 == d->decoder->layer_count;
         uint32_t input = i ? 2 : d->floats;
-        struct gs_queen_rows_push push = {d->rows, last ? d->stride : l->out, last ? d->offset : 0};
+        uint32_t stride = last ? d->stride : (l->out + 3) / 4;
+        struct gs_queen_layer_push push = {d->rows, x_stride, stride, last ? d->offset : 0};
         uint32_t spec[] = {l->in,         l->out,         input,
-                           l->activation, last && d->add, !i && divides(d->decoder)};
-        uint64_t floats = (uint64_t)d->rows * push.stride;
+                           l->activation, last && d->add, !i && divides(d->decoder),
+                           last && d->w};
+        uint64_t n = (uint64_t)d->rows * stride;
         const struct vk_buf *result = last ? d->result : &d->hidden[i & 1];
         struct vk_bind weights = {d->weights, at, 16 * weight_quads(l),
                                   VK_FORMAT_R32G32B32A32_SFLOAT};
-        struct vk_bind bind[] = {x, weights, storage(result, 0, 4 * floats)};
-        DISPATCH(p, "layer", spec, bind, push, d->rows);
-        x = words(result, 0, floats);
+        struct vk_bind bind[] = {x, weights, storage(result, 0, 16 * n)};
+        DISPATCH(p, "layer", spec, bind, push, (d->rows + 1ull) / 2);
+        x = words(result, 0, 4 * n);
+        x_stride = 4 * stride;
         at += (16 * weight_quads(l) + ALIGN - 1) / ALIGN * ALIGN;
     }
 }
@@ -231,6 +236,7 @@ int gs_queen_decode(struct vk_device *dev, const struct gs_queen_decoder *d, con
     struct vk_buf input = {0}, result = {0}, hidden[2] = {{0}};
     struct vk_cmd *cmd = NULL;
     struct sections s = {0};
+    float *padded = NULL; /* rows of vec4 */
     uint64_t bytes, ticket;
     int rc = 0;
     if (!rows)
@@ -242,15 +248,20 @@ int gs_queen_decode(struct vk_device *dev, const struct gs_queen_decoder *d, con
     float *weights = decoder_weights(d, &bytes);
     if (!weights)
         return fv_fail(FV_ENOMEM, "out of memory");
+    uint32_t quads_a_row = (width + 3) / 4, row = 4 * quads_a_row;
     uint64_t latent_at = add_section(&s, latent, 4ull * rows * in);
     uint64_t weights_at = add_section(&s, weights, bytes);
+    padded = calloc(rows, row * sizeof *padded);
+    if (!padded)
+        FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
+    for (size_t i = 0; base && i < rows; i++)
+        memcpy(padded + i * row, base + i * width, width * sizeof *base);
     FV_GOTO(send_sections(&s, &input, dev));
-    FV_GOTO(vk_buf_create(&result, dev, 4ull * rows * width, VK_BUF_DEVICE, "decoded"));
+    FV_GOTO(vk_buf_create(&result, dev, 4ull * rows * row, VK_BUF_DEVICE, "decoded"));
     for (int i = 0; i < 2 && d->layer_count > 1; i++)
         FV_GOTO(vk_buf_create(&hidden[i], dev, 4ull * rows * widest_hidden(d), VK_BUF_DEVICE,
                               "hidden layer"));
-    if (base)
-        FV_GOTO(vk_upload(&result, 0, base, 4ull * rows * width));
+    FV_GOTO(vk_upload(&result, 0, padded, 4ull * rows * row));
     FV_GOTO(vk_cmd_create(&cmd, dev));
     vk_cmd_begin(cmd);
     record_decoder(&(struct pass){dev, cmd},
@@ -263,10 +274,12 @@ int gs_queen_decode(struct vk_device *dev, const struct gs_queen_decoder *d, con
                                       .hidden = hidden,
                                       .add = base != NULL,
                                       .result = &result,
-                                      .stride = width});
+                                      .stride = quads_a_row});
     FV_GOTO(vk_cmd_submit(cmd, &ticket));
     FV_GOTO(vk_wait(dev, ticket));
-    FV_GOTO(vk_download(out, &result, 0, 4ull * rows * width));
+    FV_GOTO(vk_download(padded, &result, 0, 4ull * rows * row));
+    for (size_t i = 0; i < rows; i++)
+        memcpy(out + i * width, padded + i * row, width * sizeof *out);
 done:
     vk_cmd_destroy(&cmd);
     vk_buf_destroy(&input);
@@ -274,6 +287,7 @@ done:
     vk_buf_destroy(&hidden[0]);
     vk_buf_destroy(&hidden[1]);
     free(weights);
+    free(padded);
     return rc;
 }
 
@@ -349,32 +363,30 @@ static int reserve_states(struct gs_queen *q, unsigned set, uint32_t count)
     return 0;
 }
 
-/* Values [count][width] at `at` of the input into a state. */
-static void place(const struct gs_queen *q, const struct vk_buf *input, uint64_t at, uint32_t count,
-                  uint32_t width, const struct vk_buf *state, uint32_t stride, uint32_t offset)
+/* `width` values of each row at `at` of the input, from `from` of its `from_stride` on, into a
+ * state. */
+static void place(const struct gs_queen *q, const struct vk_buf *input, uint64_t at, uint32_t width,
+                  const struct vk_buf *state, const struct gs_queen_place_push *push)
 {
     struct pass p = pass_of(q);
     uint32_t spec[] = {width};
-    struct vk_bind bind[] = {words(input, at, (uint64_t)count * width),
-                             storage(state, 0, 4ull * count * stride)};
-    struct gs_queen_rows_push push = {count, stride, offset};
-    DISPATCH(&p, "place", spec, bind, push, (uint64_t)count * width);
+    struct vk_bind bind[] = {words(input, at, (uint64_t)push->rows * push->from_stride),
+                             storage(state, 0, 4ull * push->rows * push->stride)};
+    DISPATCH(&p, "place", spec, bind, *push, (uint64_t)push->rows * width);
 }
 
-/* Where an attribute stands in the state. */
-static enum state state_of(const struct gs_queen *q, enum gs_queen_attribute a, uint32_t *stride,
-                           uint32_t *offset)
+/* Where an attribute stands in the state: its first float in a row. */
+static enum state state_of(enum gs_queen_attribute a, uint32_t *offset)
 {
     static const struct {
         enum state state;
         uint32_t offset;
     } places[GS_QUEEN_ATTRIBUTES] = {[GS_QUEEN_DC] = {SH, 0},
-                                     [GS_QUEEN_REST] = {SH, 3},
+                                     [GS_QUEEN_REST] = {SH, 4},
                                      [GS_QUEEN_SCALE] = {SCALE, 0},
                                      [GS_QUEEN_ROTATION] = {ROTATION, 0},
                                      [GS_QUEEN_OPACITY] = {POSITION, 3}};
     *offset = places[a].offset;
-    *stride = 4 * q->quads[places[a].state];
     return places[a].state;
 }
 
@@ -520,11 +532,12 @@ static void record_change(struct gs_queen *q, const struct plan *p, const struct
 {
     struct pass pass = pass_of(q);
     const struct gs_queen_change *c = &f->change[a];
-    uint32_t stride, offset;
-    enum state s = state_of(q, (enum gs_queen_attribute)a, &stride, &offset);
+    uint32_t offset;
+    enum state s = state_of((enum gs_queen_attribute)a, &offset);
     const struct vk_buf *state = &q->state[to][s];
     if (c->kind == GS_QUEEN_PLAIN)
-        place(q, &in->buf, p->values[a], f->count, c->width, state, stride, offset);
+        place(q, &in->buf, p->values[a], c->width, state,
+              &(struct gs_queen_place_push){f->count, 4 * q->quads[s], offset, c->width, 0});
     if (!in->latent_width[a])
         return;
     record_decoder(&pass,
@@ -537,8 +550,9 @@ static void record_change(struct gs_queen *q, const struct plan *p, const struct
                                       .hidden = q->hidden,
                                       .add = c->kind == GS_QUEEN_RESIDUAL,
                                       .result = state,
-                                      .stride = stride,
-                                      .offset = offset});
+                                      .stride = q->quads[s],
+                                      .offset = offset / 4,
+                                      .w = offset % 4 == 3});
 }
 
 static void record_moves(const struct gs_queen *q, const struct plan *p, const struct input *in,
@@ -547,13 +561,14 @@ static void record_moves(const struct gs_queen *q, const struct plan *p, const s
     struct pass pass = pass_of(q);
     const struct vk_buf *state = &q->state[to][POSITION];
     if (f->position)
-        place(q, &in->buf, p->position, f->count, 3, state, 4, 0);
+        place(q, &in->buf, p->position, 3, state,
+              &(struct gs_queen_place_push){f->count, 4, 0, 3, 0});
     if (!f->moved)
         return;
     struct vk_bind bind[] = {words(&in->buf, p->moved_row, f->moved),
                              words(&in->buf, p->moved_by, 3ull * f->moved),
                              storage(state, 0, 16ull * f->count)};
-    struct gs_queen_rows_push push = {f->moved, 4, 0};
+    struct gs_queen_rows_push push = {f->moved};
     dispatch(&pass, "move", NULL, 0, bind, 3, &push, sizeof push, f->moved);
 }
 
@@ -636,34 +651,53 @@ static int upload_first(struct gs_queen *q, const struct gs_scene *s)
     uint32_t sh = 3 * (uint32_t)gs_sh_coefs(s->sh_degree);
     const struct {
         const float *data;
-        uint32_t width;
+        uint32_t width, from_stride, from;
         enum state state;
         uint32_t offset;
-    } parts[] = {{s->position, 3, POSITION, 0},
-                 {s->opacity, 1, POSITION, 3},
-                 {s->scale, 3, SCALE, 0},
-                 {s->rotation, 4, ROTATION, 0},
-                 {s->sh, sh, SH, 0}};
-    uint64_t at[5];
-    for (int i = 0; i < 5; i++)
-        at[i] = add_section(&list, parts[i].data, 4 * n * parts[i].width);
+    } parts[] = {{s->position, 3, 3, 0, POSITION, 0},
+                 {s->opacity, 1, 1, 0, POSITION, 3},
+                 {s->scale, 3, 3, 0, SCALE, 0},
+                 {s->rotation, 4, 4, 0, ROTATION, 0},
+                 {s->sh, 3, sh, 0, SH, 0},
+                 {s->sh, sh - 3, sh, 3, SH, 4}};
+    enum { PARTS = sizeof parts / sizeof *parts };
+    uint64_t at[PARTS];
+    for (int i = 0; i < PARTS; i++) /* f_rest is sent with f_dc */
+        at[i] = parts[i].from ? at[i - 1]
+                              : add_section(&list, parts[i].data, 4 * n * parts[i].from_stride);
     FV_TRY(send_sections(&list, &in->buf, q->dev));
     vk_cmd_begin(q->cmd);
     for (int i = 0; i < STATES; i++) /* what pads the rows */
         vk_cmd_fill(q->cmd, &q->state[0][i], 0, q->state[0][i].size, 0);
-    for (int i = 0; i < 5; i++)
-        place(q, &in->buf, at[i], q->count, parts[i].width, &q->state[0][parts[i].state],
-              4 * q->quads[parts[i].state], parts[i].offset);
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i].width)
+            place(q, &in->buf, at[i], parts[i].width, &q->state[0][parts[i].state],
+                  &(struct gs_queen_place_push){q->count, 4 * q->quads[parts[i].state],
+                                                parts[i].offset, parts[i].from_stride,
+                                                parts[i].from});
     record_pack(q);
     return vk_cmd_submit(q->cmd, &q->ticket);
 }
 
+/* Packing in another order than the state's reads it at random, which is most of its time: a scene
+ * that comes along a curve of its own stays as it is. */
 static int make_order(struct gs_queen *q, const struct gs_scene *s)
 {
+    enum { NEAR = 64 }; /* rows; 64 bytes each of what is packed at SH 0 */
     q->order = malloc(s->count * sizeof *q->order);
     if (!q->order)
         return fv_fail(FV_ENOMEM, "out of memory");
     FV_TRY(gs_scene_morton(s, q->order));
+    size_t far = 0;
+    for (size_t i = 1; i < s->count; i++) {
+        int64_t step = (int64_t)q->order[i] - q->order[i - 1];
+        far += step > NEAR || step < -NEAR;
+    }
+    if (far < s->count / 4) {
+        free(q->order);
+        q->order = NULL;
+        return 0;
+    }
     FV_TRY(reserve(&q->order_buf, q->dev, 4ull * s->count, "order of the scene"));
     return vk_upload(&q->order_buf, 0, q->order, 4ull * s->count);
 }
@@ -684,7 +718,7 @@ int gs_queen_create(struct gs_queen **out, struct vk_device *dev, const struct g
     q->format = first->format;
     memcpy(q->up, first->up, sizeof q->up);
     q->quads[POSITION] = q->quads[SCALE] = q->quads[ROTATION] = 1;
-    q->quads[SH] = (3 * (uint32_t)gs_sh_coefs(first->sh_degree) + 3) / 4;
+    q->quads[SH] = 1 + (3 * ((uint32_t)gs_sh_coefs(first->sh_degree) - 1) + 3) / 4;
     FV_GOTO(reserve_states(q, 0, q->count));
     FV_GOTO(gs_gpu_scene_make(&q->scene, dev, first, exact));
     FV_GOTO(vk_cmd_create(&q->cmd, dev));
@@ -754,8 +788,10 @@ int gs_queen_fetch(struct gs_queen *q, struct gs_scene *out)
         memcpy(out->scale + 3 * i, room + 4 * i, 3 * sizeof *room);
     FV_GOTO(vk_download(out->rotation, &state[ROTATION], 0, 16 * n));
     FV_GOTO(vk_download(room, &state[SH], 0, 4 * n * row));
-    for (size_t i = 0; i < n; i++)
-        memcpy(out->sh + i * sh, room + i * row, sh * sizeof *room);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(out->sh + i * sh, room + i * row, 3 * sizeof *room);
+        memcpy(out->sh + i * sh + 3, room + i * row + 4, (sh - 3) * sizeof *room);
+    }
 done:
     free(room);
     if (rc < 0)

@@ -100,9 +100,20 @@ struct gs_pack_push {
 /* Invocations of a group of queen_*.comp. */
 #define GS_QUEEN_GROUP 64
 
+struct gs_queen_layer_push {
+    uint rows;
+    uint x_stride;       /* words */
+    uint stride, offset; /* vec4 from one row of the result to the next; of the first in a row */
+};
+
+struct gs_queen_place_push {
+    uint rows;
+    uint stride, offset; /* floats, of the result */
+    uint from_stride, from;
+};
+
 struct gs_queen_rows_push {
     uint rows;
-    uint stride, offset; /* floats from one row of the result to the next; of the first in a row */
 };
 
 struct gs_queen_gate_push {

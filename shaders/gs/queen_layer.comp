@@ -1,15 +1,15 @@
 #version 460
 // One layer of a QUEEN decoder: y = activation((x W) * scale + shift), or that added to what
-// is there already.
-//   C: queen_gpu.c, gs_queen_decode; twin: gs_queen_decode_reference
+// is there already.   C: queen_gpu.c, gs_queen_decode; twin: gs_queen_decode_reference
 //
-//   x        [rows][IN] integers, floats to be rounded, or floats
+//   x        [rows] of pc.x_stride words: integers, floats to be rounded, or floats
 //   weights  vec4: W [IN][quads], scale [quads], shift [quads], div [quads of IN]
-//   result   [rows] of pc.stride floats, from pc.offset on
+//   result   [rows] of pc.stride vec4, from pc.offset on; what pads OUT to vec4 is overwritten too,
+//            but for INTO_W: there is one column, and it goes into the w of a vec4
 //
-// An invocation has a row; four columns at a time. `precise`: products and sums as written, so that
-// every device and the CPU get the same bits. Shapes are constants, or a CPU driver would compile
-// anew for each.
+// An invocation has two rows, four columns at a time, so that weights are fetched once for both.
+// `precise`: products and sums as written, so that every device and the CPU get the same bits. Shapes
+// are constants, or a CPU driver would compile anew for each.
 #include "gs/common.glsl"
 layout(local_size_x = GS_QUEEN_GROUP) in;
 layout(constant_id = 0) const uint IN = 4;
@@ -18,11 +18,12 @@ layout(constant_id = 2) const uint INPUT = 0; // 0 integers, 1 floats to be roun
 layout(constant_id = 3) const uint ACTIVATION = 0; // enum gs_queen_activation
 layout(constant_id = 4) const bool ADD = false; // to what stands in the result
 layout(constant_id = 5) const bool DIVIDE = false;
+layout(constant_id = 6) const bool INTO_W = false; // one column, into the w of a vec4
 
 IN_UINT(0, x)
 IN_VEC4(1, weights)
-layout(binding = 2) buffer Result { float result[]; };
-layout(push_constant) uniform Push { gs_queen_rows_push pc; };
+layout(binding = 2) buffer Result { vec4 result[]; };
+layout(push_constant) uniform Push { gs_queen_layer_push pc; };
 
 float value(uint at)
 {
@@ -43,31 +44,45 @@ vec4 activate(vec4 v)
     return v;
 }
 
+void store(uint at, vec4 y)
+{
+    precise vec4 out_value = INTO_W ? y.xxxx : y;
+    if (ADD)
+        out_value = out_value + result[at];
+    if (INTO_W)
+        result[at].w = out_value.w;
+    else
+        result[at] = out_value;
+}
+
 void main()
 {
     const uint quads = (OUT + 3u) / 4u;
     uint id = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-    uint row = min(id, pc.rows - 1u), end = id < pc.rows ? OUT : 0u;
-    uint at = row * pc.stride + pc.offset;
+    uint a = min(2u * id, pc.rows - 1u), b = min(2u * id + 1u, pc.rows - 1u);
+    uint end = 2u * id < pc.rows ? quads : 0u;
     for (uint j = 0u; j < quads; j++) {
-        precise vec4 sum = vec4(0.0);
+        precise vec4 sum_a = vec4(0.0), sum_b = vec4(0.0);
         for (uint i = 0u; i < IN; i++) {
-            float v = value(row * IN + i);
-            if (DIVIDE)
-                v /= LD4(weights, (IN + 2u) * quads + i / 4u)[i & 3u];
-            sum = sum + v * LD4(weights, i * quads + j);
-        }
-        sum = sum * LD4(weights, IN * quads + j);
-        sum = sum + LD4(weights, (IN + 1u) * quads + j);
-        vec4 y = activate(sum);
-        [[unroll]] for (uint k = 0u; k < 4u; k++) {
-            uint column = 4u * j + k;
-            if (column < end) {
-                precise float out_value = y[k];
-                if (ADD)
-                    out_value = out_value + result[at + column];
-                result[at + column] = out_value;
+            vec4 w = LD4(weights, i * quads + j);
+            float va = value(a * pc.x_stride + i), vb = value(b * pc.x_stride + i);
+            if (DIVIDE) {
+                float d = LD4(weights, (IN + 2u) * quads + i / 4u)[i & 3u];
+                va /= d;
+                vb /= d;
             }
+            sum_a = sum_a + va * w;
+            sum_b = sum_b + vb * w;
+        }
+        vec4 scale = LD4(weights, IN * quads + j), shift = LD4(weights, (IN + 1u) * quads + j);
+        sum_a = sum_a * scale;
+        sum_a = sum_a + shift;
+        sum_b = sum_b * scale;
+        sum_b = sum_b + shift;
+        if (j < end) {
+            store(a * pc.stride + pc.offset + j, activate(sum_a));
+            if (b != a)
+                store(b * pc.stride + pc.offset + j, activate(sum_b));
         }
     }
 }

@@ -12,7 +12,7 @@ void main()
 {
     uint id = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     if (id < pc.rows) {
-        uint at = LD1(rows, id) * pc.stride;
+        uint at = LD1(rows, id) * 4u;
         [[unroll]] for (uint k = 0u; k < 3u; k++) {
             precise float sum = result[at + k] + uintBitsToFloat(LD1(by, 3u * id + k));
             result[at + k] = sum;

@@ -3,7 +3,7 @@
 //   C: queen_gpu.c; twin: pack_rows and exact_rows in gpu_scene.c
 //
 //   position  vec4: x y z, opacity logit;  scale vec4: natural logs;  rotation vec4: w x y z, raw
-//   sh        [rows] of SH_QUADS vec4: coefficient-major
+//   sh        [rows] of SH_QUADS vec4: f_dc, 0 | f_rest, coefficient-major
 #include "gs/common.glsl"
 layout(local_size_x = GS_QUEEN_GROUP) in;
 layout(constant_id = 0) const uint SH_QUADS = 7; // of the state
@@ -23,6 +23,16 @@ layout(push_constant) uniform Push { gs_queen_pack_push pc; };
 uvec2 halfs(uvec4 v)
 {
     return uvec2(packHalf2x16(uintBitsToFloat(v.xy)), packHalf2x16(uintBitsToFloat(v.zw)));
+}
+
+// Values 4k to 4k + 3 of f_dc and f_rest without the gap between them; beyond the last 0.
+uvec4 four(uint row, uint k, inout uvec3 before)
+{
+    uvec4 v = LD4(sh, row * SH_QUADS + min(k + 1u, SH_QUADS - 1u));
+    v = k + 1u < SH_QUADS ? v : uvec4(0u);
+    uvec4 w = uvec4(before, v.x);
+    before = v.yzw;
+    return w;
 }
 
 void main()
@@ -46,13 +56,11 @@ void main()
             geo[at + 1u] = uvec4(c.x | c.y << 21, c.y >> 11 | c.z << 10, packSnorm2x16(q.xy),
                                  packSnorm2x16(q.zw));
         }
+        uvec3 before = LD4(sh, row * SH_QUADS).xyz; // three that are still to be stored
         for (uint k = 0u; k < STRIDE; k++) {
-            uvec4 a = LD4(sh, row * SH_QUADS + (FLOATS ? k : 2u * k)), w = a;
-            if (!FLOATS) {
-                uint second = 2u * k + 1u;
-                uvec4 b = LD4(sh, row * SH_QUADS + min(second, SH_QUADS - 1u));
-                w = uvec4(halfs(a), second < SH_QUADS ? halfs(b) : uvec2(0u));
-            }
+            uvec4 w = four(row, FLOATS ? k : 2u * k, before);
+            if (!FLOATS)
+                w = uvec4(halfs(w), halfs(four(row, 2u * k + 1u, before)));
             packed_sh[id * STRIDE + k] = w;
         }
     }

@@ -3,6 +3,9 @@
 #include "support/queen.h"
 #include "vk/nn/weights.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+
 static void assert_same_decoder(const struct gs_queen_decoder *a, const struct gs_queen_decoder *b)
 {
     assert_int_equal(a->layer_count, b->layer_count);
@@ -120,19 +123,18 @@ static void plays_a_folder_of_queens(void **state)
 {
     (void)state;
     struct gs_scene s;
-    const char *first = test_golden("05_queen/frames/0001");
-    assert_non_null(first);
-    assert_ok(gs_scene_load(&s, first, NULL));
+    struct gs_queen_files files;
+    const char *folder = test_golden("05_queen");
+    assert_non_null(folder);
+    assert_ok(gs_queen_find(&files, folder));
+    assert_int_equal(files.count, 3);
+    assert_ok(gs_scene_load(&s, files.frames[0], NULL));
     assert_int_equal(s.count, 120);
     assert_int_equal(s.sh_degree, 2);
     assert_decoded(&s, 1);
     for (unsigned frame = 2; frame <= 3; frame++) {
-        char name[64];
         struct gs_queen_frame f;
-        snprintf(name, sizeof name, "05_queen/frames/%04u/compressed/point_cloud.pkl", frame);
-        const char *path = test_golden(name);
-        assert_non_null(path);
-        assert_ok(gs_queen_read(&f, path));
+        assert_ok(gs_queen_read(&f, files.frames[frame - 1]));
         assert_int_equal(f.moved, 60);
         assert_int_equal(f.change[GS_QUEEN_REST].kind, GS_QUEEN_ABSOLUTE);
         assert_int_equal(f.change[GS_QUEEN_DC].kind, GS_QUEEN_RESIDUAL);
@@ -140,7 +142,54 @@ static void plays_a_folder_of_queens(void **state)
         gs_queen_frame_finish(&f);
         assert_decoded(&s, frame);
     }
+    gs_queen_files_finish(&files);
     gs_scene_finish(&s);
+}
+
+static void make_folder(const char *path)
+{
+    if (mkdir(path, 0777) && errno != EEXIST)
+        fail_msg("cannot make %s", path);
+}
+
+/* Folders of these names, each with a file where the pickle is to be if `pickle` is set. */
+static const char *folder_of(const char *name, const char *const *frames, bool pickle)
+{
+    const char *folder = test_tmp_path(name);
+    char path[512];
+    make_folder(folder);
+    for (; *frames; frames++) {
+        snprintf(path, sizeof path, "%s/%s", folder, *frames);
+        make_folder(path);
+        strcat(path, "/compressed");
+        make_folder(path);
+        strcat(path, "/point_cloud.pkl");
+        if (pickle)
+            test_write_file(path, "", 0);
+    }
+    return folder;
+}
+
+static void finds_frames(void **state)
+{
+    (void)state;
+    struct gs_queen_files f;
+    const char *folder =
+        folder_of("good", (const char *[]){"0010", "0009", "0011", "notes", "12a", NULL}, true);
+    assert_ok(gs_queen_find(&f, folder));
+    assert_int_equal(f.count, 3);
+    assert_non_null(strstr(f.frames[0], "good/0009"));
+    assert_non_null(strstr(f.frames[2], "0011/compressed/point_cloud.pkl"));
+    gs_queen_files_finish(&f);
+    assert_null(f.frames);
+    folder = folder_of("gap", (const char *[]){"0001", "0002", "0004", NULL}, true);
+    assert_fails(gs_queen_find(&f, folder), FV_EFORMAT, "0004: comes after frame 2");
+    assert_null(f.frames);
+    folder = folder_of("bare", (const char *[]){"0001", "0002", NULL}, false);
+    assert_fails(gs_queen_find(&f, folder), FV_EIO, "0002/compressed/point_cloud.pkl: no such");
+    folder = folder_of("none", (const char *[]){"notes", NULL}, false);
+    assert_fails(gs_queen_find(&f, folder), FV_EFORMAT, "no numbered frames");
+    assert_fails(gs_queen_find(&f, test_tmp_path("nowhere")), FV_EIO, "no such folder");
 }
 
 /* ---- not to be believed ---- */
@@ -273,9 +322,13 @@ static void refuses_huge_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_was_written),  cmocka_unit_test(plays_a_folder_of_queens),
-        cmocka_unit_test(refuses_changed_pickles), cmocka_unit_test(refuses_truncated_pickles),
-        cmocka_unit_test(survives_changed_bytes),  cmocka_unit_test(refuses_huge_counts),
+        cmocka_unit_test(reads_what_was_written),
+        cmocka_unit_test(plays_a_folder_of_queens),
+        cmocka_unit_test(finds_frames),
+        cmocka_unit_test(refuses_changed_pickles),
+        cmocka_unit_test(refuses_truncated_pickles),
+        cmocka_unit_test(survives_changed_bytes),
+        cmocka_unit_test(refuses_huge_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
