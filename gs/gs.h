@@ -410,7 +410,7 @@ double gs_psnr(const float *a, const float *b, size_t samples);
 int gs_ssim(double *out, const float *a, const float *b, uint32_t w, uint32_t h, uint32_t channels,
             float *map /* [h][w] or NULL */);
 
-/* ---- streams --------------------------------------------------------------------------- */
+/* ---- QUEEN streams ---------------------------------------------------------------------- */
 
 #include "gs/queen.h"
 
