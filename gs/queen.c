@@ -140,7 +140,8 @@ static void run_layer(const struct gs_queen_layer *l, const float *x, float *y)
 int gs_queen_decode_reference(const struct gs_queen_decoder *d, const int32_t *latent, size_t rows,
                               const float *base, float *out)
 {
-    uint32_t in = d->layer[0].in, width = d->layer[d->layer_count ? d->layer_count - 1 : 0].out;
+    uint32_t count = d->layer_count, in = d->layer[0].in;
+    uint32_t width = d->layer[count && count <= GS_QUEEN_MAX_LAYERS ? count - 1 : 0].out;
     FV_TRY(gs_queen_check_decoder(d, 0, width));
     for (size_t r = 0; r < rows; r++) {
         float a[GS_QUEEN_MAX_WIDTH], b[GS_QUEEN_MAX_WIDTH], *x = a, *y = b;

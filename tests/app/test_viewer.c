@@ -488,16 +488,27 @@ static const char *slow_scene(void)
     return path;
 }
 
+/* What one picture takes from nothing, kernels compiled: SwiftShader takes seconds. */
+static double seconds_to_draw(const char *path)
+{
+    double start = fv_now();
+    int rc = test_fovea(NULL, "render '%s' -o '%s' --size %dx%d --frames 1 -q", path,
+                        test_tmp_path("slow.png"), WIDTH, HEIGHT);
+    assert_int_equal(rc, 0);
+    return fv_now() - start;
+}
+
 /* Flies with the mouse going over the panels. However long a picture takes, no round of the
  * window's loop may wait for one: the viewer itself tells how long they were. */
 static void the_window_does_not_wait_for_pictures(void **state)
 {
     (void)state;
     const char *extra[] = {"--verbose", NULL};
+    double seconds = seconds_to_draw(slow_scene());
     struct viewer v = start(slow_scene(), extra);
     char move[64];
     wait_for_window();
-    sleep(2);
+    usleep((useconds_t)(1e6 * (2 + 3 * seconds)));
     for (int i = 0; i < 3; i++) {
         xserver_input("keydown d");
         for (int k = 0; k < 20; k++) {
@@ -505,6 +516,7 @@ static void the_window_does_not_wait_for_pictures(void **state)
             xserver_input(move);
         }
         xserver_input("keyup d sleep 0.5"); /* at rest it is drawn at full size */
+        usleep((useconds_t)(1e6 * seconds));
     }
     assert_int_equal(quit(&v), 0);
     char *log = test_read_file(v.log, NULL), *at = strstr(log, " pictures, the longest");
