@@ -3,6 +3,7 @@
  * (one thread), of the update on the device (upload, kernels and packing, one frame at a time), and
  * of the update's CPU twin. */
 #include "app/bench_queen.h"
+#include "app/spread.h"
 #include "app/text.h"
 #include "gs/gs.h"
 #include "vk/base/arena.h"
@@ -84,18 +85,6 @@ static int make_frame(struct made *m, const struct gs_scene *s)
     return 0;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_value);
-    return n ? v[n / 2] : 0;
-}
-
 static int decode(const struct made *m, double *ms, size_t n)
 {
     int rc = 0;
@@ -121,7 +110,7 @@ static int measure(struct app *app, struct gs_scene *s, const struct made *m, si
     int rc = wall ? app_device(app, &dev) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc >= 0)
         rc = decode(m, wall, n);
-    f->decode_ms = rc >= 0 ? median(wall, n) : 0;
+    f->decode_ms = rc >= 0 ? spread_of(wall, n).median : 0;
     if (rc >= 0)
         rc = gs_queen_create(&q, dev, s, NULL);
     for (size_t i = 0; rc >= 0 && i < n + 2; i++) { /* two to warm up */
@@ -133,8 +122,8 @@ static int measure(struct app *app, struct gs_scene *s, const struct made *m, si
         wall[i < 2 ? 0 : i - 2] = 1e3 * (fv_now() - start);
         cpu[i < 2 ? 0 : i - 2] = 1e3 * (fv_cpu_time() - start_cpu);
     }
-    f->update_ms = rc >= 0 ? median(wall, n) : 0;
-    f->update_cpu_ms = rc >= 0 ? median(cpu, n) : 0;
+    f->update_ms = rc >= 0 ? spread_of(wall, n).median : 0;
+    f->update_cpu_ms = rc >= 0 ? spread_of(cpu, n).median : 0;
     start = fv_now();
     if (rc >= 0)
         rc = gs_queen_apply(s, NULL, &m->frame);

@@ -6,16 +6,14 @@
  *   playing    decoded, uploaded and drawn in their order, as `render` does without encoding */
 #include "app/bench_stream.h"
 #include "app/shots.h"
+#include "app/spread.h"
 #include "app/stream_in.h"
 #include "app/text.h"
 #include "vk/base/thread.h"
 
 #include <cjson/cJSON.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 enum { SEEKS = 24, MOST_FRAMES = 300 };
 
@@ -35,13 +33,6 @@ struct work {
     struct gs_frame *frame;
 };
 
-static double cpu_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int tell(struct work *w, const char *what, uint32_t done, uint32_t total)
 {
     struct fv_progress p = {what, done, total};
@@ -50,10 +41,10 @@ static int tell(struct work *w, const char *what, uint32_t done, uint32_t total)
 
 static int decode(struct work *w, uint32_t frame, struct times *t)
 {
-    double wall = fv_now(), cpu = cpu_now();
+    double wall = fv_now(), cpu = fv_cpu_time();
     FV_TRY(gs_stream_decode(w->in.stream, frame, w->in.sh, &w->in.scene));
     t->wall[t->count] = 1e3 * (fv_now() - wall);
-    t->cpu[t->count++] = 1e3 * (cpu_now() - cpu);
+    t->cpu[t->count++] = 1e3 * (fv_cpu_time() - cpu);
     return 0;
 }
 
@@ -110,30 +101,17 @@ static int play(struct app *app, struct work *w)
 
 /* ---- results ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double at(double *v, size_t n, double part)
-{
-    qsort(v, n, sizeof *v, by_value);
-    return v[(size_t)ceil(part * (double)(n - 1))];
-}
-
 static void say(cJSON *doc, const char *what, const struct times *t, uint64_t bytes)
 {
     if (!t->count)
         return;
-    double wall = at(t->wall, t->count, 0.5), late = at(t->wall, t->count, 0.95);
-    double cpu = at(t->cpu, t->count, 0.5);
+    struct spread wall = spread_of(t->wall, t->count), cpu = spread_of(t->cpu, t->count);
     if (doc) {
         cJSON *o = cJSON_AddObjectToObject(doc, what);
         cJSON_AddNumberToObject(o, "count", (double)t->count);
-        cJSON_AddNumberToObject(o, "wall_ms_median", wall);
-        cJSON_AddNumberToObject(o, "wall_ms_p95", late);
-        cJSON_AddNumberToObject(o, "cpu_ms_median", cpu);
+        cJSON_AddNumberToObject(o, "wall_ms_median", wall.median);
+        cJSON_AddNumberToObject(o, "wall_ms_p95", wall.p95);
+        cJSON_AddNumberToObject(o, "cpu_ms_median", cpu.median);
         if (bytes)
             cJSON_AddNumberToObject(o, "bytes_mean", (double)bytes / (double)t->count);
         return;
@@ -141,7 +119,8 @@ static void say(cJSON *doc, const char *what, const struct times *t, uint64_t by
     char size[32] = "";
     if (bytes)
         bytes_text(size, bytes / t->count);
-    printf("  %-10s %5zu %11.2f %10.2f %10.2f   %s\n", what, t->count, wall, late, cpu, size);
+    printf("  %-10s %5zu %11.2f %10.2f %10.2f   %s\n", what, t->count, wall.median, wall.p95,
+           cpu.median, size);
 }
 
 static void results(struct work *w)

@@ -10,6 +10,7 @@
 #include "app/progress.h"
 #include "app/scene_in.h"
 #include "app/shots.h"
+#include "app/spread.h"
 #include "app/text.h"
 #include "vk/base/file.h"
 #include "vk/base/thread.h"
@@ -62,10 +63,6 @@ static const struct opt opts[] = {
      .help = "on standard error"},
     {0}};
 
-struct spread {
-    double median, p95, min;
-};
-
 struct result {
     const char *scene, *device;
     size_t gaussians, frames;
@@ -90,24 +87,6 @@ struct work {
     struct progress progress;
     struct gs_render_opts opts;
 };
-
-/* ---- statistics ------------------------------------------------------------------------- */
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sorts v. */
-static struct spread spread_of(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_value);
-    size_t p95 = (size_t)ceil(0.95 * (double)n);
-    return (struct spread){.median = n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]),
-                           .p95 = v[p95 ? p95 - 1 : 0],
-                           .min = v[0]};
-}
 
 /* ---- measuring -------------------------------------------------------------------------- */
 

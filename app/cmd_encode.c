@@ -1,13 +1,10 @@
 /* fovea encode: the frames of a moving scene to a stream. */
 #include "app/scene_in.h"
 #include "app/text.h"
-#include "vk/base/array.h"
 #include "vk/base/file.h"
 #include "vk/base/thread.h"
 
 #include <cjson/cJSON.h>
-#include <dirent.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,23 +41,10 @@ static const struct opt opts[] = {
     SCENE_OPTS(struct values, scene),
     {0}};
 
-/* Paths of the frames, in order. */
 struct frames {
-    char **paths;
-    size_t count, room;
+    struct fv_paths paths; /* in order */
     const struct values *v;
 };
-
-static int add(struct frames *f, char *path)
-{
-    int rc = path ? fv_grow(&f->paths, &f->room, f->count, sizeof *f->paths)
-                  : fv_fail(FV_ENOMEM, "out of memory");
-    if (rc < 0)
-        free(path);
-    else
-        f->paths[f->count++] = path;
-    return rc;
-}
 
 static bool is_scene_file(const char *name)
 {
@@ -78,31 +62,20 @@ static int by_number(const void *a, const void *b)
 }
 
 /* The scene files of a folder. */
-static int add_folder(struct frames *f, const char *folder)
+static int add_folder(struct fv_paths *p, const char *folder)
 {
-    size_t first = f->count;
-    DIR *d = opendir(folder);
-    if (!d)
-        return fv_fail(FV_EIO, "%s: cannot be read", folder);
-    int rc = 0;
-    for (struct dirent *e; rc == 0 && (e = readdir(d));)
-        if (is_scene_file(e->d_name))
-            rc = add(f, fv_path_join(folder, e->d_name));
-    closedir(d);
-    if (rc == 0 && f->count == first)
+    size_t first = p->count;
+    FV_TRY(fv_paths_add_dir(p, folder, is_scene_file));
+    if (p->count == first)
         return fv_fail(FV_EFORMAT, "%s: holds no scene files (.ply, .spz, .splat ...)", folder);
-    if (rc == 0)
-        qsort(f->paths + first, f->count - first, sizeof *f->paths, by_number);
-    return rc;
+    qsort(p->items + first, p->count - first, sizeof *p->items, by_number);
+    return 0;
 }
 
 static int load_frame(void *ud, uint32_t frame, struct gs_scene *out)
 {
     struct frames *f = ud;
-    const struct scene_opts *o = &f->v->scene;
-    struct gs_load_opts load = scene_load_opts(o);
-    FV_TRY(gs_scene_load(out, f->paths[frame], &load));
-    return o->sh >= 0 && o->sh < out->sh_degree ? gs_scene_cut_sh(out, o->sh) : 0;
+    return scene_in_load(out, f->paths.items[frame], &f->v->scene, NULL);
 }
 
 /* ---- the report ---- */
@@ -162,18 +135,18 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (!v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o talk.fvv");
     for (size_t i = 0; i < args->count && rc == 0; i++)
-        rc = fv_is_dir(args->items[i]) ? add_folder(&frames, args->items[i])
-                                       : add(&frames, strdup(args->items[i]));
-    if (v->frames && (size_t)v->frames < frames.count)
-        for (size_t keep = (size_t)v->frames; frames.count > keep;)
-            free(frames.paths[--frames.count]);
+        rc = fv_is_dir(args->items[i]) ? add_folder(&frames.paths, args->items[i])
+                                       : fv_paths_add(&frames.paths, strdup(args->items[i]));
+    size_t count = frames.paths.count;
+    if (v->frames && (size_t)v->frames < count)
+        count = (size_t)v->frames;
     if (rc == 0 && v->cameras)
         rc = gs_cameras_load(&cameras, v->cameras, NULL);
     rc = rc == 0 ? app_device(app, &dev) : rc;
     progress_start(&p, (enum progress_mode)v->progress, "frames", app->quiet);
     double start = fv_now();
     if (rc == 0)
-        rc = gs_stream_encode(dev, v->output, (uint32_t)frames.count, load_frame, &frames,
+        rc = gs_stream_encode(dev, v->output, (uint32_t)count, load_frame, &frames,
                               &(struct gs_stream_opts){.psnr = v->psnr,
                                                        .fps = v->fps,
                                                        .group = (uint32_t)v->group,
@@ -190,9 +163,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
         rc = write_report(v, &report, done);
     if (rc == 0 && !app->quiet)
         summary(v, &report, fv_now() - start);
-    for (size_t i = 0; i < frames.count; i++)
-        free(frames.paths[i]);
-    free(frames.paths);
+    fv_paths_finish(&frames.paths);
     gs_cameras_finish(&cameras);
     return rc;
 }

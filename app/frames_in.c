@@ -1,11 +1,7 @@
 /* Pictures to compare (frames_in.h). */
 #include "app/frames_in.h"
 #include "app/video.h"
-#include "vk/base/file.h"
-#include "vk/base/array.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,27 +12,10 @@ static int by_text(const void *a, const void *b)
 
 static int list_folder(struct frames_in *f, const char *path)
 {
-    DIR *dir = opendir(path);
-    struct dirent *e;
-    size_t room = 0;
-    if (!dir)
-        return fv_fail(FV_EIO, "%s: %s", path, strerror(errno));
-    while ((e = readdir(dir))) {
-        if (!image_has_suffix(e->d_name))
-            continue;
-        if (fv_grow(&f->names, &room, f->count, sizeof *f->names) < 0)
-            break;
-        f->names[f->count] = fv_path_join(path, e->d_name);
-        if (!f->names[f->count])
-            break;
-        f->count++;
-    }
-    closedir(dir);
-    if (e)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    if (!f->count)
+    FV_TRY(fv_paths_add_dir(&f->names, path, image_has_suffix));
+    if (!f->names.count)
         return fv_fail(FV_EFORMAT, "%s: no pictures in this folder", path);
-    qsort(f->names, f->count, sizeof *f->names, by_text);
+    qsort(f->names.items, f->names.count, sizeof *f->names.items, by_text);
     return 0;
 }
 
@@ -81,11 +60,11 @@ int frames_in_next(struct frames_in *f)
 {
     if (f->video)
         return next_video(f);
-    size_t count = f->single ? 1 : f->count;
+    size_t count = f->single ? 1 : f->names.count;
     if (f->at >= count)
         return 0;
     image_finish(&f->frame);
-    FV_TRY(image_load(&f->frame, f->single ? f->single : f->names[f->at]));
+    FV_TRY(image_load(&f->frame, f->single ? f->single : f->names.items[f->at]));
     drop_alpha(&f->frame);
     f->at++;
     return 1;
@@ -93,9 +72,7 @@ int frames_in_next(struct frames_in *f)
 
 void frames_in_finish(struct frames_in *f)
 {
-    for (size_t i = 0; i < f->count; i++)
-        free(f->names[i]);
-    free(f->names);
+    fv_paths_finish(&f->names);
     video_in_close(&f->video);
     image_finish(&f->frame);
     *f = (struct frames_in){0};

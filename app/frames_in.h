@@ -4,14 +4,15 @@
 #define FRAMES_IN_H
 
 #include "app/image_io.h"
+#include "vk/base/file.h"
 
 #include <stdbool.h>
 
 struct frames_in {
     struct video_in *video; /* one of the three */
-    char **names;           /* folder: paths, sorted */
+    struct fv_paths names;  /* folder: sorted */
     const char *single;     /* a picture; borrowed */
-    size_t count, at;       /* names; next */
+    size_t at;              /* next */
     struct image frame;     /* what frames_in_next read; valid until the next call */
 };
 

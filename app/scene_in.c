@@ -14,8 +14,10 @@ int scene_in_load(struct gs_scene *out, const char *path, const struct scene_opt
                   struct progress *progress)
 {
     struct gs_load_opts load = scene_load_opts(opts);
-    load.on_progress = progress_update;
-    load.ud = progress;
+    if (progress) {
+        load.on_progress = progress_update;
+        load.ud = progress;
+    }
     FV_TRY(gs_scene_load(out, path, &load));
     int rc = opts->sh >= 0 && opts->sh < out->sh_degree ? gs_scene_cut_sh(out, opts->sh) : 0;
     if (rc < 0)

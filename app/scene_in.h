@@ -40,7 +40,7 @@ extern const char *const spz_axes_choices[];
 /* What gs_scene_load takes; without progress. */
 struct gs_load_opts scene_load_opts(const struct scene_opts *opts);
 /* Loads (rows left out are warned about, a scene without Gaussians is an error) and cuts the
- * SH. Caller finishes the scene; on failure it is zeroed. */
+ * SH. Caller finishes the scene; on failure it is zeroed. progress may be NULL. */
 int scene_in_load(struct gs_scene *out, const char *path, const struct scene_opts *opts,
                   struct progress *progress);
 

@@ -351,7 +351,7 @@ struct gs_stream_info {
     uint32_t frame_count;
     double fps;
     uint32_t count; /* Gaussians of the first frame */
-    int sh_degree;
+    int sh_degree;  /* of the first frame */
     enum gs_mode mode;
     float up[3];
     uint64_t bytes;  /* of the file */

@@ -13,16 +13,6 @@ struct keys {
     uint64_t *key; /* code << 32 | index */
 };
 
-/* bits abc -> a00b00c */
-static uint64_t spread(uint64_t v)
-{
-    v = (v | v << 32) & 0x1f00000000ffffu;
-    v = (v | v << 16) & 0x1f0000ff0000ffu;
-    v = (v | v << 8) & 0x100f00f00f00f00fu;
-    v = (v | v << 4) & 0x10c30c30c30c30c3u;
-    return (v | v << 2) & 0x1249249249249249u;
-}
-
 static int make_keys(void *ud, size_t begin, size_t end)
 {
     struct keys *k = ud;
@@ -31,7 +21,7 @@ static int make_keys(void *ud, size_t begin, size_t end)
         for (int axis = 0; axis < 3; axis++) {
             float v = (k->position[3 * i + axis] - k->centre[axis]) * k->scale;
             float unit = 0.5f + 0.5f * v / (1 + fabsf(v)); /* (0,1), half of it near the middle */
-            code |= spread(unit > 0 && unit < 1 ? (uint64_t)(unit * 2047) : unit > 0 ? 2047 : 0)
+            code |= gs_morton_spread(unit > 0 && unit < 1 ? (uint64_t)(unit * 2047) : unit > 0 ? 2047 : 0)
                     << axis;
         }
         /* 33 bits of code, 31 of index (a device scene has at most 2^30 rows) */

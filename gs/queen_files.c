@@ -1,9 +1,7 @@
 /* Where the frames of a QUEEN model are (queen.h): FOLDER/frames/NNNN or FOLDER/NNNN, each with
  * compressed/point_cloud.pkl but the first, which is a scene. */
 #include "gs/gs.h"
-#include "vk/base/array.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,26 +22,22 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static bool is_numbered(const char *name)
+{
+    return number_of(name) >= 0;
+}
+
 /* The numbered folders in dir, in order. */
 static int list(struct gs_queen_files *out, const char *dir)
 {
-    size_t room = 0;
-    DIR *d = opendir(dir);
-    int rc = 0;
-    for (struct dirent *e; d && rc >= 0 && (e = readdir(d));) {
-        if (number_of(e->d_name) < 0)
-            continue;
-        rc = fv_grow(&out->frames, &room, out->count, sizeof *out->frames);
-        char *path = rc < 0 ? NULL : fv_path_join(dir, e->d_name);
-        if (path && fv_is_dir(path))
-            out->frames[out->count++] = path;
+    struct fv_paths p = {0};
+    int rc = fv_is_dir(dir) ? fv_paths_add_dir(&p, dir, is_numbered) : 0;
+    for (size_t i = 0; i < p.count; i++)
+        if (fv_is_dir(p.items[i]))
+            p.items[out->count++] = p.items[i];
         else
-            free(path);
-        if (rc >= 0 && !path)
-            rc = fv_fail(FV_ENOMEM, "out of memory");
-    }
-    if (d)
-        closedir(d);
+            free(p.items[i]);
+    out->frames = p.items;
     if (out->count)
         qsort(out->frames, out->count, sizeof *out->frames, by_number);
     return rc;

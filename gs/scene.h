@@ -31,6 +31,16 @@ static inline uint32_t gs_quantise(double v, uint32_t steps)
     return q >= steps + 0.5 ? steps : q > 0 ? (uint32_t)q : 0;
 }
 
+/* Bits abc -> a00b00c, of the low 21. */
+static inline uint64_t gs_morton_spread(uint64_t v)
+{
+    v = (v | v << 32) & 0x1f00000000ffffu;
+    v = (v | v << 16) & 0x1f0000ff0000ffu;
+    v = (v | v << 8) & 0x100f00f00f00f00fu;
+    v = (v | v << 4) & 0x10c30c30c30c30c3u;
+    return (v | v << 2) & 0x1249249249249249u;
+}
+
 typedef int gs_read_fn(struct gs_scene *out, const uint8_t *data, size_t size, const char *name,
                        const struct gs_load_opts *opts);
 gs_read_fn gs_read_ply;            /* ply.c */

@@ -299,8 +299,7 @@ int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct 
 {
     if (frame >= s->info.frame_count)
         return fv_fail(FV_EINVALID, "%s: frame %u of %u", s->path, frame, s->info.frame_count);
-    int most = s->info.sh_degree;
-    sh_degree = sh_degree < 0 ? 0 : sh_degree > most ? most : sh_degree;
+    sh_degree = sh_degree < 0 ? 0 : sh_degree > 3 ? 3 : sh_degree; /* bases may differ in theirs */
     FV_TRY(seek(s, frame, sh_degree));
     const struct gs_stream_state *state = &s->group.state;
     if (!scene->position || scene->count != state->count || scene->sh_degree != state->sh_degree) {
@@ -308,8 +307,8 @@ int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct 
         FV_TRY(gs_scene_alloc(scene, state->count, state->sh_degree));
         scene->mode = s->info.mode;
         memcpy(scene->up, s->info.up, sizeof scene->up);
-        snprintf(scene->detail, sizeof scene->detail, "fvv frame %u", frame);
     }
+    snprintf(scene->detail, sizeof scene->detail, "fvv frame %u", frame);
     gs_stream_to_scene(scene, &s->base, state);
     return 0;
 }

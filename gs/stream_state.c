@@ -331,15 +331,8 @@ static void posed(float out[4], const float q[4], const struct gs_stream_pose *p
 uint64_t gs_stream_morton(const int32_t grid[3])
 {
     uint64_t code = 0;
-    for (int k = 0; k < 3; k++) {
-        uint64_t v = (uint64_t)grid[k] & 0x1fffff;
-        v = (v | v << 32) & 0x1f00000000ffffu;
-        v = (v | v << 16) & 0x1f0000ff0000ffu;
-        v = (v | v << 8) & 0x100f00f00f00f00fu;
-        v = (v | v << 4) & 0x10c30c30c30c30c3u;
-        v = (v | v << 2) & 0x1249249249249249u;
-        code |= v << k;
-    }
+    for (int k = 0; k < 3; k++)
+        code |= gs_morton_spread((uint64_t)grid[k] & 0x1fffff) << k;
     return code;
 }
 

@@ -15,28 +15,8 @@ import os
 import pickle
 import struct
 import sys
-import types
 
-
-def module(name):
-    sys.modules[name] = m = types.ModuleType(name)
-    return m
-
-
-def put(mod, name):
-    """A class `name` of module `mod`, picklable by reference."""
-    cls = type(name, (object,), {"__module__": mod.__name__})
-    setattr(mod, name, cls)
-    return cls
-
-
-def function(mod, name):
-    def f(*args):
-        raise RuntimeError("never called")
-    f.__module__, f.__name__, f.__qualname__ = mod.__name__, name, name
-    setattr(mod, name, f)
-    return f
-
+from fake_modules import function, module, put
 
 torch, utils, storages = module("torch"), module("torch._utils"), module("torch.storage")
 module("numpy"), module("numpy.core")

@@ -1,30 +1,18 @@
 /* Specialisation by rewriting (vk/specialise.c): what becomes of constants and of arithmetic on
  * them, every embedded shader, and malformed words. */
+#include "support/spirv_module.h"
 #include "support/test.h"
 #include "vk/shader_table.h"
 #include "vk/spirv.h"
 
 #include <spirv/unified1/spirv.h>
 
-struct module {
-    uint32_t words[256];
-    size_t count;
-};
-
-static void op(struct module *m, uint32_t opcode, const uint32_t *operands, size_t n)
-{
-    m->words[m->count++] = (uint32_t)(n + 1) << 16 | opcode;
-    memcpy(m->words + m->count, operands, 4 * n);
-    m->count += n;
-}
-#define OP(m, opcode, ...)                                                                         \
-    op(m, opcode, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
-
 /* Types uint %1, bool %2, uint2 %3; specialisation constants %10 = 7 (id 0), %11 = 5 (id 1),
  * %12 = true (id 2); a plain %13 = 3. */
-static struct module begin(void)
+static struct module with_constants(void)
 {
-    struct module m = {.words = {SpvMagicNumber, 0x10300, 0, 64, 0}, .count = 5};
+    struct module m;
+    begin(&m);
     for (uint32_t i = 0; i < 3; i++)
         OP(&m, SpvOpDecorate, 10 + i, SpvDecorationSpecId, i);
     OP(&m, SpvOpTypeInt, 1, 32, 0);
@@ -65,7 +53,7 @@ static void expect(const struct module *m, const uint32_t *spec, uint32_t nspec,
 
 static void constants_take_their_values(void **state)
 {
-    struct module m = begin();
+    struct module m = with_constants();
     (void)state;
     expect(&m, NULL, 0, 10, SpvOpConstant, 7);
     expect(&m, NULL, 0, 12, SpvOpConstantTrue, 0);
@@ -113,7 +101,7 @@ static void arithmetic_is_done(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct module m = begin();
+        struct module m = with_constants();
         uint32_t w[6] = {table[i].type, 20, table[i].operation};
         OP(&m, SpvOpConstant, 1, 14, 32);
         OP(&m, SpvOpConstant, 1, 15, 0);
@@ -126,7 +114,7 @@ static void arithmetic_is_done(void **state)
 /* What follows from a result is computed too, and composites of plain constants are plain. */
 static void results_are_operands(void **state)
 {
-    struct module m = begin();
+    struct module m = with_constants();
     (void)state;
     OP(&m, SpvOpSpecConstantOp, 2, 20, SpvOpIEqual, 10, 13);
     OP(&m, SpvOpSpecConstantOp, 1, 21, SpvOpSelect, 20, 10, 11);
@@ -142,7 +130,7 @@ static void results_are_operands(void **state)
 /* Constants of 64 bits keep what they are. */
 static void wide_constants_stay(void **state)
 {
-    struct module m = begin();
+    struct module m = with_constants();
     (void)state;
     OP(&m, SpvOpTypeInt, 4, 64, 0);
     OP(&m, SpvOpSpecConstant, 4, 20, 1, 2);
@@ -174,7 +162,7 @@ static void every_embedded_shader(void **state)
 
 static void malformed_words(void **state)
 {
-    struct module m = begin();
+    struct module m = with_constants();
     uint32_t *out;
     size_t count;
     (void)state;
@@ -183,14 +171,14 @@ static void malformed_words(void **state)
     assert_fails(vk_spirv_specialise(&out, &count, m.words, m.count + 1, NULL, 0), FV_EFORMAT,
                  "past the end");
     assert_null(out);
-    m = begin();
+    m = with_constants();
     m.words[3] = 0;
     assert_fails(vk_spirv_specialise(&out, &count, m.words, m.count, NULL, 0), FV_EFORMAT,
                  "SPIR-V");
     /* ids beyond the bound, instructions without operands: copied, not followed */
     for (uint32_t code = SpvOpConstantTrue; code <= SpvOpSpecConstantOp; code++)
         for (uint32_t n = 1; n < 8; n++) {
-            m = begin();
+            m = with_constants();
             m.words[m.count++] = n << 16 | code;
             for (uint32_t i = 1; i < n; i++)
                 m.words[m.count++] = i == 2 ? 64 : 70000 + i;

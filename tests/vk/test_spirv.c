@@ -1,5 +1,6 @@
 /* Reflection (vk/spirv.c): the embedded probes, modules assembled here for what glslc does not
  * write any more, and malformed words. */
+#include "support/spirv_module.h"
 #include "support/test.h"
 #include "vk/shader_table.h"
 #include "vk/spirv.h"
@@ -81,27 +82,6 @@ static void every_embedded_shader_reflects(void **state)
 }
 
 /* --- assembled --- */
-
-struct module {
-    uint32_t words[256];
-    size_t count;
-};
-
-static void begin(struct module *m)
-{
-    const uint32_t head[5] = {SpvMagicNumber, 0x10300, 0, 64, 0};
-    memcpy(m->words, head, sizeof head);
-    m->count = 5;
-}
-
-static void op(struct module *m, uint32_t opcode, const uint32_t *operands, size_t n)
-{
-    m->words[m->count++] = (uint32_t)(n + 1) << 16 | opcode;
-    memcpy(m->words + m->count, operands, 4 * n);
-    m->count += n;
-}
-#define OP(m, opcode, ...)                                                                         \
-    op(m, opcode, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
 
 /* A buffer block %2 {uint[]} at binding 0, variable %3, in the given storage class. */
 static void buffer(struct module *m, uint32_t storage, bool buffer_block)

@@ -1,7 +1,9 @@
 /* Maps, cursor, atomic writer and paths (file.h). */
 #include "vk/base/file.h"
+#include "vk/base/array.h"
 #include "vk/base/err.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -262,4 +264,38 @@ bool fv_ends_with(const char *text, const char *suffix)
 {
     size_t n = strlen(text), m = strlen(suffix);
     return n >= m && !strcasecmp(text + n - m, suffix);
+}
+
+/* ---- lists of paths ---- */
+
+int fv_paths_add(struct fv_paths *p, char *path)
+{
+    int rc = path ? fv_grow(&p->items, &p->room, p->count, sizeof *p->items)
+                  : fv_fail(FV_ENOMEM, "out of memory");
+    if (rc < 0)
+        free(path);
+    else
+        p->items[p->count++] = path;
+    return rc;
+}
+
+int fv_paths_add_dir(struct fv_paths *p, const char *dir, bool (*wanted)(const char *name))
+{
+    DIR *d = opendir(dir);
+    int rc = 0;
+    if (!d)
+        return fv_fail(FV_EIO, "%s: %s", dir, strerror(errno));
+    for (struct dirent *e; rc == 0 && (e = readdir(d));)
+        if (wanted(e->d_name))
+            rc = fv_paths_add(p, fv_path_join(dir, e->d_name));
+    closedir(d);
+    return rc;
+}
+
+void fv_paths_finish(struct fv_paths *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        free(p->items[i]);
+    free(p->items);
+    *p = (struct fv_paths){0};
 }

@@ -74,4 +74,21 @@ const char *fv_path_base(const char *path);
 /* Case-insensitive suffix test: fv_ends_with("A.PLY", ".ply"). */
 bool fv_ends_with(const char *text, const char *suffix);
 
+/* A growing list of paths.
+ *
+ *     struct fv_paths p = {0};
+ *     FV_TRY(fv_paths_add_dir(&p, "frames", is_picture_name));
+ *     ...
+ *     fv_paths_finish(&p);
+ */
+struct fv_paths {
+    char **items; /* malloc'd, each and the list */
+    size_t count, room;
+};
+/* Takes a malloc'd path; NULL: out of memory. Frees it on failure. */
+int fv_paths_add(struct fv_paths *p, char *path);
+/* Paths of a folder's entries whose names `wanted` takes, in no order. FV_EIO, FV_ENOMEM. */
+int fv_paths_add_dir(struct fv_paths *p, const char *dir, bool (*wanted)(const char *name));
+void fv_paths_finish(struct fv_paths *p);
+
 #endif
