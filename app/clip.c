@@ -31,7 +31,7 @@ int clip_in_open(struct clip_in *c, const char *path, uint32_t multiple, uint32_
 {
     *c = (struct clip_in){.path = path, .fps_den = 1, .most = most ? most : UINT32_MAX};
     FV_TRY(frames_in_open(&c->frames, path));
-    uint64_t length = c->frames.single ? 1 : c->frames.count;
+    uint64_t length = c->frames.single ? 1 : c->frames.names.count;
     if (c->frames.video) {
         const struct video_info *i = video_in_info(c->frames.video);
         c->fps_num = i->fps_num;
