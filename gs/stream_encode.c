@@ -25,10 +25,7 @@ struct encoder {
     struct gs_bounds bounds; /* of the widest frame looked at */
     bool has_bounds;
     struct vk_device *dev;
-    struct fv_writer file;
-    uint64_t written;
-    struct gs_bytes index;
-    uint32_t frames;
+    struct gs_stream_out out;
 
     struct gs_scene scene; /* the frame at hand */
     bool has_base;
@@ -61,73 +58,16 @@ static int tell(struct encoder *e, const char *what, uint32_t frame)
 
 /* ---- the file ---- */
 
-static int put(struct encoder *e, struct gs_bytes *bytes)
-{
-    int rc = bytes->failed ? fv_fail(FV_ENOMEM, "no memory for a frame's bytes") : 0;
-    if (rc == 0) {
-        fv_write(&e->file, bytes->data, bytes->size);
-        e->written += bytes->size;
-    }
-    free(bytes->data);
-    *bytes = (struct gs_bytes){0};
-    return rc;
-}
-
-static int put_header(struct encoder *e)
-{
-    struct gs_bytes out = {0};
-    const struct gs_scene *s = &e->scene;
-    char text[256];
-    int n = snprintf(text, sizeof text, "{\"fps\":%.6g,\"group\":%u", e->o->fps, e->group_frames);
-    if (s->mode != GS_MODE_AUTO)
-        n += snprintf(text + n, sizeof text - (size_t)n, ",\"mode\":\"%s\"",
-                      s->mode == GS_MODE_ANTIALIASED ? "antialiased" : "classic");
-    if (s->up[0] != 0 || s->up[1] != 0 || s->up[2] != 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, ",\"up\":[%.6g,%.6g,%.6g]", s->up[0],
-                      s->up[1], s->up[2]);
-    n += snprintf(text + n, sizeof text - (size_t)n, "}");
-    gs_bytes_put(&out, GS_STREAM_MAGIC, 4);
-    gs_bytes_u32(&out, GS_STREAM_VERSION);
-    gs_bytes_chunk(&out, GS_CHUNK_HEADER, 0, text, (size_t)n);
-    FV_TRY(put(e, &out));
-    gs_bytes_varint(&e->index, e->written);
-    return 0;
-}
-
-static int put_index(struct encoder *e)
-{
-    struct gs_bytes out = {0}, end = {0};
-    uint64_t at = e->written;
-    gs_bytes_chunk(&out, GS_CHUNK_INDEX, 0, e->index.data, e->index.size);
-    gs_bytes_u32(&end, (uint32_t)at);
-    gs_bytes_u32(&end, (uint32_t)(at >> 32));
-    gs_bytes_chunk(&out, GS_CHUNK_END, 0, end.data, end.size);
-    out.failed = out.failed || e->index.failed || end.failed;
-    free(end.data);
-    return put(e, &out);
-}
-
-/* One coded frame: its bytes, its line in the index and in the report. */
 static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
                      struct gs_section sections[GS_SECTIONS])
 {
-    struct gs_bytes out = {0};
-    struct gs_stream_report *r = e->report;
+    struct gs_bytes chunks = {0};
     if (kind == GS_FRAME_BASE)
-        gs_put_base(&out, e->frames, &e->base, sections);
+        gs_put_base(&chunks, e->out.frames, &e->base, sections);
     else
-        gs_put_residual(&out, e->frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree, sections);
-    for (int k = 0; k < GS_SECTIONS; k++)
-        r->section_bytes[k] += sections[k].size;
-    gs_sections_free(sections);
-    *(kind == GS_FRAME_BASE    ? &r->base_bytes
-      : kind == GS_FRAME_ENTRY ? &r->entry_bytes
-                               : &r->residual_bytes) += out.size;
-    ++*(kind == GS_FRAME_BASE ? &r->bases : kind == GS_FRAME_ENTRY ? &r->entries : &r->residuals);
-    gs_bytes_put(&e->index, &(uint8_t){(uint8_t)kind}, 1);
-    gs_bytes_varint(&e->index, out.size);
-    e->frames++;
-    return put(e, &out);
+        gs_put_residual(&chunks, e->out.frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree,
+                        sections);
+    return gs_stream_out_frame(&e->out, kind, &chunks, sections, e->report);
 }
 
 /* ---- bases ---- */
@@ -147,7 +87,7 @@ static void drop_base(struct encoder *e)
 static int look_ahead(struct encoder *e, int (*look)(struct encoder *e))
 {
     enum { LOOKS = 4 };
-    uint32_t first = e->frames, left = e->frame_count - first, last = first;
+    uint32_t first = e->out.frames, left = e->frame_count - first, last = first;
     size_t count = e->scene.count;
     int degree = e->scene.sh_degree;
     FV_TRY(look(e));
@@ -315,7 +255,7 @@ static int encode_group(struct encoder *e, uint32_t begin, uint32_t end, bool *b
             return 0;
         gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
         gs_stream_fit_rigid(&e->group, &e->target);
-        bool entry = e->frames % e->group_frames == 0;
+        bool entry = e->out.frames % e->group_frames == 0;
         FV_TRY(gs_stream_write_residual(&e->group, &e->target, sections));
         *base = (double)size_of(sections) > (entry ? ENTRY_PART : RESIDUAL_PART) * whole;
         if (*base) {
@@ -331,10 +271,10 @@ static int encode(struct encoder *e)
 {
     bool base = true;
     FV_TRY(load_frame(e, 0));
-    FV_TRY(put_header(e));
-    while (e->frames < e->frame_count) {
-        uint32_t end = e->frames - e->frames % e->group_frames + e->group_frames;
-        FV_TRY(encode_group(e, e->frames, end < e->frame_count ? end : e->frame_count, &base));
+    FV_TRY(gs_stream_out_header(&e->out, &e->scene, e->o->fps, e->group_frames));
+    while (e->out.frames < e->frame_count) {
+        uint32_t end = e->out.frames - e->out.frames % e->group_frames + e->group_frames;
+        FV_TRY(encode_group(e, e->out.frames, end < e->frame_count ? end : e->frame_count, &base));
     }
     return tell(e, "encoding", e->frame_count);
 }
@@ -362,21 +302,21 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
         return fv_fail(FV_EINVALID,
                        "groups of at most %d frames, at most %d clusters and 80 dB are possible",
                        MOST_GROUP, GS_STREAM_MAX_CLUSTERS);
-    FV_TRY(fv_writer_open(&e.file, path));
+    FV_TRY(fv_writer_open(&e.out.file, path));
     int rc = encode(&e);
     /* what was encoded before a cancellation plays */
-    bool keep = rc == 0 || (rc == FV_ECANCELLED && e.frames);
+    bool keep = rc == 0 || (rc == FV_ECANCELLED && e.out.frames);
     if (keep) {
-        int end = put_index(&e);
-        end = end == 0 ? fv_writer_commit(&e.file) : end;
+        int end = gs_stream_out_index(&e.out);
+        end = end == 0 ? fv_writer_commit(&e.out.file) : end;
         rc = end < 0 ? end : rc;
     }
-    fv_writer_abort(&e.file);
-    e.report->bytes = e.written;
+    fv_writer_abort(&e.out.file);
+    e.report->bytes = e.out.written;
     e.report->psnr = e.report->bases ? e.psnr_sum / e.report->bases : 0;
     drop_base(&e);
     gs_scene_finish(&e.scene);
     gs_tuner_destroy(&e.tuner);
-    free(e.index.data);
+    free(e.out.index.data);
     return rc;
 }

@@ -67,4 +67,21 @@ int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *
 int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
                     const char *name);
 
+/* A stream that is written: frames, then the index. The caller opens and commits the file.
+ * stream_write.c */
+struct gs_stream_out {
+    struct fv_writer file;
+    uint64_t written;
+    struct gs_bytes index;
+    uint32_t frames;
+};
+/* What the frames are of: mode and up of a scene. */
+int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *scene, double fps,
+                         uint32_t group);
+/* The next frame: its bytes, its line in the index and in the report. Frees chunks and sections. */
+int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kind,
+                        struct gs_bytes *chunks, struct gs_section sections[GS_SECTIONS],
+                        struct gs_stream_report *report);
+int gs_stream_out_index(struct gs_stream_out *out);
+
 #endif

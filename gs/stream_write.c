@@ -1,0 +1,68 @@
+/* Files of streams as they are written (stream_file.h): header, frames, index. */
+#include "gs/stream_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int put(struct gs_stream_out *out, struct gs_bytes *bytes)
+{
+    int rc = bytes->failed ? fv_fail(FV_ENOMEM, "no memory for a frame's bytes") : 0;
+    if (rc == 0) {
+        fv_write(&out->file, bytes->data, bytes->size);
+        out->written += bytes->size;
+    }
+    free(bytes->data);
+    *bytes = (struct gs_bytes){0};
+    return rc;
+}
+
+int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *s, double fps,
+                         uint32_t group)
+{
+    struct gs_bytes bytes = {0};
+    char text[256];
+    int n = snprintf(text, sizeof text, "{\"fps\":%.6g,\"group\":%u", fps, group);
+    if (s->mode != GS_MODE_AUTO)
+        n += snprintf(text + n, sizeof text - (size_t)n, ",\"mode\":\"%s\"",
+                      s->mode == GS_MODE_ANTIALIASED ? "antialiased" : "classic");
+    if (s->up[0] != 0 || s->up[1] != 0 || s->up[2] != 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, ",\"up\":[%.6g,%.6g,%.6g]", s->up[0],
+                      s->up[1], s->up[2]);
+    n += snprintf(text + n, sizeof text - (size_t)n, "}");
+    gs_bytes_put(&bytes, GS_STREAM_MAGIC, 4);
+    gs_bytes_u32(&bytes, GS_STREAM_VERSION);
+    gs_bytes_chunk(&bytes, GS_CHUNK_HEADER, 0, text, (size_t)n);
+    FV_TRY(put(out, &bytes));
+    gs_bytes_varint(&out->index, out->written);
+    return 0;
+}
+
+int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kind,
+                        struct gs_bytes *chunks, struct gs_section sections[GS_SECTIONS],
+                        struct gs_stream_report *r)
+{
+    for (int k = 0; k < GS_SECTIONS; k++)
+        r->section_bytes[k] += sections[k].size;
+    gs_sections_free(sections);
+    *(kind == GS_FRAME_BASE    ? &r->base_bytes
+      : kind == GS_FRAME_ENTRY ? &r->entry_bytes
+                               : &r->residual_bytes) += chunks->size;
+    ++*(kind == GS_FRAME_BASE ? &r->bases : kind == GS_FRAME_ENTRY ? &r->entries : &r->residuals);
+    gs_bytes_put(&out->index, &(uint8_t){(uint8_t)kind}, 1);
+    gs_bytes_varint(&out->index, chunks->size);
+    out->frames++;
+    return put(out, chunks);
+}
+
+int gs_stream_out_index(struct gs_stream_out *out)
+{
+    struct gs_bytes bytes = {0}, end = {0};
+    uint64_t at = out->written;
+    gs_bytes_chunk(&bytes, GS_CHUNK_INDEX, 0, out->index.data, out->index.size);
+    gs_bytes_u32(&end, (uint32_t)at);
+    gs_bytes_u32(&end, (uint32_t)(at >> 32));
+    gs_bytes_chunk(&bytes, GS_CHUNK_END, 0, end.data, end.size);
+    bytes.failed = bytes.failed || out->index.failed || end.failed;
+    free(end.data);
+    return put(out, &bytes);
+}
