@@ -28,14 +28,15 @@ void stream_in_start(struct stream_in *in, struct vk_device *dev, bool exact)
     in->exact = exact;
 }
 
-/* On the device: in the place of what was shown longest ago, where it fits there. */
-static int upload(struct stream_in *in, struct gs_gpu_scene **gpu)
+int stream_in_put(struct stream_in *in, struct stream_slot *slot, uint32_t frame)
 {
     const struct gs_upload_opts opts = {.exact = in->exact, .in_order = true};
-    if (*gpu && gs_gpu_scene_update(*gpu, &in->scene) == 0)
+    FV_TRY(gs_stream_decode(in->stream, frame, in->sh, &in->scene));
+    slot->frame = frame;
+    if (slot->gpu && gs_gpu_scene_update(slot->gpu, &in->scene) == 0)
         return 0;
-    gs_gpu_scene_destroy(gpu);
-    return gs_gpu_scene_create(gpu, in->dev, &in->scene, &opts);
+    gs_gpu_scene_destroy(&slot->gpu);
+    return gs_gpu_scene_create(&slot->gpu, in->dev, &in->scene, &opts);
 }
 
 int stream_in_at(struct stream_in *in, double seconds, const struct gs_gpu_scene **out)
@@ -43,23 +44,20 @@ int stream_in_at(struct stream_in *in, double seconds, const struct gs_gpu_scene
     /* a millionth later, so that k / fps is frame k */
     double at = floor(seconds * in->info->fps + 1e-6);
     uint32_t frame = (uint32_t)fmod(at > 0 ? at : 0, in->info->frame_count);
-    unsigned last = (in->turn + RENDER_IN_FLIGHT - 1) % RENDER_IN_FLIGHT;
-    if (in->gpu[last] && in->shown[last] == frame) {
-        *out = in->gpu[last];
-        return 0;
+    struct stream_slot *last = &in->slot[(in->turn + RENDER_IN_FLIGHT - 1) % RENDER_IN_FLIGHT];
+    if (!last->gpu || last->frame != frame) { /* else it is shown again */
+        last = &in->slot[in->turn];
+        FV_TRY(stream_in_put(in, last, frame));
+        in->turn = (in->turn + 1) % RENDER_IN_FLIGHT;
     }
-    FV_TRY(gs_stream_decode(in->stream, frame, in->sh, &in->scene));
-    FV_TRY(upload(in, &in->gpu[in->turn]));
-    in->shown[in->turn] = frame;
-    *out = in->gpu[in->turn];
-    in->turn = (in->turn + 1) % RENDER_IN_FLIGHT;
+    *out = last->gpu;
     return 0;
 }
 
 void stream_in_finish(struct stream_in *in)
 {
     for (int k = 0; k < RENDER_IN_FLIGHT; k++)
-        gs_gpu_scene_destroy(&in->gpu[k]);
+        gs_gpu_scene_destroy(&in->slot[k].gpu);
     gs_scene_finish(&in->scene);
     gs_stream_close(&in->stream);
 }
