@@ -81,7 +81,7 @@ static int load_frame(void *ud, uint32_t frame, struct gs_scene *out)
 /* ---- the report ---- */
 
 static const char *const sections[] = {"motion", "positions", "rotations", "scales", "opacities",
-                                       "colours", "sh1", "sh2", "sh3"};
+                                       "colours", "sh1", "sh2", "sh3", "deaths", "births"};
 
 static int write_report(const struct values *v, const struct gs_stream_report *r, uint32_t frames)
 {

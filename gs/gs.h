@@ -390,8 +390,8 @@ struct gs_stream_report {
     double step_scale;        /* found to reach it */
     uint64_t bytes, base_bytes, entry_bytes, residual_bytes;
     uint32_t bases, entries, residuals;
-    uint64_t section_bytes[9]; /* levels and motion, positions, rotations, scales, opacities,
-                                  colours, SH 1 to 3; of all frames */
+    uint64_t section_bytes[11]; /* levels and motion, positions, rotations, scales, opacities,
+                                   colours, SH 1 to 3, deaths, births; of all frames */
 };
 /* Encodes frames into a file, which takes its name when it is complete. Frames whose Gaussians
  * are of another number than the frame's before begin a new base. */

@@ -39,6 +39,7 @@ enum gs_attr {
 #define GS_STREAM_MAX_COUNT (1u << 26)
 #define GS_STREAM_MAX_CLUSTERS 32
 #define GS_STREAM_LIMIT (1 << 26) /* greatest |integer| of a state */
+#define GS_MOST_CODED 21          /* numbers of an attribute's symbols */
 
 /* Numbers a Gaussian has of an attribute in a state, and in a frame's symbols. */
 static inline int gs_attr_comps(enum gs_attr a)
@@ -66,6 +67,17 @@ int gs_stream_state_create(struct gs_stream_state *s, uint32_t count, int sh_deg
 void gs_stream_state_finish(struct gs_stream_state *s);
 void gs_stream_state_copy(struct gs_stream_state *to, const struct gs_stream_state *from);
 
+/* What coding a key taught: births go on with a copy. */
+struct gs_key_models {
+    struct gs_octree_models octree;
+    struct gs_bit level[GS_LEVELS][GS_NUMBER_MODELS];
+    struct gs_symbol_models *attr[GS_ATTRS];
+    int32_t mean[GS_ATTRS][GS_MOST_CODED];
+};
+int gs_key_models_create(struct gs_key_models **out, int sh_degree);
+void gs_key_models_destroy(struct gs_key_models **m);
+void gs_key_models_copy(struct gs_key_models *to, const struct gs_key_models *from);
+
 /* What a base key fixes. */
 struct gs_stream_base {
     float origin[3];
@@ -76,8 +88,11 @@ struct gs_stream_base {
     uint8_t *level;               /* [count] < GS_LEVELS: step sizes are 2^((level - 3) / 2) */
     uint8_t *turn_level;          /* of rotation: round Gaussians may turn more */
     uint32_t (*near)[GS_NEAR];    /* earlier Gaussians nearby */
+    struct gs_key_models *learned; /* of the key */
 };
 int gs_stream_base_create(struct gs_stream_base *b, uint32_t count, int sh_degree);
+/* The same without what a key teaches. */
+int gs_stream_rows_create(struct gs_stream_base *b, uint32_t count, int sh_degree);
 void gs_stream_base_finish(struct gs_stream_base *b);
 /* From positions: near; from levels and scales: turn_level. */
 void gs_stream_find_near(struct gs_stream_base *b);
@@ -131,19 +146,32 @@ void gs_stream_to_scene(struct gs_scene *scene, const struct gs_stream_base *b,
 /* The order along the grid's Morton curve and the axes of each Gaussian. */
 int gs_stream_make_poses(struct gs_stream_pose *pose, const struct gs_stream_base *b,
                          const struct gs_scene *scene);
-/* Nearest place on the grid of a key. */
+/* Nearest place on a grid of the key's steps; on that of a key. */
+static inline int32_t gs_stream_step_of(int32_t units)
+{
+    return (units + GS_POSITION_UNITS / 2) >> 3;
+}
 static inline int32_t gs_stream_grid(int32_t units)
 {
-    return units < 0 ? 0 : (units + GS_POSITION_UNITS / 2) / GS_POSITION_UNITS;
+    return units < 0 ? 0 : gs_stream_step_of(units);
 }
+_Static_assert(GS_POSITION_UNITS == 1 << 3, "gs_stream_step_of");
 uint64_t gs_stream_morton(const int32_t grid[3]);
 void gs_stream_morton_grid(int32_t grid[3], uint64_t code);
 
 /* ---- coded frames ---- */
 
-/* Pieces of a frame that are coded by themselves: how Gaussians are seen or move, then each
- * attribute. An empty one says that nothing changed. */
-enum { GS_SECTION_MODEL, GS_SECTION_ATTRS, GS_SECTIONS = GS_SECTION_ATTRS + GS_ATTRS };
+/* Pieces of a frame that are coded by themselves: how Gaussians are seen or move, each attribute;
+ * which Gaussians died, those that were born, the SH bands of these. An empty one says that nothing
+ * changed. */
+enum {
+    GS_SECTION_MODEL,
+    GS_SECTION_ATTRS,
+    GS_SECTION_DEATHS = GS_SECTION_ATTRS + GS_ATTRS,
+    GS_SECTION_BIRTHS,
+    GS_SECTION_BORN_SH,
+    GS_SECTIONS = GS_SECTION_BORN_SH + 3
+};
 struct gs_section {
     uint8_t *bytes; /* reading, borrowed */
     size_t size;
@@ -158,11 +186,29 @@ int gs_stream_write_key(struct gs_stream_base *b, const struct gs_stream_state *
 int gs_stream_quantise_key(struct gs_stream_base *b, const struct gs_stream_state *target);
 /* Reads one; b has what its header says, and arrays for its count. FV_EFORMAT. */
 int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_SECTIONS]);
+/* Gaussians that a frame adds: the order they are coded in, along the Morton curve of their grid.
+ * GS_BEYOND: they are too far apart for one of the base's step. */
+enum { GS_BEYOND = 1 };
+int gs_stream_born_order(uint32_t out[], const struct gs_stream_base *born,
+                         const struct gs_stream_state *target);
+/* Them in this order: all but SH; an SH band. born has the steps of the base; writing, target is set
+ * and born has levels. */
+int gs_stream_code_born(struct gs_coder *c, struct gs_stream_base *born, struct gs_key_models *m,
+                        const struct gs_stream_state *target);
+int gs_stream_code_born_sh(struct gs_coder *c, struct gs_stream_base *born, enum gs_attr a,
+                           struct gs_key_models *m, const struct gs_stream_state *target);
 
 /* Frames that build on each other: the first on the base, the others each on the one before. */
 struct gs_stream_group {
-    const struct gs_stream_base *base;
+    const struct gs_stream_base *key;  /* the base */
+    const struct gs_stream_base *base; /* steps, levels and near of the state's Gaussians: the key's,
+                                          or `own` once some were born or have died */
+    struct gs_stream_base own;         /* its state has no numbers */
+    uint32_t room;                     /* Gaussians the arrays hold */
     struct gs_stream_state state; /* of the frame coded last */
+    struct gs_symbol_models *deaths;
+    struct gs_key_models *births; /* of this group's frames, once births_begun */
+    bool births_begun;
     bool begun;                   /* a frame was coded */
     uint32_t clusters;
     uint8_t *label; /* [count]: 0, or 1 + the cluster it moves with */
@@ -176,11 +222,23 @@ int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_bas
 void gs_stream_group_finish(struct gs_stream_group *g);
 /* Back to the base, for the first frame of a group. */
 void gs_stream_group_begin(struct gs_stream_group *g);
-/* Codes a frame and brings g->state to it. Before a group's first frame the writer sets clusters,
- * label and each rigid's shift; before every frame turn and move. stream_residual.c */
+/* Codes a frame and brings g->state to it: Gaussians that die are gone before others move, those
+ * that are born come after all of these (stream_births.c). Before a group's first frame the writer
+ * sets clusters, label and each rigid's shift; before every frame turn and move. Of the three calls
+ * of a frame, in this order, the first and the last may be left out. stream_residual.c */
+int gs_stream_write_deaths(struct gs_stream_group *g, const uint8_t dead[],
+                           struct gs_section out[GS_SECTIONS]);
 int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_state *target,
                              struct gs_section out[GS_SECTIONS]);
+/* target: those born, with level and label; order[count] becomes which of them follow each other in
+ * the state. GS_BEYOND: they cannot be written; nothing changed. */
+int gs_stream_write_births(struct gs_stream_group *g, const struct gs_stream_state *target,
+                           const uint8_t level[], const uint8_t label[], uint32_t order[],
+                           struct gs_section out[GS_SECTIONS]);
 int gs_stream_read_residual(struct gs_stream_group *g, const struct gs_section in[GS_SECTIONS]);
+/* The reader's halves of it. */
+int gs_stream_read_deaths(struct gs_stream_group *g, const struct gs_section *in);
+int gs_stream_read_births(struct gs_stream_group *g, const struct gs_section in[GS_SECTIONS]);
 
 /* The writer's: at most `most` clusters of Gaussians that move alike over frames, of which it gets
  * the positions in stream order; sets clusters, label, shifts. stream_motion.c */

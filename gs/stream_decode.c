@@ -81,6 +81,13 @@ static bool read_index(struct gs_stream *s)
     return s->info.frame_count > 0;
 }
 
+/* The band, from 0, whose section a chunk is; -1: it is none. */
+static int band_of(uint8_t kind)
+{
+    int band = kind - (kind >= GS_CHUNK_BORN_BAND ? GS_CHUNK_BORN_BAND : GS_CHUNK_BAND);
+    return band >= 0 && band < 3 ? band : -1;
+}
+
 /* By going through the chunks, up to where the file was cut or damaged. */
 static int scan(struct gs_stream *s, struct fv_cursor c)
 {
@@ -96,7 +103,7 @@ static int scan(struct gs_stream *s, struct fv_cursor c)
                              : chunk.kind == GS_CHUNK_ENTRY ? GS_FRAME_ENTRY
                                                             : GS_FRAME_RESIDUAL,
                              begin, c.at - begin));
-        else if (chunk.kind >= GS_CHUNK_BAND && chunk.kind < GS_CHUNK_BAND + 3 && s->info.frame_count)
+        else if (band_of(chunk.kind) >= 0 && s->info.frame_count)
             s->frames[s->info.frame_count - 1].size += (uint32_t)(c.at - begin);
         else
             break;
@@ -204,7 +211,7 @@ const struct gs_stream_info *gs_stream_info(const struct gs_stream *s)
 /* A frame's chunks: its own, and the sections of its SH bands up to a degree. */
 struct frame_chunks {
     struct gs_chunk own;
-    struct gs_section band[3];
+    struct gs_section band[3], born[3];
 };
 
 static int read_chunks(const struct gs_stream *s, uint32_t frame, int sh_degree,
@@ -219,8 +226,8 @@ static int read_chunks(const struct gs_stream *s, uint32_t frame, int sh_degree,
     for (c.at = (size_t)f->offset; fv_cursor_left(&c); own = false) {
         if (!gs_get_chunk(&c, &chunk, &whole, &cut) || chunk.frame != frame)
             return fv_fail(FV_EFORMAT, "%s: frame %u: damaged between its chunks", s->path, frame);
-        int band = chunk.kind - GS_CHUNK_BAND;
-        if (own ? chunk.kind != kinds[f->kind] : band < 0 || band > 2)
+        int band = band_of(chunk.kind);
+        if (own ? chunk.kind != kinds[f->kind] : band < 0)
             return fv_fail(FV_EFORMAT, "%s: frame %u: a chunk of an unknown kind (%u)", s->path, frame,
                            chunk.kind);
         if (!own && band >= sh_degree)
@@ -231,12 +238,14 @@ static int read_chunks(const struct gs_stream *s, uint32_t frame, int sh_degree,
         if (!whole)
             return fv_fail(FV_EFORMAT, "%s: frame %u: SH band %d is damaged", s->path, frame,
                            band + 1);
-        if (own)
+        if (own) {
             out->own = chunk;
-        else
-            memcpy(&out->band[band].bytes, &chunk.data, sizeof chunk.data);
-        if (!own)
-            out->band[band].size = chunk.size;
+            continue;
+        }
+        struct gs_section *to =
+            chunk.kind >= GS_CHUNK_BORN_BAND ? &out->born[band] : &out->band[band];
+        memcpy(&to->bytes, &chunk.data, sizeof chunk.data);
+        to->size = chunk.size;
     }
     return 0;
 }
@@ -269,6 +278,7 @@ static int step(struct gs_stream *s, uint32_t frame)
     FV_TRY(read_chunks(s, frame, s->base.state.sh_degree, &chunks));
     FV_TRY(gs_get_residual(&chunks.own, sections, s->path));
     memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks.band, sizeof chunks.band);
+    memcpy(&sections[GS_SECTION_BORN_SH], chunks.born, sizeof chunks.born);
     int rc = gs_stream_read_residual(&s->group, sections);
     return rc == FV_EFORMAT ? fv_wrap(rc, "%s: frame %u: ", s->path, frame) : rc;
 }

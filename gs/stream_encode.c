@@ -253,6 +253,7 @@ static int encode_group(struct encoder *e, uint32_t begin, uint32_t end, bool *b
         *base = !fits_base(e);
         if (*base)
             return 0;
+        memset(sections, 0, sizeof sections);
         gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
         gs_stream_fit_rigid(&e->group, &e->target);
         bool entry = e->out.frames % e->group_frames == 0;

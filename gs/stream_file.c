@@ -82,21 +82,33 @@ bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *
 
 /* ---- frames ---- */
 
-static void put_sections(struct gs_bytes *out, const struct gs_section *sections)
+/* Sections that a frame's own chunk holds: of a base, all but what only changes have. */
+static int own_sections(uint8_t kind, int list[GS_SECTIONS])
 {
+    int n = 0;
     for (int k = 0; k < GS_SECTION_ATTRS + GS_SH1; k++)
-        gs_bytes_varint(out, sections[k].size);
-    for (int k = 0; k < GS_SECTION_ATTRS + GS_SH1; k++)
-        gs_bytes_put(out, sections[k].bytes, sections[k].size);
+        list[n++] = k;
+    if (kind != GS_CHUNK_BASE) {
+        list[n++] = GS_SECTION_DEATHS;
+        list[n++] = GS_SECTION_BIRTHS;
+    }
+    return n;
 }
 
 static void put_frame(struct gs_bytes *out, uint8_t kind, uint32_t frame, struct gs_bytes *body,
                       int sh_degree, const struct gs_section *sections)
 {
-    put_sections(body, sections);
+    int list[GS_SECTIONS], n = own_sections(kind, list);
+    for (int k = 0; k < n; k++)
+        gs_bytes_varint(body, sections[list[k]].size);
+    for (int k = 0; k < n; k++)
+        gs_bytes_put(body, sections[list[k]].bytes, sections[list[k]].size);
     gs_bytes_chunk(out, kind, frame, body->data, body->size);
     for (int band = 0; band < sh_degree; band++) {
         const struct gs_section *s = &sections[GS_SECTION_ATTRS + GS_SH1 + band];
+        const struct gs_section *born = &sections[GS_SECTION_BORN_SH + band];
+        if (born->size)
+            gs_bytes_chunk(out, (uint8_t)(GS_CHUNK_BORN_BAND + band), frame, born->bytes, born->size);
         if (s->size || kind == GS_CHUNK_BASE)
             gs_bytes_chunk(out, (uint8_t)(GS_CHUNK_BAND + band), frame, s->bytes, s->size);
     }
@@ -125,21 +137,23 @@ void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_de
     put_frame(out, entry ? GS_CHUNK_ENTRY : GS_CHUNK_RESIDUAL, frame, &body, sh_degree, sections);
 }
 
-static int get_sections(struct fv_cursor *c, uint32_t frame, struct gs_section *sections,
-                        const char *name)
+static int get_sections(struct fv_cursor *c, const struct gs_chunk *chunk,
+                        struct gs_section *sections, const char *name)
 {
+    int list[GS_SECTIONS], n = own_sections(chunk->kind, list);
     memset(sections, 0, GS_SECTIONS * sizeof *sections);
-    for (int k = 0; k < GS_SECTION_ATTRS + GS_SH1; k++) {
+    for (int k = 0; k < n; k++) {
         uint64_t size = gs_get_varint(c);
-        sections[k].size = size < SIZE_MAX ? (size_t)size : SIZE_MAX;
+        sections[list[k]].size = size < SIZE_MAX ? (size_t)size : SIZE_MAX;
     }
-    for (int k = 0; k < GS_SECTION_ATTRS + GS_SH1; k++) {
+    for (int k = 0; k < n; k++) {
         /* sections are only read */
-        const uint8_t *bytes = fv_get_bytes(c, sections[k].size);
-        memcpy(&sections[k].bytes, &bytes, sizeof bytes);
+        const uint8_t *bytes = fv_get_bytes(c, sections[list[k]].size);
+        memcpy(&sections[list[k]].bytes, &bytes, sizeof bytes);
     }
     if (c->failed || fv_cursor_left(c))
-        return fv_fail(FV_EFORMAT, "%s: frame %u: its sections do not fill its chunk", name, frame);
+        return fv_fail(FV_EFORMAT, "%s: frame %u: its sections do not fill its chunk", name,
+                       chunk->frame);
     return 0;
 }
 
@@ -175,7 +189,7 @@ int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *
     if (count > GS_STREAM_MAX_COUNT || (count > 1u << 20 && count / 64 > chunk->size))
         return fv_fail(FV_EFORMAT, "%s: frame %u: %u Gaussians in %u bytes", name, chunk->frame,
                        count, chunk->size);
-    FV_TRY(get_sections(&c, chunk->frame, sections, name));
+    FV_TRY(get_sections(&c, chunk, sections, name));
     FV_TRY(gs_stream_base_create(b, count, degree < sh_degree ? degree : sh_degree));
     memcpy(b->origin, head.origin, sizeof b->origin);
     memcpy(b->step, head.step, sizeof b->step);
@@ -188,5 +202,5 @@ int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_
                     const char *name)
 {
     struct fv_cursor c = fv_cursor_over(chunk->data, chunk->size);
-    return get_sections(&c, chunk->frame, sections, name);
+    return get_sections(&c, chunk, sections, name);
 }

@@ -17,6 +17,7 @@ enum {
     GS_CHUNK_ENTRY = 'E',    /* residual frame against the base */
     GS_CHUNK_RESIDUAL = 'R', /* residual frame against the frame before */
     GS_CHUNK_BAND = '1',     /* '1' to '3': the frame's section of an SH band */
+    GS_CHUNK_BORN_BAND = 'a', /* 'a' to 'c': the same of Gaussians born in the frame */
     GS_CHUNK_INDEX = 'I',    /* of each frame: kind, size */
     GS_CHUNK_END = 'Z',      /* u64 offset of the index */
 };

@@ -3,12 +3,13 @@
 #include "gs/stream.h"
 #include "vk/base/thread.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* How far a neighbour's difference from the mean is expected again, in sixteenths. */
 static const int32_t gains[] = {0, 5, 8, 11, 14, 16};
-enum { GAINS = sizeof gains / sizeof *gains, GAIN_BITS = 3, MAX_COMPS = 21 };
+enum { GAINS = sizeof gains / sizeof *gains, GAIN_BITS = 3 };
 
 void gs_sections_free(struct gs_section s[GS_SECTIONS])
 {
@@ -23,15 +24,17 @@ struct plane {
     enum gs_attr a;
     size_t comps;  /* coded ones; those of a rotation follow its w */
     size_t stride; /* of the state */
-    int32_t mean[MAX_COMPS];
+    int32_t *mean; /* [comps] */
+    struct gs_symbol_models *models;
     int32_t gain;
     int32_t *q;    /* [count][comps] */
     int32_t *rec;  /* of the state, at the first coded one */
 };
 
-static struct plane plane_of(const struct gs_stream_base *b, enum gs_attr a, int32_t *q)
+static struct plane plane_of(const struct gs_stream_base *b, enum gs_attr a, struct gs_key_models *m,
+                             int32_t *q)
 {
-    struct plane p = {.b = b, .a = a, .q = q};
+    struct plane p = {.b = b, .a = a, .mean = m->mean[a], .models = m->attr[a], .q = q};
     p.comps = (size_t)gs_attr_coded(a);
     p.stride = (size_t)gs_attr_comps(a);
     p.rec = b->state.v[a] + (p.stride - p.comps);
@@ -62,7 +65,7 @@ static int32_t nearest(int32_t v, int32_t step)
 /* Symbols to state. With a target (its first coded component), symbols are found on the way. */
 static void reconstruct(const struct plane *p, const int32_t *target)
 {
-    int32_t expected[MAX_COMPS];
+    int32_t expected[GS_MOST_CODED];
     for (uint32_t i = 0; i < p->b->state.count; i++) {
         int32_t step = gs_stream_step(p->b, p->a, i, false), *q = p->q + i * p->comps;
         int32_t *rec = p->rec + i * p->stride;
@@ -80,13 +83,8 @@ static void reconstruct(const struct plane *p, const int32_t *target)
     }
 }
 
-/* Gain, means, symbols. */
-static int code_plane(struct gs_coder *c, struct plane *p)
+static void code_gain(struct gs_coder *c, struct plane *p)
 {
-    struct gs_bit models[GS_SIGNED_MODELS];
-    struct gs_symbol_models *m = gs_symbol_models_create((int)p->comps);
-    if (!m)
-        return fv_fail(FV_ENOMEM, "no memory for a key's %s", gs_attr_name(p->a));
     unsigned gain = 0;
     for (unsigned k = 0; k < GAINS; k++)
         gain = gains[k] == p->gain ? k : gain;
@@ -94,23 +92,34 @@ static int code_plane(struct gs_coder *c, struct plane *p)
     for (int bit = GAIN_BITS - 1; bit >= 0; bit--)
         read = read * 2 + gs_code_even(c, gain >> bit & 1);
     p->gain = gains[read < GAINS ? read : 0];
-    gs_bits_reset(models, GS_SIGNED_MODELS);
-    for (size_t k = 0; k < p->comps; k++)
-        p->mean[k] = gs_code_signed(c, models, p->mean[k]);
-    gs_code_symbols(c, m,
+}
+
+static void code_symbols(struct gs_coder *c, const struct plane *p)
+{
+    gs_code_symbols(c, p->models,
                     &(struct gs_symbols){.count = p->b->state.count,
                                          .comps = (int)p->comps,
                                          .q = p->q,
                                          .near = (const uint32_t(*)[GS_NEAR])p->b->near});
-    free(m);
-    return 0;
+}
+
+/* Gain, means, symbols, of models that know nothing. */
+static void code_plane(struct gs_coder *c, struct plane *p)
+{
+    struct gs_bit models[GS_SIGNED_MODELS];
+    gs_symbol_models_reset(p->models);
+    code_gain(c, p);
+    gs_bits_reset(models, GS_SIGNED_MODELS);
+    for (size_t k = 0; k < p->comps; k++)
+        p->mean[k] = gs_code_signed(c, models, p->mean[k]);
+    code_symbols(c, p);
 }
 
 /* Tries gains, keeps the shortest. */
 static int write_attr(const struct gs_stream_base *b, enum gs_attr a,
                       const struct gs_stream_state *target, int32_t *q, struct gs_section *out)
 {
-    struct plane p = plane_of(b, a, q);
+    struct plane p = plane_of(b, a, b->learned, q);
     const int32_t *wanted = target->v[a] + (p.stride - p.comps);
     for (size_t c = 0; c < p.comps; c++) {
         int64_t sum = 0, most = GS_NUMBER_MAX;
@@ -126,10 +135,7 @@ static int write_attr(const struct gs_stream_base *b, enum gs_attr a,
         p.gain = k < GAINS ? gains[k] : best;
         reconstruct(&p, wanted);
         gs_coder_write(&c);
-        if (code_plane(&c, &p) < 0) {
-            gs_coder_drop(&c);
-            return FV_ENOMEM;
-        }
+        code_plane(&c, &p);
         FV_TRY(gs_coder_finish(&c, &s.bytes, &s.size));
         if (k == GAINS || k == 0 || s.size < out->size) {
             free(out->bytes);
@@ -157,7 +163,8 @@ static int code_positions(struct gs_coder *c, struct gs_stream_base *b,
             grid[k] = gs_stream_grid(target->v[GS_POSITION][3 * i + k]);
         code[i] = gs_stream_morton(grid);
     }
-    int rc = gs_code_octree(c, code, count, b->bits);
+    gs_octree_models_reset(&b->learned->octree);
+    int rc = gs_code_octree(c, &b->learned->octree, code, count, b->bits);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         gs_stream_morton_grid(grid, code[i]);
         for (size_t k = 0; k < 3; k++)
@@ -169,10 +176,9 @@ static int code_positions(struct gs_coder *c, struct gs_stream_base *b,
     return rc;
 }
 
-static int code_levels(struct gs_coder *c, struct gs_stream_base *b)
+static int code_levels(struct gs_coder *c, struct gs_stream_base *b,
+                       struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS])
 {
-    struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS];
-    gs_bits_reset(&models[0][0], sizeof models / sizeof(struct gs_bit));
     for (uint32_t i = 0; i < b->state.count; i++) {
         const uint32_t *near = b->near[i];
         int context = near[1] != ~0u ? (b->level[near[0]] + b->level[near[1]]) / 2 : 3;
@@ -184,6 +190,12 @@ static int code_levels(struct gs_coder *c, struct gs_stream_base *b)
     return 0;
 }
 
+static int code_key_levels(struct gs_coder *c, struct gs_stream_base *b)
+{
+    gs_bits_reset(&b->learned->level[0][0], (size_t)GS_LEVELS * GS_NUMBER_MODELS);
+    return code_levels(c, b, b->learned->level);
+}
+
 /* Scales before rotations, whose steps depend on them. */
 static const enum gs_attr order[] = {GS_SCALE, GS_OPACITY, GS_COLOUR, GS_ROTATION,
                                      GS_SH1,   GS_SH2,     GS_SH3};
@@ -191,14 +203,15 @@ static const enum gs_attr order[] = {GS_SCALE, GS_OPACITY, GS_COLOUR, GS_ROTATIO
 int gs_stream_quantise_key(struct gs_stream_base *b, const struct gs_stream_state *target)
 {
     size_t count = b->state.count;
-    int32_t *q = malloc((count * MAX_COMPS + 1) * sizeof *q);
+    int32_t *q = malloc((count * GS_MOST_CODED + 1) * sizeof *q);
     if (!q)
         return fv_fail(FV_ENOMEM, "no memory for a key");
     for (size_t i = 0; i < 3 * count; i++)
         b->state.v[GS_POSITION][i] =
             gs_stream_grid(target->v[GS_POSITION][i]) * GS_POSITION_UNITS;
     for (int k = 0; k < (int)gs_attr_end(b->state.sh_degree) - 1; k++) {
-        struct plane p = plane_of(b, order[k], q);
+        struct plane p = plane_of(b, order[k], b->learned, q);
+        memset(p.mean, 0, p.comps * sizeof *p.mean);
         reconstruct(&p, target->v[order[k]] + (p.stride - p.comps));
         if (order[k] == GS_SCALE)
             gs_stream_find_turn_levels(b);
@@ -212,12 +225,12 @@ int gs_stream_write_key(struct gs_stream_base *b, const struct gs_stream_state *
 {
     struct gs_coder c;
     memset(out, 0, GS_SECTIONS * sizeof *out);
-    int32_t *q = malloc(((size_t)b->state.count * MAX_COMPS + 1) * sizeof *q);
+    int32_t *q = malloc(((size_t)b->state.count * GS_MOST_CODED + 1) * sizeof *q);
     int rc = q ? 0 : fv_fail(FV_ENOMEM, "no memory for a key");
     for (int k = 0; rc == 0 && k < 2; k++) {
         struct gs_section *s = &out[k ? GS_SECTION_MODEL : GS_SECTION_ATTRS + GS_POSITION];
         gs_coder_write(&c);
-        rc = k ? code_levels(&c, b) : code_positions(&c, b, target);
+        rc = k ? code_key_levels(&c, b) : code_positions(&c, b, target);
         if (rc == 0)
             rc = gs_coder_finish(&c, &s->bytes, &s->size);
         else
@@ -254,9 +267,9 @@ static int read_planes(void *ud, size_t begin, size_t end)
         if (!q)
             return fv_fail(FV_ENOMEM, "no memory for a key's %s", gs_attr_name(a));
         struct gs_coder c;
-        r->plane[a] = plane_of(r->b, a, q);
+        r->plane[a] = plane_of(r->b, a, r->b->learned, q);
         gs_coder_read(&c, s->bytes, s->size);
-        FV_TRY(code_plane(&c, &r->plane[a]));
+        code_plane(&c, &r->plane[a]);
         if (a != GS_ROTATION) /* its steps depend on the scales */
             reconstruct(&r->plane[a], NULL);
     }
@@ -272,7 +285,7 @@ int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_S
     gs_coder_read(&c, positions->bytes, positions->size);
     FV_TRY(code_positions(&c, b, NULL));
     gs_coder_read(&c, levels->bytes, levels->size);
-    FV_TRY(code_levels(&c, b));
+    FV_TRY(code_key_levels(&c, b));
     int rc = fv_parallel((size_t)gs_attr_end(b->state.sh_degree) - 1, 1, read_planes, &r);
     if (rc == 0) {
         gs_stream_find_turn_levels(b);
@@ -281,4 +294,186 @@ int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_S
     for (int a = 0; a < GS_ATTRS; a++)
         free(r.plane[a].q);
     return rc;
+}
+
+/* ---- births ---- */
+
+/* A number below 2^bits, of which nothing is known. */
+static uint32_t code_plain(struct gs_coder *c, uint32_t v, unsigned bits)
+{
+    uint32_t read = 0;
+    while (bits--)
+        read = read * 2 + gs_code_even(c, v >> bits & 1);
+    return read;
+}
+
+/* The grid that births lie on: the base's, or where that does not hold them, one that begins and
+ * ends elsewhere. */
+struct born_grid {
+    int32_t low[3]; /* in steps */
+    unsigned bits;
+};
+enum { LOW_BITS = 22, WIDTH_BITS = 5, MOST_WIDTH = 20 };
+
+/* False if they are too far apart. */
+static bool fit_born(struct born_grid *g, const struct gs_stream_base *born,
+                     const struct gs_stream_state *target)
+{
+    int32_t low[3] = {INT32_MAX, INT32_MAX, INT32_MAX}, high[3] = {INT32_MIN, INT32_MIN, INT32_MIN};
+    bool within = true;
+    for (size_t i = 0; i < 3 * (size_t)target->count; i++) {
+        int32_t at = gs_stream_step_of(target->v[GS_POSITION][i]);
+        low[i % 3] = at < low[i % 3] ? at : low[i % 3];
+        high[i % 3] = at > high[i % 3] ? at : high[i % 3];
+        within = within && at >= 0 && at >> born->bits == 0;
+    }
+    *g = (struct born_grid){.bits = born->bits};
+    for (int k = 0; k < 3 && !within; k++) {
+        g->low[k] = low[k];
+        g->bits = k ? g->bits : 0;
+        while (g->bits <= MOST_WIDTH && (high[k] - low[k]) >> g->bits != 0)
+            g->bits++;
+        if (g->bits > MOST_WIDTH || low[k] < -(1 << (LOW_BITS - 1)) || low[k] >= 1 << (LOW_BITS - 1))
+            return false;
+    }
+    return true;
+}
+
+struct born_place {
+    uint64_t code;
+    uint32_t at;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct born_place *x = a, *y = b;
+    return x->code != y->code ? (x->code < y->code ? -1 : 1) : (x->at > y->at) - (x->at < y->at);
+}
+
+int gs_stream_born_order(uint32_t out[], const struct gs_stream_base *born,
+                         const struct gs_stream_state *target)
+{
+    struct born_grid g;
+    if (!fit_born(&g, born, target))
+        return GS_BEYOND;
+    struct born_place *place = malloc((size_t)target->count * sizeof *place + 1);
+    if (!place)
+        return fv_fail(FV_ENOMEM, "no memory for births");
+    for (uint32_t i = 0; i < target->count; i++) {
+        int32_t at[3];
+        for (size_t k = 0; k < 3; k++)
+            at[k] = gs_stream_step_of(target->v[GS_POSITION][3 * (size_t)i + k]) - g.low[k];
+        place[i] = (struct born_place){gs_stream_morton(at), i};
+    }
+    qsort(place, target->count, sizeof *place, by_place);
+    for (uint32_t i = 0; i < target->count; i++)
+        out[i] = place[i].at;
+    free(place);
+    return 0;
+}
+
+static int code_born_grid(struct gs_coder *c, struct born_grid *g, const struct gs_stream_base *born)
+{
+    if (!gs_code_even(c, (g->low[0] | g->low[1] | g->low[2]) != 0 || g->bits != born->bits)) {
+        *g = (struct born_grid){.bits = born->bits};
+        return 0;
+    }
+    g->bits = code_plain(c, g->bits, WIDTH_BITS);
+    for (int k = 0; k < 3; k++)
+        g->low[k] = (int32_t)code_plain(c, (uint32_t)(g->low[k] + (1 << (LOW_BITS - 1))), LOW_BITS) -
+                    (1 << (LOW_BITS - 1));
+    if (g->bits > MOST_WIDTH)
+        return fv_fail(FV_EFORMAT, "births: a grid of %u bits", g->bits);
+    return 0;
+}
+
+static int code_born_positions(struct gs_coder *c, struct gs_stream_base *born,
+                               struct gs_key_models *m, const struct gs_stream_state *target)
+{
+    uint32_t count = born->state.count;
+    struct born_grid g = {.bits = born->bits};
+    if (target)
+        fit_born(&g, born, target);
+    FV_TRY(code_born_grid(c, &g, born));
+    uint64_t *code = malloc((size_t)count * sizeof *code + 1);
+    if (!code)
+        return fv_fail(FV_ENOMEM, "no memory for births");
+    int32_t at[3];
+    for (size_t i = 0; target && i < count; i++) {
+        for (size_t k = 0; k < 3; k++)
+            at[k] = gs_stream_step_of(target->v[GS_POSITION][3 * i + k]) - g.low[k];
+        code[i] = gs_stream_morton(at);
+    }
+    int rc = gs_code_octree(c, &m->octree, code, count, g.bits);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        gs_stream_morton_grid(at, code[i]);
+        for (size_t k = 0; k < 3; k++)
+            born->state.v[GS_POSITION][3 * i + k] = (at[k] + g.low[k]) * GS_POSITION_UNITS;
+    }
+    free(code);
+    if (rc == 0)
+        gs_stream_find_near(born);
+    return rc;
+}
+
+/* About the bits that symbols take. */
+static double cost_of(const int32_t *q, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += log2(1 + fabs((double)q[i]));
+    return sum;
+}
+
+static void code_born_plane(struct gs_coder *c, struct gs_stream_base *born, enum gs_attr a,
+                            struct gs_key_models *m, int32_t *q, const struct gs_stream_state *target)
+{
+    struct plane p = plane_of(born, a, m, q);
+    const int32_t *wanted = target ? target->v[a] + (p.stride - p.comps) : NULL;
+    double least = 0;
+    int32_t best = 0;
+    for (int k = 0; k < GAINS && target; k++) {
+        p.gain = gains[k];
+        reconstruct(&p, wanted);
+        double cost = cost_of(q, born->state.count * p.comps);
+        if (!k || cost < least) {
+            least = cost;
+            best = p.gain;
+        }
+    }
+    p.gain = best;
+    if (target)
+        reconstruct(&p, wanted);
+    code_gain(c, &p);
+    code_symbols(c, &p);
+    if (!target)
+        reconstruct(&p, NULL);
+}
+
+int gs_stream_code_born(struct gs_coder *c, struct gs_stream_base *born, struct gs_key_models *m,
+                        const struct gs_stream_state *target)
+{
+    FV_TRY(code_born_positions(c, born, m, target));
+    FV_TRY(code_levels(c, born, m->level));
+    int32_t *q = malloc(((size_t)born->state.count * 3 + 1) * sizeof *q);
+    if (!q)
+        return fv_fail(FV_ENOMEM, "no memory for births");
+    for (int k = 0; order[k] != GS_SH1; k++) {
+        code_born_plane(c, born, order[k], m, q, target);
+        if (order[k] == GS_SCALE)
+            gs_stream_find_turn_levels(born);
+    }
+    free(q);
+    return 0;
+}
+
+int gs_stream_code_born_sh(struct gs_coder *c, struct gs_stream_base *born, enum gs_attr a,
+                           struct gs_key_models *m, const struct gs_stream_state *target)
+{
+    int32_t *q = malloc(((size_t)born->state.count * GS_MOST_CODED + 1) * sizeof *q);
+    if (!q)
+        return fv_fail(FV_ENOMEM, "no memory for births");
+    code_born_plane(c, born, a, m, q, target);
+    free(q);
+    return 0;
 }

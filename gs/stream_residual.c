@@ -10,8 +10,8 @@ enum { GAINS = sizeof gains / sizeof *gains, GAIN_BITS = 2, MAX_COMPS = 21 };
 
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b)
 {
-    *g = (struct gs_stream_group){.base = b};
     uint32_t count = b->state.count;
+    *g = (struct gs_stream_group){.key = b, .base = b, .room = count};
     FV_TRY(gs_stream_state_create(&g->state, count, b->state.sh_degree));
     bool whole = (g->label = calloc((size_t)count + 1, 1)) != NULL;
     for (int a = 0; a < (int)gs_attr_end(b->state.sh_degree); a++) {
@@ -33,6 +33,9 @@ int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_bas
 void gs_stream_group_finish(struct gs_stream_group *g)
 {
     gs_stream_state_finish(&g->state);
+    gs_stream_base_finish(&g->own);
+    gs_key_models_destroy(&g->births);
+    free(g->deaths);
     free(g->label);
     for (int a = 0; a < GS_ATTRS; a++) {
         free(g->models[a]);
@@ -45,9 +48,14 @@ void gs_stream_group_finish(struct gs_stream_group *g)
 
 void gs_stream_group_begin(struct gs_stream_group *g)
 {
-    uint32_t count = g->base->state.count;
-    gs_stream_state_copy(&g->state, &g->base->state);
+    uint32_t count = g->key->state.count;
+    g->base = g->key;
+    g->state.count = count;
+    gs_stream_state_copy(&g->state, &g->key->state);
     g->begun = false;
+    g->births_begun = false;
+    if (g->deaths)
+        gs_symbol_models_reset(g->deaths);
     g->clusters = 0;
     memset(g->label, 0, count);
     memset(g->rigid, 0, sizeof g->rigid);
@@ -358,7 +366,6 @@ int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_s
                              struct gs_section out[GS_SECTIONS])
 {
     int rc = 0;
-    memset(out, 0, GS_SECTIONS * sizeof *out);
     turn_symbols(g);
     if (g->clusters) {
         struct gs_coder c;
@@ -394,6 +401,7 @@ static void read_attr(struct gs_stream_group *g, enum gs_attr a, const struct gs
 int gs_stream_read_residual(struct gs_stream_group *g, const struct gs_section in[GS_SECTIONS])
 {
     const struct gs_section *motion = &in[GS_SECTION_MODEL];
+    FV_TRY(gs_stream_read_deaths(g, &in[GS_SECTION_DEATHS]));
     turn_symbols(g);
     if (motion->size) {
         struct gs_coder c;
@@ -403,5 +411,5 @@ int gs_stream_read_residual(struct gs_stream_group *g, const struct gs_section i
     FV_TRY(predict(g));
     for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++)
         read_attr(g, (enum gs_attr)a, &in[GS_SECTION_ATTRS + a]);
-    return 0;
+    return gs_stream_read_births(g, in);
 }

@@ -40,7 +40,7 @@ void gs_stream_state_copy(struct gs_stream_state *to, const struct gs_stream_sta
                (size_t)from->count * (size_t)gs_attr_comps(a) * sizeof *to->v[a]);
 }
 
-int gs_stream_base_create(struct gs_stream_base *b, uint32_t count, int sh_degree)
+int gs_stream_rows_create(struct gs_stream_base *b, uint32_t count, int sh_degree)
 {
     *b = (struct gs_stream_base){.coarser = 5};
     FV_TRY(gs_stream_state_create(&b->state, count, sh_degree));
@@ -53,12 +53,22 @@ int gs_stream_base_create(struct gs_stream_base *b, uint32_t count, int sh_degre
     return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", count);
 }
 
+int gs_stream_base_create(struct gs_stream_base *b, uint32_t count, int sh_degree)
+{
+    FV_TRY(gs_stream_rows_create(b, count, sh_degree));
+    int rc = gs_key_models_create(&b->learned, sh_degree);
+    if (rc < 0)
+        gs_stream_base_finish(b);
+    return rc;
+}
+
 void gs_stream_base_finish(struct gs_stream_base *b)
 {
     gs_stream_state_finish(&b->state);
     free(b->level);
     free(b->turn_level);
     free(b->near);
+    gs_key_models_destroy(&b->learned);
     *b = (struct gs_stream_base){0};
 }
 

@@ -22,6 +22,11 @@ void gs_symbol_models_reset(struct gs_symbol_models *m)
                   (size_t)m->comps * sizeof *m->comp / sizeof(struct gs_bit));
 }
 
+void gs_symbol_models_copy(struct gs_symbol_models *to, const struct gs_symbol_models *from)
+{
+    memcpy(to, from, sizeof *from + (size_t)from->comps * sizeof *from->comp);
+}
+
 static uint32_t size_of(int32_t v)
 {
     return v < 0 ? 0u - (uint32_t)v : (uint32_t)v;
@@ -143,16 +148,19 @@ void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struc
 
 /* ---- octree ---- */
 
-enum { MAX_BITS = 21, HEIGHTS = MAX_BITS + 1 };
-
 struct octree {
     struct gs_coder *coder;
+    struct gs_octree_models *models;
     unsigned bits;
     uint64_t *code;
-    uint32_t count, done;             /* read so far */
-    struct gs_bit node[HEIGHTS][9][256]; /* height; children its parent has; bits so far */
-    struct gs_bit more[8];            /* one more Gaussian at the same place */
+    uint32_t count, done; /* read so far */
 };
+
+void gs_octree_models_reset(struct gs_octree_models *m)
+{
+    gs_bits_reset(&m->node[0][0][0], sizeof m->node / sizeof(struct gs_bit));
+    gs_bits_reset(m->more, sizeof m->more / sizeof(struct gs_bit));
+}
 
 /* Children of a node at `level` whose codes begin with `prefix`; writing, its codes are
  * [begin,end). The recursion is at most 21 deep. */
@@ -162,7 +170,7 @@ static int octree_node(struct octree *o, uint32_t begin, uint32_t end, unsigned 
     bool writing = o->coder->writing;
     if (level == o->bits) {
         uint32_t same = 1;
-        while (gs_code_bit(o->coder, &o->more[same < 8 ? same - 1 : 7], end - begin > same)) {
+        while (gs_code_bit(o->coder, &o->models->more[same < 8 ? same - 1 : 7], end - begin > same)) {
             same++;
             if (!writing && same > o->count - o->done)
                 return FV_EFORMAT;
@@ -184,7 +192,7 @@ static int octree_node(struct octree *o, uint32_t begin, uint32_t end, unsigned 
                 at++;
             start[k + 1] = at;
         }
-    struct gs_bit *models = o->node[o->bits - level][siblings];
+    struct gs_bit *models = o->models->node[o->bits - level][siblings];
     unsigned occupied = 0, path = 1;
     for (unsigned k = 0; k < 8; k++) {
         /* a node has a child: if none of seven is, the eighth is there */
@@ -204,21 +212,12 @@ static int octree_node(struct octree *o, uint32_t begin, uint32_t end, unsigned 
     return 0;
 }
 
-int gs_code_octree(struct gs_coder *c, uint64_t *code, uint32_t count, unsigned bits)
+int gs_code_octree(struct gs_coder *c, struct gs_octree_models *m, uint64_t *code, uint32_t count,
+                   unsigned bits)
 {
-    struct octree *o = malloc(sizeof *o);
-    if (!o)
-        return fv_fail(FV_ENOMEM, "no memory for an octree");
-    o->coder = c;
-    o->bits = bits;
-    o->code = code;
-    o->count = count;
-    o->done = 0;
-    gs_bits_reset(&o->node[0][0][0], sizeof o->node / sizeof(struct gs_bit));
-    gs_bits_reset(o->more, sizeof o->more / sizeof(struct gs_bit));
-    int rc = count ? octree_node(o, 0, count, 0, 0, 0) : 0;
-    if (rc < 0 || (!c->writing && o->done != count))
+    struct octree o = {.coder = c, .models = m, .bits = bits, .code = code, .count = count};
+    int rc = count ? octree_node(&o, 0, count, 0, 0, 0) : 0;
+    if (rc < 0 || (!c->writing && o.done != count))
         rc = fv_fail(FV_EFORMAT, "positions: the octree does not hold %u Gaussians", count);
-    free(o);
     return rc;
 }

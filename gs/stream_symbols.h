@@ -28,6 +28,8 @@ struct gs_symbol_models {
 /* NULL without memory; free() it. */
 struct gs_symbol_models *gs_symbol_models_create(int comps);
 void gs_symbol_models_reset(struct gs_symbol_models *m);
+/* Both of the same number of components. */
+void gs_symbol_models_copy(struct gs_symbol_models *to, const struct gs_symbol_models *from);
 
 struct gs_symbols {
     uint32_t count;
@@ -39,9 +41,16 @@ struct gs_symbols {
 };
 void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s);
 
+enum { GS_OCTREE_BITS = 21 }; /* of a coordinate, at most */
+struct gs_octree_models {
+    struct gs_bit node[GS_OCTREE_BITS + 1][9][256]; /* height; children its parent has; bits so far */
+    struct gs_bit more[8];                          /* one more Gaussian at the same place */
+};
+void gs_octree_models_reset(struct gs_octree_models *m);
 /* Positions on a grid of 2^bits a side: Morton codes in rising order, equal ones allowed (octree
  * occupancy, each node's eight bits by how full its parent is and its height). *code is read into
  * or written from. Of a stream that holds other than `count` codes: FV_EFORMAT. */
-int gs_code_octree(struct gs_coder *c, uint64_t *code, uint32_t count, unsigned bits);
+int gs_code_octree(struct gs_coder *c, struct gs_octree_models *m, uint64_t *code, uint32_t count,
+                   unsigned bits);
 
 #endif

@@ -41,8 +41,8 @@ int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kin
                         struct gs_bytes *chunks, struct gs_section sections[GS_SECTIONS],
                         struct gs_stream_report *r)
 {
-    for (int k = 0; k < GS_SECTIONS; k++)
-        r->section_bytes[k] += sections[k].size;
+    for (int k = 0; k < GS_SECTIONS; k++) /* births with their SH */
+        r->section_bytes[k < GS_SECTION_BIRTHS ? k : GS_SECTION_BIRTHS] += sections[k].size;
     gs_sections_free(sections);
     *(kind == GS_FRAME_BASE    ? &r->base_bytes
       : kind == GS_FRAME_ENTRY ? &r->entry_bytes

@@ -171,18 +171,22 @@ static void octree_of_equal_and_far_places(void **state)
                         code[i] |= (uint64_t)(test_rand(&seed) & 1) << (3 * b + k);
         }
         qsort(code, n, sizeof *code, by_code);
+        static struct gs_octree_models m;
         struct gs_coder c;
         uint8_t *bytes;
         size_t size;
         gs_coder_write(&c);
-        assert_ok(gs_code_octree(&c, code, n, rows[r].bits));
+        gs_octree_models_reset(&m);
+        assert_ok(gs_code_octree(&c, &m, code, n, rows[r].bits));
         assert_ok(gs_coder_finish(&c, &bytes, &size));
         gs_coder_read(&c, bytes, size);
-        assert_ok(gs_code_octree(&c, back, n, rows[r].bits));
+        gs_octree_models_reset(&m);
+        assert_ok(gs_code_octree(&c, &m, back, n, rows[r].bits));
         assert_memory_equal(code, back, n * sizeof *code);
         if (n > 1) {
             gs_coder_read(&c, bytes, size);
-            assert_fails(gs_code_octree(&c, back, n - 1, rows[r].bits), FV_EFORMAT, "does not hold");
+            gs_octree_models_reset(&m);
+            assert_fails(gs_code_octree(&c, &m, back, n - 1, rows[r].bits), FV_EFORMAT, "does not hold");
         }
         free(bytes);
         free(code);
