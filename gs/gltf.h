@@ -35,6 +35,8 @@ struct gltf {
     const uint8_t *bin; /* the .glb's own chunk */
     size_t bin_size;
     struct gs_blob *buffers; /* loaded when first used */
+    void **dense;            /* elements of sparse accessors */
+    size_t dense_count;
     size_t buffer_count;
     struct fv_node *views, *accessors, *nodes, *meshes; /* elements of these arrays */
     size_t view_count, accessor_count, node_count, mesh_count;
@@ -54,7 +56,8 @@ struct gltf_accessor {
 };
 
 /* Accessor `index` with `width` numbers an element (1 SCALAR, 3 VEC3, 4 VEC4); what names it in
- * messages. Sparse ones are refused. Returns 0, FV_EFORMAT, FV_EUNSUPPORTED, FV_EIO, FV_ENOMEM. */
+ * messages. Sparse ones become floats that g owns. Returns 0, FV_EFORMAT, FV_EUNSUPPORTED, FV_EIO,
+ * FV_ENOMEM. */
 int gltf_accessor(struct gltf_accessor *out, struct gltf *g, size_t index, int width,
                   const char *what);
 /* Element i as floats, normalised integers to -1..1 or 0..1. */

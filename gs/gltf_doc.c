@@ -126,6 +126,9 @@ void gltf_close(struct gltf *g)
 {
     for (size_t i = 0; g->buffers && i < g->buffer_count; i++)
         gs_blob_free(&g->buffers[i]);
+    for (size_t i = 0; i < g->dense_count; i++)
+        free(g->dense[i]);
+    free(g->dense);
     free(g->buffers);
     free(g->views);
     free(g->accessors);
@@ -310,6 +313,68 @@ static int place(struct gltf_accessor *a, struct gltf *g, struct fv_node node, s
     return 0;
 }
 
+/* Elements that a sparse accessor replaces: its member `key`, placed. */
+static int sparse_part(struct gltf_accessor *out, struct gltf *g, struct fv_node sparse,
+                       const char *key)
+{
+    struct fv_json *doc = &g->doc;
+    struct fv_node part = fv_json_object(doc, sparse, key);
+    size_t offset = 0;
+    if (fv_node_has(part, "byteOffset"))
+        offset = (size_t)fv_json_int(doc, part, "byteOffset", 0, 1LL << 40);
+    if (out->width == 1 && !strcmp(key, "indices"))
+        out->component = (enum gltf_component)fv_json_int(doc, part, "componentType", 0, 65535);
+    if (doc->failed)
+        return FV_EFORMAT;
+    if (!component_size(out->component) ||
+        (!strcmp(key, "indices") && out->component != GLTF_U8 && out->component != GLTF_U16 &&
+         out->component != GLTF_U32))
+        return fv_json_fail(doc, part, "component type %d is none of an index's", out->component);
+    return place(out, g, part, offset);
+}
+
+/* A sparse accessor (glTF 2.0, 3.6.2.3) as floats in memory of g: base's elements, or zeros where
+ * it has no data, some of them replaced. */
+static int make_dense(struct gltf_accessor *out, struct gltf *g, struct fv_node node,
+                      const struct gltf_accessor *base)
+{
+    struct fv_json *doc = &g->doc;
+    struct fv_node sparse = fv_json_object(doc, node, "sparse");
+    struct gltf_accessor indices = {.width = 1}, values = *base;
+    size_t width = (size_t)base->width;
+    indices.count = values.count =
+        (size_t)fv_json_int(doc, sparse, "count", 1, (long long)base->count);
+    if (doc->failed)
+        return FV_EFORMAT;
+    FV_TRY(sparse_part(&indices, g, sparse, "indices"));
+    FV_TRY(sparse_part(&values, g, sparse, "values"));
+    /* zeros cost no bytes of the file: a small one may not ask for much memory */
+    if (base->count > (1u << 20) && base->count / 64 > g->size)
+        return fv_json_fail(doc, node, "%zu elements of a file of %zu bytes", base->count, g->size);
+    void **list = realloc(g->dense, (g->dense_count + 1) * sizeof *list);
+    if (list)
+        g->dense = list;
+    float *to = list ? calloc(base->count, width * sizeof *to) : NULL;
+    if (!to)
+        return fv_fail(FV_ENOMEM, "%s: out of memory", g->name);
+    g->dense[g->dense_count++] = to;
+    for (size_t i = 0; base->data && i < base->count; i++)
+        gltf_get(base, i, to + width * i);
+    for (size_t k = 0; k < indices.count; k++) {
+        uint32_t i = 0; /* whole numbers, which floats of 32 bits do not hold */
+        memcpy(&i, indices.data + k * indices.stride, component_size(indices.component));
+        if (i >= base->count)
+            return fv_json_fail(doc, sparse, "index %u of %zu elements", i, base->count);
+        gltf_get(&values, k, to + width * i);
+    }
+    *out = (struct gltf_accessor){.data = (const uint8_t *)to,
+                                  .count = base->count,
+                                  .stride = width * sizeof *to,
+                                  .width = base->width,
+                                  .component = GLTF_F32};
+    return 0;
+}
+
 int gltf_accessor(struct gltf_accessor *out, struct gltf *g, size_t index, int width,
                   const char *what)
 {
@@ -333,11 +398,13 @@ int gltf_accessor(struct gltf_accessor *out, struct gltf *g, size_t index, int w
                             type_of_width(width));
     if (!component_size(component))
         return fv_json_fail(doc, node, "component type %d is none of glTF's", component);
-    if (fv_node_has(node, "sparse"))
-        return fv_fail(FV_EUNSUPPORTED, "%s: %s: sparse accessors are not read; export %s dense",
-                       g->name, node.place, what);
     out->component = (enum gltf_component)component;
-    return place(out, g, node, offset);
+    if (!fv_node_has(node, "sparse"))
+        return place(out, g, node, offset);
+    struct gltf_accessor base = *out;
+    if (fv_node_has(node, "bufferView"))
+        FV_TRY(place(&base, g, node, offset));
+    return make_dense(out, g, node, &base);
 }
 
 static float component_at(const struct gltf_accessor *a, const uint8_t *p)

@@ -1,8 +1,7 @@
 /* A moving scene made of a still one: what docs/SPEED.md measures streams with.
  *
- *     cc -O2 -I. -o /tmp/make_motion tools/make_motion.c build/release/libfovea.a \
- *        $(pkg-config --libs vulkan libcjson zlib libzstd libwebp) -lm -lpthread
- *     /tmp/make_motion playbot/2_0/meta.json frames 300 [jitter]
+ *     cmake --build build/release --target make_motion
+ *     build/release/make_motion playbot/2_0/meta.json frames 300 [jitter]
  *
  * Writes frames/frame_000.ply and so on, and cameras around them: views.json to tune by, held.json to
  * measure by. Made for a figure about 1 unit high, y down, that hovers over
@@ -10,12 +9,8 @@
  * on the floor under it, and one Gaussian in fifty at the rim that fades in and out. The input's values
  * are spread within the cells of its quantiser. With jitter, half of what moves and one in fifty of all
  * wander a little each frame, as training leaves them. */
-#include "gs/gs.h"
+#include "tools/motion.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 enum part { STILL, LEFT, RIGHT, BODY, FLOOR, FADING };
@@ -49,33 +44,6 @@ static double smooth(double x)
 {
     x = x < 0 ? 0 : x > 1 ? 1 : x;
     return x * x * (3 - 2 * x);
-}
-
-static void product(double out[4], const double a[4], const double b[4])
-{
-    const double r[4] = {a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3],
-                         a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2],
-                         a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1],
-                         a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0]};
-    memcpy(out, r, sizeof r);
-}
-
-static void turn(float position[3], float rotation[4], const double q[4], const double pivot[3],
-                 const double move[3])
-{
-    const double conjugate[4] = {q[0], -q[1], -q[2], -q[3]};
-    double v[4] = {0}, r[4];
-    for (int k = 0; k < 3; k++)
-        v[k + 1] = position[k] - pivot[k];
-    for (int k = 0; k < 4; k++)
-        r[k] = rotation[k];
-    product(v, q, v);
-    product(v, v, conjugate);
-    product(r, q, r);
-    for (int k = 0; k < 3; k++)
-        position[k] = (float)(v[k + 1] + pivot[k] + move[k]);
-    for (int k = 0; k < 4; k++)
-        rotation[k] = (float)r[k];
 }
 
 static enum part part_of(struct motion *m, const float p[3])
@@ -177,27 +145,6 @@ static void jitter(struct motion *m, struct gs_scene *s)
     }
 }
 
-/* Cameras at angles about the figure, elevation as given. */
-static int write_cameras(const char *folder, const char *name, const double (*angle)[2], size_t n)
-{
-    char path[512];
-    struct gs_cameras list = {.items = calloc(n, sizeof *list.items), .count = n};
-    const double target[3] = {0, -0.33, 0}, up[3] = {0, -1, 0}, far = 1.9;
-    for (size_t i = 0; i < n && list.items; i++) {
-        struct gs_camera *c = &list.items[i];
-        double a = angle[i][0], e = angle[i][1];
-        const double eye[3] = {far * sin(a) * cos(e), target[1] - far * sin(e), far * cos(a) * cos(e)};
-        *c = (struct gs_camera){.width = 400, .height = 300, .cx = 200, .cy = 150};
-        c->fx = c->fy = 200 / tan(0.39269908169872414); /* 45 degrees across */
-        snprintf(c->name, sizeof c->name, "%zu", i);
-        gs_camera_look_at(c, eye, target, up);
-    }
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    int rc = gs_cameras_save_list(&list, path);
-    free(list.items);
-    return rc;
-}
-
 int main(int argc, char **argv)
 {
     struct motion m = {.random = 88172645463325252ull};
@@ -217,9 +164,11 @@ int main(int argc, char **argv)
     static const double views[][2] = {{0.1, 0.25}, {0.9, 0.25}, {1.7, 0.25}, {2.5, 0.25},
                                       {3.3, 0.25}, {4.1, 0.25}, {4.9, 0.25}, {5.7, 0.25}};
     static const double held[][2] = {{2.9, 0.15}, {4.3, 0.3}, {0.6, 0.2}};
+    const struct ring ring = {.target = {0, -0.33, 0}, .up = {0, -1, 0}, .distance = 1.9,
+                              .degrees = 45, .width = 400, .height = 300};
     mkdir(argv[2], 0777);
-    if (write_cameras(argv[2], "views.json", views, 8) < 0 ||
-        write_cameras(argv[2], "held.json", held, 3) < 0) {
+    if (write_cameras(argv[2], "views.json", &ring, views, 8) < 0 ||
+        write_cameras(argv[2], "held.json", &ring, held, 3) < 0) {
         fprintf(stderr, "make_motion: %s\n", fv_error());
         return 1;
     }

@@ -140,6 +140,27 @@ static void reads_floats(void **state)
     gs_scene_finish(&s);
 }
 
+#define SPARSE_OF(count, indices, type, values)                                                    \
+    "\"sparse\":{\"count\":" #count ",\"indices\":{\"bufferView\":" #indices                            \
+    ",\"componentType\":" #type "},\"values\":{\"bufferView\":" #values "}},"
+
+/* The first position from the scales' bytes; the index is the rotation's first number, 0. */
+static void sparse_accessors(void **state)
+{
+    (void)state;
+    static const char *const to[] = {"\"accessors\":[{" SPARSE_OF(1, 1, 5125, 2) "\"bufferView\":0,",
+                                     "\"accessors\":[{" SPARSE_OF(1, 1, 5125, 2)};
+    for (int without = 0; without < 2; without++) {
+        struct gs_scene s = parsed("\"accessors\":[{\"bufferView\":0,", to[without]);
+        const float sign[] = {-1, -1, 1}; /* axes of glTF */
+        for (int k = 0; k < 3; k++) {
+            assert_near(s.position[k], sign[k] * floats[14 + k], 0);
+            assert_near(s.position[3 + k], without ? 0 : sign[k] * floats[3 + k], 0);
+        }
+        gs_scene_finish(&s);
+    }
+}
+
 static void matches_golden(void **state)
 {
     (void)state;
@@ -541,7 +562,15 @@ static void rejects_bad_documents(void **state)
         {"\"count\":2", "\"count\":0", "count: expected a whole number", FV_EFORMAT},
         {"\"count\":2", "\"count\":4294967295", "do not fit", FV_EFORMAT},
         {"\"count\":2", "\"count\":1e300", "count: expected a whole number", FV_EFORMAT},
-        {"\"count\":2", "\"sparse\":{},\"count\":2", "sparse", FV_EUNSUPPORTED},
+        {"\"count\":2", "\"sparse\":{},\"count\":2", "sparse.count", FV_EFORMAT},
+        {"\"count\":2", SPARSE_OF(2, 1, 5125, 3) "\"count\":2", "do not fit in bufferView 3",
+         FV_EFORMAT},
+        {"\"count\":2", SPARSE_OF(3, 1, 5125, 2) "\"count\":2", "whole number in 1..2", FV_EFORMAT},
+        {"\"count\":2", SPARSE_OF(1, 1, 5126, 2) "\"count\":2", "none of an index", FV_EFORMAT},
+        {"\"count\":2", SPARSE_OF(1, 0, 5125, 2) "\"count\":2", "of 2 elements", FV_EFORMAT},
+        {"{\"bufferView\":0,\"componentType\":5126,\"count\":2",
+         "{" SPARSE_OF(1, 1, 5125, 2) "\"componentType\":5126,\"count\":4294967295",
+         "4294967295 elements of a file", FV_EFORMAT},
         {"\"componentType\":5126", "\"componentType\":5124", "component type 5124", FV_EFORMAT},
         {"\"componentType\":5126", "\"byteOffset\":4,\"componentType\":5126", "do not fit",
          FV_EFORMAT},
@@ -739,6 +768,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_floats),
+        cmocka_unit_test(sparse_accessors),
         cmocka_unit_test(matches_golden),
         cmocka_unit_test(interleaved_attributes),
         cmocka_unit_test(integer_components),
