@@ -6,7 +6,7 @@
  * integer arithmetic, so nothing drifts and every machine decodes the same scene.
  *
  * attribute   coded as                                          unit
- * position    grid of the base key                              1/8 step
+ * position    grid of the base key                              1/32 step
  * rotation    unit quaternion, turned among the 24 that are     1/16384
  *             the same ellipsoid until w is largest; residuals
  *             are the vector part of the turn from the prediction
@@ -33,7 +33,7 @@ enum gs_attr {
     GS_ATTRS,
 };
 #define GS_ROTATION_ONE 16384  /* 1 in units of rotation */
-#define GS_POSITION_UNITS 8    /* units a step */
+#define GS_POSITION_UNITS 32   /* units a step */
 #define GS_UNITS 16            /* the same of all but position and rotation */
 #define GS_LEVELS 10           /* how well a Gaussian is seen; step sizes differ by half octaves */
 #define GS_STREAM_MAX_COUNT (1u << 26)

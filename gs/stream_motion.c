@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 7, FEATURES = 3 * SAMPLES + 3, MEANS_ROUNDS = 6, RIGID_ROUNDS = 5, LEAST_MEMBERS = 6 };
+enum { SAMPLES = 7, FEATURES = 3 * SAMPLES + 3, MEANS_ROUNDS = 6, RIGID_ROUNDS = 5, SMOOTH_ROUNDS = 3,
+       LEAST_MEMBERS = 6 };
 
 struct fit {
     double from[3], to[3]; /* centroids */
@@ -191,6 +192,30 @@ static int means(struct scan *s, uint32_t most)
     return 0;
 }
 
+/* A cluster's motion to each of the later frames; false when it has too few members. */
+static bool fit_samples(struct fit fit[SAMPLES], const struct scan *s, uint8_t cluster)
+{
+    for (uint32_t u = 0; u < s->samples; u++)
+        if (!fit_points(&fit[u], s->start, s->frame[u], s->index, s->n, s->cluster, cluster))
+            return false;
+    return true;
+}
+
+/* Squares of the distances by which such motions miss a Gaussian, summed over the frames. */
+static double miss(const struct fit fit[SAMPLES], const struct scan *s, size_t i)
+{
+    const int32_t *p = s->start + 3 * (size_t)s->index[i];
+    double error = 0;
+    for (uint32_t u = 0; u < s->samples; u++) {
+        const int32_t *t = s->frame[u] + 3 * (size_t)s->index[i];
+        double to[3];
+        moved(to, &fit[u], (const double[3]){p[0], p[1], p[2]});
+        for (int k = 0; k < 3; k++)
+            error += (to[k] - t[k]) * (to[k] - t[k]);
+    }
+    return error;
+}
+
 /* Each Gaussian to the cluster whose motion fits it best. */
 static int refine(struct scan *s, uint32_t most)
 {
@@ -203,20 +228,9 @@ static int refine(struct scan *s, uint32_t most)
             least[i] = HUGE_VAL;
         for (uint32_t j = 0; j < most; j++) {
             struct fit fit[SAMPLES];
-            bool all = true;
-            for (uint32_t u = 0; u < s->samples && all; u++)
-                all = fit_points(&fit[u], s->start, s->frame[u], s->index, s->n, s->cluster,
-                                 (uint8_t)j);
+            bool all = fit_samples(fit, s, (uint8_t)j);
             for (size_t i = 0; i < s->n && all; i++) {
-                double error = 0;
-                for (uint32_t u = 0; u < s->samples; u++) {
-                    const int32_t *p = s->start + 3 * (size_t)s->index[i];
-                    const int32_t *t = s->frame[u] + 3 * (size_t)s->index[i];
-                    double to[3];
-                    moved(to, &fit[u], (const double[3]){p[0], p[1], p[2]});
-                    for (int k = 0; k < 3; k++)
-                        error += (to[k] - t[k]) * (to[k] - t[k]);
-                }
+                double error = miss(fit, s, i);
                 if (error < least[i]) {
                     least[i] = error;
                     next[i] = (uint8_t)j;
@@ -228,6 +242,51 @@ static int refine(struct scan *s, uint32_t most)
     free(least);
     free(next);
     return rc;
+}
+
+/* Labels are coded as the nearest neighbour's or not: each Gaussian takes its neighbour's cluster
+ * where that is cheaper than its own. Estimates, in bits: a place missed by a step costs a symbol. */
+static int smooth(struct scan *s, const struct gs_stream_base *b, uint32_t most)
+{
+    enum { NONE = 255 };
+    const double symbol = 8, other = 6;
+    float *cost = malloc(s->n * most * sizeof *cost);
+    uint8_t *label = malloc((size_t)b->state.count + 1);
+    if (!cost || !label) {
+        free(cost);
+        free(label);
+        return fv_fail(FV_ENOMEM, "no memory for clusters");
+    }
+    memset(label, NONE, b->state.count);
+    for (uint32_t j = 0; j < most; j++) {
+        struct fit fit[SAMPLES];
+        bool all = fit_samples(fit, s, (uint8_t)j);
+        for (size_t i = 0; i < s->n; i++) {
+            double step = gs_stream_step(b, GS_POSITION, s->index[i], true);
+            cost[i * most + j] = all ? (float)(symbol * sqrt(miss(fit, s, i) / s->samples) / step)
+                                     : HUGE_VALF;
+        }
+    }
+    for (size_t i = 0; i < s->n; i++)
+        label[s->index[i]] = s->cluster[i];
+    for (int round = 0; round < SMOOTH_ROUNDS; round++)
+        for (size_t i = 0; i < s->n; i++) {
+            uint32_t near = b->near[s->index[i]][0], best = 0;
+            uint8_t by = near == ~0u ? NONE : label[near];
+            double least = HUGE_VAL;
+            for (uint32_t j = 0; j < most; j++) {
+                double bits = (double)cost[i * most + j] + (j == by ? 0 : other);
+                if (bits < least) {
+                    least = bits;
+                    best = j;
+                }
+            }
+            if (least < HUGE_VAL)
+                label[s->index[i]] = s->cluster[i] = (uint8_t)best;
+        }
+    free(cost);
+    free(label);
+    return 0;
 }
 
 /* Gaussians that leave their place by most of a step. */
@@ -248,7 +307,7 @@ static void find_moving(struct scan *s, const struct gs_stream_base *b, int32_t 
 }
 
 /* Clusters without members leave no number free. A turn's unit moves the farthest member by about
- * an eighth of a step. */
+ * a unit. */
 static void name_clusters(struct gs_stream_group *g, const struct scan *s, uint32_t most)
 {
     uint8_t name[GS_STREAM_MAX_CLUSTERS] = {0};
@@ -295,6 +354,7 @@ int gs_stream_find_clusters(struct gs_stream_group *g, int32_t *const positions[
     if (rc == 0 && s.n >= LEAST_MEMBERS) {
         rc = means(&s, most);
         rc = rc == 0 ? refine(&s, most) : rc;
+        rc = rc == 0 ? smooth(&s, g->base, most) : rc;
         if (rc == 0)
             name_clusters(g, &s, most);
     }
