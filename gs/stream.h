@@ -33,7 +33,8 @@ enum gs_attr {
     GS_ATTRS,
 };
 #define GS_ROTATION_ONE 16384  /* 1 in units of rotation */
-#define GS_POSITION_UNITS 32   /* units a step */
+#define GS_POSITION_SHIFT 5
+#define GS_POSITION_UNITS (1 << GS_POSITION_SHIFT) /* units a step */
 #define GS_UNITS 16            /* the same of all but position and rotation */
 #define GS_LEVELS 10           /* how well a Gaussian is seen; step sizes differ by half octaves */
 #define GS_STREAM_MAX_COUNT (1u << 26)
@@ -149,13 +150,12 @@ int gs_stream_make_poses(struct gs_stream_pose *pose, const struct gs_stream_bas
 /* Nearest place on a grid of the key's steps; on that of a key. */
 static inline int32_t gs_stream_step_of(int32_t units)
 {
-    return (units + GS_POSITION_UNITS / 2) >> 3;
+    return (units + GS_POSITION_UNITS / 2) >> GS_POSITION_SHIFT;
 }
 static inline int32_t gs_stream_grid(int32_t units)
 {
     return units < 0 ? 0 : gs_stream_step_of(units);
 }
-_Static_assert(GS_POSITION_UNITS == 1 << 3, "gs_stream_step_of");
 uint64_t gs_stream_morton(const int32_t grid[3]);
 void gs_stream_morton_grid(int32_t grid[3], uint64_t code);
 
