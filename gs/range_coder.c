@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* 1/2, 1/4, 1/4, ... for both, then each its own. */
+#define S4(f, s) {f, s}, {f, s}, {f, s}, {f, s}
+#define S16(f, s) S4(f, s), S4(f, s), S4(f, s), S4(f, s)
+const uint8_t gs_bit_rates[GS_BIT_LEARNS + 1][2] = {
+    {1, 1}, {2, 2}, {2, 2}, {3, 3}, {3, 3}, {4, 4}, {4, 4}, {4, 4},
+    S16(4, 5), S4(4, 5), S4(4, 5),            /* 8 .. 31 */
+    S16(4, 6), S16(4, 6), S16(4, 6), S16(4, 6), /* 32 .. 95 */
+    {4, 7}};
+
 void gs_bits_reset(struct gs_bit *bits, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -35,7 +44,7 @@ static void put(struct gs_coder *c, uint8_t byte)
 
 /* The top byte of `low` is held back while a carry can still come into it; into the first one none
  * can. */
-static void push(struct gs_coder *c)
+void gs_coder_push(struct gs_coder *c)
 {
     uint32_t carry = (uint32_t)(c->low >> 32);
     if (c->begun && (uint32_t)c->low >= 0xff000000u && !carry) {
@@ -51,22 +60,10 @@ static void push(struct gs_coder *c)
     c->low = (uint32_t)c->low << 8;
 }
 
-void gs_coder_shift(struct gs_coder *c)
-{
-    c->range <<= 8;
-    if (c->writing) {
-        push(c);
-        return;
-    }
-    c->code <<= 8;
-    if (c->in < c->end)
-        c->code |= *c->in++;
-}
-
 int gs_coder_finish(struct gs_coder *c, uint8_t **bytes, size_t *size)
 {
     for (int i = 0; i < 5; i++)
-        push(c);
+        gs_coder_push(c);
     while (c->size && !c->out[c->size - 1])
         c->size--;
     if (c->out_of_memory) {
@@ -85,12 +82,10 @@ void gs_coder_drop(struct gs_coder *c)
     c->out = NULL;
 }
 
-uint32_t gs_code_number(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODELS], uint32_t v)
+/* What is greater than GS_UNARY. */
+uint32_t gs_code_tail(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODELS], uint32_t v)
 {
-    struct gs_bit *unary = models, *length = unary + GS_UNARY, *top = length + GS_TAIL;
-    for (uint32_t k = 1; k <= GS_UNARY; k++)
-        if (!gs_code_bit(c, &unary[k - 1], v > k))
-            return k;
+    struct gs_bit *length = models + GS_UNARY, *top = length + GS_TAIL;
     uint32_t tail = v - GS_UNARY; /* >= 1; its leading 1 is known from its length */
     int bits = 0;
     while (bits < GS_TAIL - 1 && gs_code_bit(c, &length[bits], tail >> (bits + 1) != 0))
@@ -107,4 +102,9 @@ uint32_t gs_code_number(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODEL
         read = read * 2 + bit;
     }
     return read + GS_UNARY;
+}
+
+uint32_t gs_code_number(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODELS], uint32_t v)
+{
+    return gs_code_number_as(c, models, v, c->writing);
 }

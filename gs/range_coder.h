@@ -52,34 +52,62 @@ int gs_coder_finish(struct gs_coder *c, uint8_t **bytes, size_t *size);
 /* Of a writer that is not wanted any more. */
 void gs_coder_drop(struct gs_coder *c);
 
-void gs_coder_shift(struct gs_coder *c); /* private: a byte leaves, or comes in */
-
 void gs_bits_reset(struct gs_bit *bits, size_t count);
+
+/* ---- private ----
+ *
+ * What follows is inlined with `writing` known, so that a loop over many bits holds one direction only,
+ * and, of a copy of the coder, keeps it in registers (stream_symbols.c). */
+
+#define GS_INLINE static inline __attribute__((always_inline))
+
+enum { GS_BIT_LEARNS = 96 }; /* bits seen until the rates stay */
+extern const uint8_t gs_bit_rates[GS_BIT_LEARNS + 1][2]; /* shifts of fast and slow */
+
+void gs_coder_push(struct gs_coder *c); /* a byte leaves */
+
+GS_INLINE void gs_coder_shift(struct gs_coder *c, bool writing)
+{
+    c->range <<= 8;
+    if (writing) {
+        gs_coder_push(c);
+        return;
+    }
+    c->code <<= 8;
+    if (c->in < c->end)
+        c->code |= *c->in++;
+}
+
+GS_INLINE bool gs_code_bit_as(struct gs_coder *c, struct gs_bit *m, bool bit, bool writing)
+{
+    enum { LEAST = 24 };
+    uint32_t fast = m->fast, slow = m->slow, seen = m->seen;
+    uint32_t p = (fast + slow) >> 1;
+    p = p < LEAST ? LEAST : p > 65536 - LEAST ? 65536 - LEAST : p;
+    uint32_t bound = (c->range >> 16) * p;
+    if (!writing)
+        bit = c->code >= bound;
+    uint32_t ones = 0u - (uint32_t)bit; /* masks: what a bit is cannot be foreseen */
+    if (writing)
+        c->low += bound & ones;
+    else
+        c->code -= bound & ones;
+    c->range = bound + ((c->range - 2 * bound) & ones);
+    /* towards 0 or 65535, whichever the bit says */
+    uint32_t flip = ~ones & 0xffff;
+    fast ^= flip;
+    slow ^= flip;
+    m->fast = (uint16_t)((fast - (fast >> gs_bit_rates[seen][0])) ^ flip);
+    m->slow = (uint16_t)((slow - (slow >> gs_bit_rates[seen][1])) ^ flip);
+    m->seen = (uint16_t)(seen + (seen < GS_BIT_LEARNS));
+    while (c->range < 1u << 24)
+        gs_coder_shift(c, writing);
+    return bit;
+}
 
 static inline bool gs_code_bit(struct gs_coder *c, struct gs_bit *m, bool bit)
 {
-    enum { LEAST = 24 };
-    uint32_t p = ((uint32_t)m->fast + m->slow) >> 1;
-    p = p < LEAST ? LEAST : p > 65536 - LEAST ? 65536 - LEAST : p;
-    uint32_t bound = (c->range >> 16) * p;
-    if (!c->writing)
-        bit = c->code >= bound;
-    if (bit) {
-        c->low += bound;
-        c->code -= bound;
-        c->range -= bound;
-    } else {
-        c->range = bound;
-    }
-    static const uint8_t early[8] = {1, 2, 2, 3, 3, 4, 4, 4};
-    uint32_t fast = m->fast, slow = m->slow, seen = m->seen;
-    uint32_t f = seen < 8 ? early[seen] : 4, s = seen < 8 ? f : seen < 32 ? 5 : seen < 96 ? 6 : 7;
-    m->fast = (uint16_t)(bit ? fast - (fast >> f) : fast + ((65535 - fast) >> f));
-    m->slow = (uint16_t)(bit ? slow - (slow >> s) : slow + ((65535 - slow) >> s));
-    m->seen = (uint16_t)(seen < 255 ? seen + 1 : seen);
-    while (c->range < 1u << 24)
-        gs_coder_shift(c);
-    return bit;
+    return gs_code_bit_as(c, m, bit, c->writing);
 }
 
 /* A bit of probability 1/2. */
@@ -93,7 +121,7 @@ static inline bool gs_code_even(struct gs_coder *c, bool bit)
         c->code -= c->range;
     }
     while (c->range < 1u << 24)
-        gs_coder_shift(c);
+        gs_coder_shift(c, c->writing);
     return bit;
 }
 
@@ -104,6 +132,20 @@ enum {
     GS_NUMBER_MODELS = GS_UNARY + GS_TAIL + 4 * GS_TAIL,
     GS_NUMBER_MAX = GS_UNARY + (1 << GS_TAIL) - 1,
 };
+uint32_t gs_code_tail(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODELS], uint32_t v);
+
+GS_INLINE uint32_t gs_code_number_as(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODELS],
+                                     uint32_t v, bool writing)
+{
+    for (uint32_t k = 1; k <= GS_UNARY; k++)
+        if (!gs_code_bit_as(c, &models[k - 1], v > k, writing))
+            return k;
+    struct gs_coder rest = *c; /* no one else's is the address of c */
+    v = gs_code_tail(&rest, models, v);
+    *c = rest;
+    return v;
+}
+
 uint32_t gs_code_number(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODELS], uint32_t v);
 
 /* Signed numbers of absolute value up to GS_NUMBER_MAX. */

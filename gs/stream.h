@@ -40,7 +40,6 @@ enum gs_attr {
 #define GS_STREAM_MAX_COUNT (1u << 26)
 #define GS_STREAM_MAX_CLUSTERS 32
 #define GS_STREAM_LIMIT (1 << 26) /* greatest |integer| of a state */
-#define GS_MOST_CODED 21          /* numbers of an attribute's symbols */
 
 /* Numbers a Gaussian has of an attribute in a state, and in a frame's symbols. */
 static inline int gs_attr_comps(enum gs_attr a)
@@ -64,6 +63,7 @@ struct gs_stream_state {
     int sh_degree;
     int32_t *v[GS_ATTRS]; /* [count][gs_attr_comps] in units, in stream order */
 };
+/* To be filled. */
 int gs_stream_state_create(struct gs_stream_state *s, uint32_t count, int sh_degree);
 void gs_stream_state_finish(struct gs_stream_state *s);
 void gs_stream_state_copy(struct gs_stream_state *to, const struct gs_stream_state *from);
@@ -100,6 +100,17 @@ void gs_stream_find_near(struct gs_stream_base *b);
 void gs_stream_find_turn_levels(struct gs_stream_base *b);
 /* Step of Gaussian i in units; not for positions of a key, which are the grid's. */
 int32_t gs_stream_step(const struct gs_stream_base *b, enum gs_attr a, uint32_t i, bool residual);
+/* The same for many: by level (rotations: by turn_level). */
+struct gs_steps {
+    const uint8_t *level; /* [count] */
+    int32_t by_level[GS_LEVELS];
+};
+void gs_stream_steps(struct gs_steps *out, const struct gs_stream_base *b, enum gs_attr a,
+                     bool residual);
+static inline int32_t gs_step(const struct gs_steps *s, uint32_t i)
+{
+    return s->by_level[s->level[i]];
+}
 
 /* ---- integer arithmetic of both sides ---- */
 
@@ -198,8 +209,14 @@ int gs_stream_code_born(struct gs_coder *c, struct gs_stream_base *born, struct 
 int gs_stream_code_born_sh(struct gs_coder *c, struct gs_stream_base *born, enum gs_attr a,
                            struct gs_key_models *m, const struct gs_stream_state *target);
 
+enum gs_part { GS_GEOMETRY, GS_COLOURS, GS_PARTS };
+static inline enum gs_part gs_attr_part(enum gs_attr a)
+{
+    return a < GS_COLOUR ? GS_GEOMETRY : GS_COLOURS;
+}
+
 /* Frames that build on each other: the first on the base, the others each on the one before. */
-struct gs_stream_group {
+struct gs_stream_group { /* of a writer or of a reader */
     const struct gs_stream_base *key;  /* the base */
     const struct gs_stream_base *base; /* steps, levels and near of the state's Gaussians: the key's,
                                           or `own` once some were born or have died */
@@ -216,7 +233,16 @@ struct gs_stream_group {
     struct gs_bit motion[2][GS_SIGNED_MODELS];
     struct gs_symbol_models *models[GS_ATTRS];
     int32_t *q[GS_ATTRS], *before[GS_ATTRS]; /* [count][coded]: symbols of the last two frames */
-    int32_t *change[GS_ATTRS];               /* what was added to the prediction, in units */
+    struct gs_active active[GS_ATTRS], active_before[GS_ATTRS];
+    int32_t *change[GS_ATTRS]; /* what is added to the prediction, in units; of a reader 0 between frames */
+    uint8_t *changed;          /* [count]: a reader's, of an attribute; 0 between attributes */
+    uint32_t *member, members; /* Gaussians with a label, once members_known */
+    bool members_known;
+    /* When what is drawn of a Gaussian changed, counted in frames and returns to the base: whoever
+     * knows when it looked last knows what to look at. */
+    uint32_t now, since;        /* since: the return to the base */
+    uint32_t *touched[GS_PARTS]; /* [count] */
+    uint64_t id;                /* another for each group there was */
 };
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b);
 void gs_stream_group_finish(struct gs_stream_group *g);

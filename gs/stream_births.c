@@ -54,6 +54,21 @@ static bool grow(void *array, size_t count, size_t size)
     return true;
 }
 
+/* The same, zeros after what there was. */
+static bool grow_zeros(void *array, size_t had, size_t count, size_t size)
+{
+    if (!grow(array, count, size))
+        return false;
+    memset(*(uint8_t **)array + had * size, 0, (count - had) * size);
+    return true;
+}
+
+static bool grow_active(struct gs_active *a, uint32_t had, uint32_t room)
+{
+    return grow_zeros(&a->gaussian, had, room, 1) &&
+           grow_zeros(&a->block, gs_symbol_blocks(had), gs_symbol_blocks(room), 1);
+}
+
 /* Room for so many Gaussians; g->base is `own` from here on. */
 static int make_room(struct gs_stream_group *g, uint32_t count)
 {
@@ -69,10 +84,16 @@ static int make_room(struct gs_stream_group *g, uint32_t count)
             size_t coded = (size_t)gs_attr_coded((enum gs_attr)a) * sizeof(int32_t);
             whole = whole &&
                     grow(&g->state.v[a], room, (size_t)gs_attr_comps((enum gs_attr)a) * sizeof(int32_t)) &&
-                    grow(&g->q[a], room, coded) && grow(&g->before[a], room, coded) &&
-                    grow(&g->change[a], room, coded);
+                    grow_zeros(&g->q[a], g->room, room, coded) &&
+                    grow_zeros(&g->before[a], g->room, room, coded) &&
+                    grow_zeros(&g->change[a], g->room, room, coded) &&
+                    grow_active(&g->active[a], g->room, room) &&
+                    grow_active(&g->active_before[a], g->room, room);
         }
-        whole = whole && (!more || grow(&g->label, room, 1));
+        for (int k = 0; more && k < GS_PARTS; k++)
+            whole = whole && grow_zeros(&g->touched[k], g->room, room, sizeof *g->touched[k]);
+        whole = whole && (!more || (grow(&g->label, room, 1) && grow_zeros(&g->changed, g->room, room, 1) &&
+                                    grow(&g->member, room, sizeof *g->member)));
         if (!whole)
             return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", count);
         g->room = room;
@@ -98,6 +119,27 @@ static void move_row(void *array, size_t to, size_t from, size_t size)
     memcpy((uint8_t *)array + to * size, (uint8_t *)array + from * size, size);
 }
 
+static struct gs_symbols last_symbols(const struct gs_stream_group *g, enum gs_attr a)
+{
+    return (struct gs_symbols){.count = g->state.count,
+                               .comps = gs_attr_coded(a),
+                               .stride = (size_t)gs_attr_coded(a),
+                               .q = g->q[a],
+                               .active = &g->active[a]};
+}
+
+/* After the last of the symbols of `left` Gaussians of `had` none are left. */
+static void cut_symbols(struct gs_stream_group *g, enum gs_attr a, uint32_t had, uint32_t left)
+{
+    size_t coded = (size_t)gs_attr_coded(a) * sizeof(int32_t);
+    struct gs_active *active = &g->active[a];
+    memset((uint8_t *)g->q[a] + left * coded, 0, (had - left) * coded);
+    memset(active->gaussian + left, 0, had - left);
+    memset(active->block, 0, gs_symbol_blocks(had));
+    for (uint32_t i = 0; i < left; i++)
+        active->block[i / GS_SYMBOL_BLOCK] |= active->gaussian[i] != 0;
+}
+
 /* Takes out the dead; *dead are symbols of one component. */
 static int remove_dead(struct gs_stream_group *g, const int32_t *dead)
 {
@@ -119,19 +161,33 @@ static int remove_dead(struct gs_stream_group *g, const int32_t *dead)
             own->near[left][k] = k < found ? near[k] : ~0u;
         left++;
     }
-    for (uint32_t i = 0; i < g->state.count; i++) {
+    uint32_t had = g->state.count;
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
+        /* those of two frames ago, which nobody asks for any more, where they still are */
+        struct gs_symbols old = last_symbols(g, (enum gs_attr)a);
+        old.q = g->before[a];
+        old.active = &g->active_before[a];
+        gs_symbols_clear(&old);
+    }
+    for (uint32_t i = 0; i < had; i++) {
         if (number[i] == ~0u || number[i] == i)
             continue;
         size_t to = number[i];
+        for (int k = 0; k < GS_PARTS; k++)
+            g->touched[k][to] = g->now + 1;
         own->level[to] = own->level[i];
         own->turn_level[to] = own->turn_level[i];
         g->label[to] = g->label[i];
         for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
             move_row(g->state.v[a], to, i, (size_t)gs_attr_comps((enum gs_attr)a) * sizeof(int32_t));
             move_row(g->q[a], to, i, (size_t)gs_attr_coded((enum gs_attr)a) * sizeof(int32_t));
+            g->active[a].gaussian[to] = g->active[a].gaussian[i];
         }
     }
     free(number);
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++)
+        cut_symbols(g, (enum gs_attr)a, had, left);
+    g->members_known = false;
     g->state.count = own->state.count = left;
     return 0;
 }
@@ -150,10 +206,12 @@ static int append(struct gs_stream_group *g, const struct gs_stream_base *born, 
             own->near[had + i][k] = born->near[i][k] == ~0u ? ~0u : had + born->near[i][k];
     for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
         size_t comps = (size_t)gs_attr_comps((enum gs_attr)a);
-        size_t coded = (size_t)gs_attr_coded((enum gs_attr)a);
         memcpy(g->state.v[a] + had * comps, born->state.v[a], n * comps * sizeof(int32_t));
-        memset(g->q[a] + had * coded, 0, n * coded * sizeof(int32_t));
     }
+    for (int k = 0; k < GS_PARTS; k++)
+        for (uint32_t i = had; i < had + n; i++)
+            g->touched[k][i] = g->now;
+    g->members_known = false;
     g->state.count = own->state.count = had + n;
     return 0;
 }
@@ -162,14 +220,18 @@ static int append(struct gs_stream_group *g, const struct gs_stream_base *born, 
 
 static int code_deaths(struct gs_coder *c, struct gs_stream_group *g, int32_t *dead)
 {
+    struct gs_active active;
     if (!g->deaths && !(g->deaths = gs_symbol_models_create(1)))
         return fv_fail(FV_ENOMEM, "no memory for a frame");
+    FV_TRY(gs_active_create(&active, g->state.count));
     gs_code_symbols(c, g->deaths,
                     &(struct gs_symbols){.count = g->state.count,
                                          .comps = 1,
+                                         .stride = 1,
                                          .q = dead,
                                          .near = (const uint32_t(*)[GS_NEAR])g->base->near,
-                                         .sparse = true});
+                                         .active = &active});
+    gs_active_finish(&active);
     return 0;
 }
 
@@ -199,7 +261,7 @@ int gs_stream_read_deaths(struct gs_stream_group *g, const struct gs_section *in
     struct gs_coder c;
     if (!in->size)
         return 0;
-    int32_t *dead = malloc(((size_t)g->state.count + 1) * sizeof *dead);
+    int32_t *dead = calloc((size_t)g->state.count + 1, sizeof *dead);
     int rc = dead ? 0 : fv_fail(FV_ENOMEM, "no memory for a frame");
     gs_coder_read(&c, in->bytes, in->size);
     rc = rc == 0 ? code_deaths(&c, g, dead) : rc;

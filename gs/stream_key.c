@@ -27,18 +27,28 @@ struct plane {
     int32_t *mean; /* [comps] */
     struct gs_symbol_models *models;
     int32_t gain;
-    int32_t *q;    /* [count][comps] */
+    int32_t *q;    /* symbols of a Gaussian each q_stride; reading, where `rec` is */
+    size_t q_stride;
     int32_t *rec;  /* of the state, at the first coded one */
 };
 
+/* q: NULL, or [count][comps] of its own. */
 static struct plane plane_of(const struct gs_stream_base *b, enum gs_attr a, struct gs_key_models *m,
                              int32_t *q)
 {
-    struct plane p = {.b = b, .a = a, .mean = m->mean[a], .models = m->attr[a], .q = q};
+    struct plane p = {.b = b, .a = a, .mean = m->mean[a], .models = m->attr[a]};
     p.comps = (size_t)gs_attr_coded(a);
     p.stride = (size_t)gs_attr_comps(a);
     p.rec = b->state.v[a] + (p.stride - p.comps);
+    p.q = q ? q : p.rec;
+    p.q_stride = q ? p.comps : p.stride;
     return p;
+}
+
+/* v * gain / (16 * found): divisions by what is known here are none. */
+static inline int64_t share(int64_t v, int64_t found)
+{
+    return found == 4 ? v / 64 : found == 3 ? v / 48 : found == 2 ? v / 32 : v / 16;
 }
 
 static void expect(const struct plane *p, uint32_t i, int32_t out[])
@@ -47,11 +57,12 @@ static void expect(const struct plane *p, uint32_t i, int32_t out[])
     int64_t found = 0;
     while (p->gain && found < GS_NEAR && near[found] != ~0u)
         found++;
-    for (size_t c = 0; c < p->comps; c++) {
+    memcpy(out, p->mean, p->comps * sizeof *out);
+    for (size_t c = 0; found && c < p->comps; c++) {
         int64_t sum = 0;
         for (int64_t k = 0; k < found; k++)
             sum += p->rec[near[k] * p->stride + c] - (int64_t)p->mean[c];
-        out[c] = p->mean[c] + (int32_t)(found ? p->gain * sum / (16 * found) : 0);
+        out[c] += (int32_t)share(p->gain * sum, found);
     }
 }
 
@@ -66,8 +77,10 @@ static int32_t nearest(int32_t v, int32_t step)
 static void reconstruct(const struct plane *p, const int32_t *target)
 {
     int32_t expected[GS_MOST_CODED];
+    struct gs_steps steps;
+    gs_stream_steps(&steps, p->b, p->a, false);
     for (uint32_t i = 0; i < p->b->state.count; i++) {
-        int32_t step = gs_stream_step(p->b, p->a, i, false), *q = p->q + i * p->comps;
+        int32_t step = gs_step(&steps, i), *q = p->q + i * p->q_stride;
         int32_t *rec = p->rec + i * p->stride;
         expect(p, i, expected);
         for (size_t c = 0; c < p->comps; c++) {
@@ -99,6 +112,7 @@ static void code_symbols(struct gs_coder *c, const struct plane *p)
     gs_code_symbols(c, p->models,
                     &(struct gs_symbols){.count = p->b->state.count,
                                          .comps = (int)p->comps,
+                                         .stride = p->q_stride,
                                          .q = p->q,
                                          .near = (const uint32_t(*)[GS_NEAR])p->b->near});
 }
@@ -176,18 +190,26 @@ static int code_positions(struct gs_coder *c, struct gs_stream_base *b,
     return rc;
 }
 
-static int code_levels(struct gs_coder *c, struct gs_stream_base *b,
-                       struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS])
+GS_INLINE int code_levels_as(struct gs_coder *coder, struct gs_stream_base *b,
+                             struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS], bool writing)
 {
+    struct gs_coder c = *coder;
     for (uint32_t i = 0; i < b->state.count; i++) {
         const uint32_t *near = b->near[i];
         int context = near[1] != ~0u ? (b->level[near[0]] + b->level[near[1]]) / 2 : 3;
-        uint32_t level = gs_code_number(c, models[context], b->level[i] + 1u) - 1;
+        uint32_t level = gs_code_number_as(&c, models[context], b->level[i] + 1u, writing) - 1;
         if (level >= GS_LEVELS)
             return fv_fail(FV_EFORMAT, "levels: Gaussian %u has none", i);
         b->level[i] = (uint8_t)level;
     }
+    *coder = c;
     return 0;
+}
+
+static int code_levels(struct gs_coder *c, struct gs_stream_base *b,
+                       struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS])
+{
+    return c->writing ? code_levels_as(c, b, models, true) : code_levels_as(c, b, models, false);
 }
 
 static int code_key_levels(struct gs_coder *c, struct gs_stream_base *b)
@@ -250,28 +272,43 @@ int gs_stream_write_key(struct gs_stream_base *b, const struct gs_stream_state *
 
 /* ---- reading ---- */
 
+/* What can be done at once, each in a thread: of sections whose bytes are there, symbols; of attributes,
+ * their values, once the levels are known. */
 struct reading {
     struct gs_stream_base *b;
     const struct gs_section *in;
     struct plane plane[GS_ATTRS];
+    int section[GS_SECTIONS]; /* but positions, longest first */
 };
 
-/* Entropy decoding of attributes [begin, end), counted after positions. */
-static int read_planes(void *ud, size_t begin, size_t end)
+static int read_sections(void *ud, size_t begin, size_t end)
 {
     struct reading *r = ud;
     for (size_t k = begin; k < end; k++) {
-        enum gs_attr a = (enum gs_attr)(GS_ROTATION + k);
-        const struct gs_section *s = &r->in[GS_SECTION_ATTRS + a];
-        int32_t *q = malloc(((size_t)r->b->state.count * (size_t)gs_attr_coded(a) + 1) * sizeof *q);
-        if (!q)
-            return fv_fail(FV_ENOMEM, "no memory for a key's %s", gs_attr_name(a));
+        int section = r->section[k];
+        const struct gs_section *s = &r->in[section];
         struct gs_coder c;
-        r->plane[a] = plane_of(r->b, a, r->b->learned, q);
         gs_coder_read(&c, s->bytes, s->size);
-        code_plane(&c, &r->plane[a]);
-        if (a != GS_ROTATION) /* its steps depend on the scales */
-            reconstruct(&r->plane[a], NULL);
+        if (section == GS_SECTION_MODEL)
+            FV_TRY(code_key_levels(&c, r->b));
+        else
+            code_plane(&c, &r->plane[section - GS_SECTION_ATTRS]);
+    }
+    return 0;
+}
+
+static int read_values(void *ud, size_t begin, size_t end)
+{
+    struct reading *r = ud;
+    for (size_t k = begin; k < end; k++) {
+        int a = r->section[k] - GS_SECTION_ATTRS;
+        if (r->section[k] == GS_SECTION_MODEL || a == GS_ROTATION)
+            continue; /* its steps depend on the scales */
+        reconstruct(&r->plane[a], NULL);
+        if (a != GS_SCALE)
+            continue;
+        gs_stream_find_turn_levels(r->b);
+        reconstruct(&r->plane[GS_ROTATION], NULL);
     }
     return 0;
 }
@@ -281,19 +318,22 @@ int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_S
     struct gs_coder c;
     struct reading r = {.b = b, .in = in};
     const struct gs_section *positions = &in[GS_SECTION_ATTRS + GS_POSITION];
-    const struct gs_section *levels = &in[GS_SECTION_MODEL];
+    size_t sections = 0;
+    for (int a = GS_ROTATION; a < (int)gs_attr_end(b->state.sh_degree); a++) {
+        r.plane[a] = plane_of(b, (enum gs_attr)a, b->learned, NULL);
+        r.section[sections++] = GS_SECTION_ATTRS + a;
+    }
+    r.section[sections++] = GS_SECTION_MODEL;
+    for (size_t n = 1; n < sections; n++)
+        for (size_t k = n; k > 0 && in[r.section[k]].size > in[r.section[k - 1]].size; k--) {
+            int swap = r.section[k];
+            r.section[k] = r.section[k - 1];
+            r.section[k - 1] = swap;
+        }
     gs_coder_read(&c, positions->bytes, positions->size);
     FV_TRY(code_positions(&c, b, NULL));
-    gs_coder_read(&c, levels->bytes, levels->size);
-    FV_TRY(code_key_levels(&c, b));
-    int rc = fv_parallel((size_t)gs_attr_end(b->state.sh_degree) - 1, 1, read_planes, &r);
-    if (rc == 0) {
-        gs_stream_find_turn_levels(b);
-        reconstruct(&r.plane[GS_ROTATION], NULL);
-    }
-    for (int a = 0; a < GS_ATTRS; a++)
-        free(r.plane[a].q);
-    return rc;
+    FV_TRY(fv_parallel(sections, 1, read_sections, &r));
+    return fv_parallel(sections, 1, read_values, &r);
 }
 
 /* ---- births ---- */

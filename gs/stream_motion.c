@@ -293,8 +293,10 @@ static int smooth(struct scan *s, const struct gs_stream_base *b, uint32_t most)
 static void find_moving(struct scan *s, const struct gs_stream_base *b, int32_t *const positions[],
                         uint32_t frame_count)
 {
+    struct gs_steps steps;
+    gs_stream_steps(&steps, b, GS_POSITION, true);
     for (uint32_t i = 0; i < b->state.count; i++) {
-        int32_t least = gs_stream_step(b, GS_POSITION, i, true) * 7 / 10;
+        int32_t least = gs_step(&steps, i) * 7 / 10;
         bool moves = false;
         for (uint32_t t = 0; t < frame_count && !moves; t++)
             for (size_t k = 0; k < 3; k++) {

@@ -1,31 +1,50 @@
 /* Residual frames (stream.h): the frame before moved by its rigid clusters, and what differs. */
 #include "gs/stream.h"
+#include "vk/base/thread.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* How much of its neighbours' change a Gaussian is expected to share, in sixteenths. */
 static const int32_t gains[] = {0, 8, 13, 16};
-enum { GAINS = sizeof gains / sizeof *gains, GAIN_BITS = 2, MAX_COMPS = 21 };
+enum { GAINS = sizeof gains / sizeof *gains, GAIN_BITS = 2 };
+
+static int create_attr(struct gs_stream_group *g, enum gs_attr a, uint32_t count)
+{
+    size_t n = (size_t)count * (size_t)gs_attr_coded(a) + 1;
+    g->models[a] = gs_symbol_models_create(gs_attr_coded(a));
+    /* zeros that are never looked at take no memory */
+    g->q[a] = calloc(n, sizeof *g->q[a]);
+    g->before[a] = calloc(n, sizeof *g->before[a]);
+    g->change[a] = calloc(n, sizeof *g->change[a]);
+    if (!g->models[a] || !g->q[a] || !g->before[a] || !g->change[a])
+        return fv_fail(FV_ENOMEM, "no memory for frames of %u Gaussians", count);
+    FV_TRY(gs_active_create(&g->active[a], count));
+    return gs_active_create(&g->active_before[a], count);
+}
 
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b)
 {
+    static atomic_ullong groups;
     uint32_t count = b->state.count;
-    *g = (struct gs_stream_group){.key = b, .base = b, .room = count};
-    FV_TRY(gs_stream_state_create(&g->state, count, b->state.sh_degree));
-    bool whole = (g->label = calloc((size_t)count + 1, 1)) != NULL;
-    for (int a = 0; a < (int)gs_attr_end(b->state.sh_degree); a++) {
-        size_t n = (size_t)count * (size_t)gs_attr_coded((enum gs_attr)a) + 1;
-        g->models[a] = gs_symbol_models_create(gs_attr_coded((enum gs_attr)a));
-        g->q[a] = malloc(n * sizeof *g->q[a]);
-        g->before[a] = malloc(n * sizeof *g->before[a]);
-        g->change[a] = malloc(n * sizeof *g->change[a]);
-        whole = whole && g->models[a] && g->q[a] && g->before[a] && g->change[a];
-    }
-    if (!whole) {
+    *g = (struct gs_stream_group){
+        .key = b, .base = b, .room = count, .id = atomic_fetch_add(&groups, 1) + 1};
+    int rc = gs_stream_state_create(&g->state, count, b->state.sh_degree);
+    g->label = calloc((size_t)count + 1, 1);
+    g->changed = calloc((size_t)count + 1, 1);
+    g->member = calloc((size_t)count + 1, sizeof *g->member);
+    for (int k = 0; k < GS_PARTS; k++)
+        g->touched[k] = calloc((size_t)count + 1, sizeof *g->touched[k]);
+    if (rc == 0 && (!g->label || !g->changed || !g->member || !g->touched[0] || !g->touched[1]))
+        rc = fv_fail(FV_ENOMEM, "no memory for frames of %u Gaussians", count);
+    for (int a = 0; rc == 0 && a < (int)gs_attr_end(b->state.sh_degree); a++)
+        rc = create_attr(g, (enum gs_attr)a, count);
+    if (rc < 0) {
         gs_stream_group_finish(g);
-        return fv_fail(FV_ENOMEM, "no memory for frames of %u Gaussians", count);
+        return rc;
     }
+    gs_stream_state_copy(&g->state, &b->state);
     gs_stream_group_begin(g);
     return 0;
 }
@@ -37,33 +56,98 @@ void gs_stream_group_finish(struct gs_stream_group *g)
     gs_key_models_destroy(&g->births);
     free(g->deaths);
     free(g->label);
+    free(g->changed);
+    free(g->member);
+    for (int k = 0; k < GS_PARTS; k++)
+        free(g->touched[k]);
     for (int a = 0; a < GS_ATTRS; a++) {
         free(g->models[a]);
         free(g->q[a]);
         free(g->before[a]);
         free(g->change[a]);
+        gs_active_finish(&g->active[a]);
+        gs_active_finish(&g->active_before[a]);
     }
     *g = (struct gs_stream_group){0};
+}
+
+static struct gs_symbols symbols_of(const struct gs_stream_group *g, enum gs_attr a)
+{
+    return (struct gs_symbols){.count = g->state.count,
+                               .comps = gs_attr_coded(a),
+                               .stride = (size_t)gs_attr_coded(a),
+                               .q = g->q[a],
+                               .before = g->before[a],
+                               .near = (const uint32_t(*)[GS_NEAR])g->base->near,
+                               .active = &g->active[a],
+                               .active_before = &g->active_before[a]};
+}
+
+static void clear_symbols(struct gs_stream_group *g, enum gs_attr a)
+{
+    struct gs_symbols symbols = symbols_of(g, a);
+    gs_symbols_clear(&symbols);
+}
+
+/* This frame's are the last one's now. */
+static void turn_symbols(struct gs_stream_group *g, enum gs_attr a)
+{
+    int32_t *swap = g->q[a];
+    struct gs_active active = g->active[a];
+    g->q[a] = g->before[a];
+    g->before[a] = swap;
+    g->active[a] = g->active_before[a];
+    g->active_before[a] = active;
+}
+
+/* A Gaussian as it is in the base. */
+static void restore(struct gs_stream_group *g, enum gs_part part, size_t i)
+{
+    const struct gs_stream_state *from = &g->key->state;
+    for (int a = 0; a < (int)gs_attr_end(from->sh_degree); a++) {
+        size_t comps = (size_t)gs_attr_comps((enum gs_attr)a);
+        if (gs_attr_part((enum gs_attr)a) == part)
+            memcpy(g->state.v[a] + i * comps, from->v[a] + i * comps, comps * sizeof *from->v[a]);
+    }
 }
 
 void gs_stream_group_begin(struct gs_stream_group *g)
 {
     uint32_t count = g->key->state.count;
+    g->now++;
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
+        gs_symbol_models_reset(g->models[a]);
+        clear_symbols(g, (enum gs_attr)a); /* all there are, before their number changes */
+        turn_symbols(g, (enum gs_attr)a);
+        clear_symbols(g, (enum gs_attr)a);
+    }
+    for (int k = 0; k < GS_PARTS; k++)
+        for (size_t i = 0; i < count; i++)
+            if (g->base != g->key || g->touched[k][i] > g->since) {
+                restore(g, (enum gs_part)k, i);
+                g->touched[k][i] = g->now;
+            }
     g->base = g->key;
     g->state.count = count;
-    gs_stream_state_copy(&g->state, &g->key->state);
-    g->begun = false;
     g->births_begun = false;
     if (g->deaths)
         gs_symbol_models_reset(g->deaths);
+    g->since = g->now;
+    g->begun = false;
     g->clusters = 0;
+    g->members_known = false;
     memset(g->label, 0, count);
     memset(g->rigid, 0, sizeof g->rigid);
     memset(g->last, 0, sizeof g->last);
     gs_bits_reset(&g->motion[0][0], sizeof g->motion / sizeof(struct gs_bit));
+}
+
+/* Of the next frame: none yet. */
+static void begin_symbols(struct gs_stream_group *g)
+{
     for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
-        gs_symbol_models_reset(g->models[a]);
-        memset(g->q[a], 0, (size_t)count * (size_t)gs_attr_coded((enum gs_attr)a) * sizeof *g->q[a]);
+        turn_symbols(g, (enum gs_attr)a);
+        clear_symbols(g, (enum gs_attr)a);
     }
 }
 
@@ -72,7 +156,7 @@ void gs_stream_group_begin(struct gs_stream_group *g)
 void gs_stream_set_centres(struct gs_stream_group *g)
 {
     int64_t sum[GS_STREAM_MAX_CLUSTERS][3] = {0}, members[GS_STREAM_MAX_CLUSTERS] = {0};
-    for (size_t i = 0; i < g->state.count; i++)
+    for (size_t i = 0; i < g->state.count && g->clusters; i++)
         if (g->label[i]) {
             members[g->label[i] - 1]++;
             for (size_t k = 0; k < 3; k++)
@@ -150,22 +234,40 @@ static int code_motion(struct gs_coder *c, struct gs_stream_group *g)
     return 0;
 }
 
+static void find_members(struct gs_stream_group *g)
+{
+    g->members = 0;
+    g->members_known = true;
+    for (uint32_t i = 0; i < g->state.count && g->clusters; i++)
+        if (g->label[i])
+            g->member[g->members++] = i;
+}
+
+static void move_member(struct gs_stream_group *g, const struct gs_rigid_matrix *m, uint32_t i)
+{
+    int32_t *position = g->state.v[GS_POSITION] + 3 * (size_t)i;
+    int32_t *rotation = g->state.v[GS_ROTATION] + 4 * (size_t)i, was[7];
+    memcpy(was, position, 3 * sizeof *was);
+    memcpy(was + 3, rotation, 4 * sizeof *was);
+    gs_rigid_apply(m, &g->rigid[g->label[i] - 1], position, rotation);
+    if (memcmp(was, position, 3 * sizeof *was) || memcmp(was + 3, rotation, 4 * sizeof *was))
+        g->touched[GS_GEOMETRY][i] = g->now;
+}
+
 /* The state, moved by its clusters. */
 static int predict(struct gs_stream_group *g)
 {
     struct gs_rigid_matrix m[GS_STREAM_MAX_CLUSTERS];
+    g->now++;
     if (!g->begun)
         gs_stream_set_centres(g);
+    if (!g->members_known)
+        find_members(g);
     for (uint32_t j = 0; j < g->clusters; j++)
         if (!gs_rigid_matrix(&m[j], &g->rigid[j]))
             return fv_fail(FV_EFORMAT, "motion: cluster %u turns by more than a turn", j);
-    if (g->clusters)
-        for (size_t i = 0; i < g->state.count; i++)
-            if (g->label[i]) {
-                uint32_t j = g->label[i] - 1u;
-                gs_rigid_apply(&m[j], &g->rigid[j], g->state.v[GS_POSITION] + 3 * i,
-                               g->state.v[GS_ROTATION] + 4 * i);
-            }
+    for (uint32_t k = 0; k < g->members; k++)
+        move_member(g, &m[g->label[g->member[k]] - 1], g->member[k]);
     for (uint32_t j = 0; j < g->clusters; j++)
         for (int k = 0; k < 3; k++)
             g->rigid[j].centre[k] =
@@ -184,13 +286,14 @@ static void expect(const struct gs_stream_group *g, enum gs_attr a, int32_t gain
     size_t comps = (size_t)gs_attr_coded(a);
     const uint32_t *near = g->base->near[i];
     int64_t found = 0;
+    memset(out, 0, comps * sizeof *out);
     while (gain && found < GS_NEAR && near[found] != ~0u)
         found++;
-    for (size_t c = 0; c < comps; c++) {
+    for (size_t c = 0; found && c < comps; c++) {
         int64_t sum = 0;
         for (int64_t k = 0; k < found; k++)
             sum += g->change[a][near[k] * comps + c];
-        out[c] = (int32_t)(found ? gain * sum / (16 * found) : 0);
+        out[c] = (int32_t)(gain * sum / (16 * found));
     }
 }
 
@@ -226,9 +329,11 @@ static bool find_symbols(struct gs_stream_group *g, enum gs_attr a, int32_t gain
                          const struct gs_stream_state *target)
 {
     size_t comps = (size_t)gs_attr_coded(a);
-    int32_t expected[MAX_COMPS], wanted[MAX_COMPS], some = 0;
+    int32_t expected[GS_MOST_CODED], wanted[GS_MOST_CODED], some = 0;
+    struct gs_steps steps;
+    gs_stream_steps(&steps, g->base, a, true);
     for (uint32_t i = 0; i < g->state.count; i++) {
-        int32_t step = gs_stream_step(g->base, a, i, true), *q = g->q[a] + i * comps;
+        int32_t step = gs_step(&steps, i), *q = g->q[a] + i * comps;
         difference(g, a, target, i, wanted);
         expect(g, a, gain, i, expected);
         for (size_t c = 0; c < comps; c++) {
@@ -240,47 +345,90 @@ static bool find_symbols(struct gs_stream_group *g, enum gs_attr a, int32_t gain
     return some;
 }
 
-static void find_changes(struct gs_stream_group *g, enum gs_attr a, int32_t gain)
+static void apply_change(struct gs_stream_group *g, enum gs_attr a, uint32_t i,
+                         const int32_t change[])
 {
-    size_t comps = (size_t)gs_attr_coded(a);
-    int32_t expected[MAX_COMPS];
-    for (uint32_t i = 0; i < g->state.count; i++) {
-        int32_t step = gs_stream_step(g->base, a, i, true);
-        expect(g, a, gain, i, expected);
-        for (size_t c = 0; c < comps; c++)
-            g->change[a][i * comps + c] =
-                gs_stream_limited(expected[c] + (int64_t)g->q[a][i * comps + c] * step);
-    }
-}
-
-static void apply_changes(struct gs_stream_group *g, enum gs_attr a)
-{
-    size_t comps = (size_t)gs_attr_coded(a);
-    const int32_t *change = g->change[a];
-    int32_t *v = g->state.v[a];
+    int32_t *v = g->state.v[a] + i * (size_t)gs_attr_comps(a), turn[4], turned[4];
+    g->touched[gs_attr_part(a)][i] = g->now;
     if (a != GS_ROTATION) {
-        for (size_t i = 0; i < g->state.count * comps; i++)
-            v[i] = gs_stream_limited((int64_t)v[i] + change[i]);
-        return;
-    }
-    for (size_t i = 0; i < g->state.count; i++, v += 4, change += 3) {
-        int32_t turn[4], turned[4];
-        if (!(change[0] | change[1] | change[2]))
-            continue;
+        for (int c = 0; c < gs_attr_comps(a); c++)
+            v[c] = gs_stream_limited((int64_t)v[c] + change[c]);
+    } else if (change[0] | change[1] | change[2]) {
         gs_quat_from_vector(turn, change);
         gs_quat_mul(turned, v, turn);
         memcpy(v, turned, sizeof turned);
     }
 }
 
-static struct gs_symbols symbols_of(const struct gs_stream_group *g, enum gs_attr a)
+/* The writer's: of all that it has found. */
+static void apply_changes(struct gs_stream_group *g, enum gs_attr a)
 {
-    return (struct gs_symbols){.count = g->state.count,
-                               .comps = gs_attr_coded(a),
-                               .q = g->q[a],
-                               .before = g->before[a],
-                               .near = (const uint32_t(*)[GS_NEAR])g->base->near,
-                               .sparse = true};
+    size_t comps = (size_t)gs_attr_coded(a);
+    const int32_t *change = g->change[a];
+    for (uint32_t i = 0; i < g->state.count; i++, change += comps) {
+        int32_t some = 0;
+        for (size_t c = 0; c < comps; c++)
+            some |= change[c];
+        if (some)
+            apply_change(g, a, i, change);
+    }
+}
+
+/* A reader's: only Gaussians with symbols change. */
+static void apply_symbols(struct gs_stream_group *g, enum gs_attr a)
+{
+    size_t comps = (size_t)gs_attr_coded(a);
+    const struct gs_active *active = &g->active[a];
+    struct gs_steps steps;
+    int32_t change[GS_MOST_CODED];
+    gs_stream_steps(&steps, g->base, a, true);
+    for (uint32_t i = 0; i < g->state.count; i++) {
+        if (!active->block[i / GS_SYMBOL_BLOCK]) {
+            i |= GS_SYMBOL_BLOCK - 1;
+            continue;
+        }
+        if (!active->gaussian[i])
+            continue;
+        int32_t step = gs_step(&steps, i);
+        for (size_t c = 0; c < comps; c++)
+            change[c] = gs_stream_limited(g->q[a][i * comps + c] * (int64_t)step);
+        apply_change(g, a, i, change);
+    }
+}
+
+static bool near_changed(const struct gs_stream_group *g, uint32_t i)
+{
+    const uint32_t *near = g->base->near[i];
+    for (int k = 0; k < GS_NEAR && near[k] != ~0u; k++)
+        if (g->changed[near[k]])
+            return true;
+    return false;
+}
+
+/* The same where neighbours' changes are shared. */
+static void apply_shared(struct gs_stream_group *g, enum gs_attr a, int32_t gain)
+{
+    size_t comps = (size_t)gs_attr_coded(a);
+    struct gs_steps steps;
+    int32_t expected[GS_MOST_CODED];
+    gs_stream_steps(&steps, g->base, a, true);
+    for (uint32_t i = 0; i < g->state.count; i++) {
+        if (!g->active[a].gaussian[i] && !near_changed(g, i))
+            continue;
+        int32_t step = gs_step(&steps, i), *change = g->change[a] + i * comps, some = 0;
+        expect(g, a, gain, i, expected);
+        for (size_t c = 0; c < comps; c++) {
+            change[c] = gs_stream_limited(expected[c] + (int64_t)g->q[a][i * comps + c] * step);
+            some |= change[c];
+        }
+        g->changed[i] = some != 0;
+    }
+    for (uint32_t i = 0; i < g->state.count; i++)
+        if (g->changed[i]) {
+            g->changed[i] = 0;
+            apply_change(g, a, i, g->change[a] + i * comps);
+            memset(g->change[a] + i * comps, 0, comps * sizeof *g->change[a]);
+        }
 }
 
 static void code_gain(struct gs_coder *c, unsigned *gain)
@@ -289,15 +437,6 @@ static void code_gain(struct gs_coder *c, unsigned *gain)
     for (int bit = GAIN_BITS - 1; bit >= 0; bit--)
         read = read * 2 + gs_code_even(c, *gain >> bit & 1);
     *gain = read;
-}
-
-static void turn_symbols(struct gs_stream_group *g)
-{
-    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
-        int32_t *swap = g->q[a];
-        g->q[a] = g->before[a];
-        g->before[a] = swap;
-    }
 }
 
 /* The finished bytes of a section that says something: never none. */
@@ -366,7 +505,7 @@ int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_s
                              struct gs_section out[GS_SECTIONS])
 {
     int rc = 0;
-    turn_symbols(g);
+    begin_symbols(g);
     if (g->clusters) {
         struct gs_coder c;
         gs_coder_write(&c);
@@ -382,34 +521,54 @@ int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_s
     return rc;
 }
 
-static void read_attr(struct gs_stream_group *g, enum gs_attr a, const struct gs_section *s)
+/* ---- reading ---- */
+
+struct reading {
+    struct gs_stream_group *g;
+    const struct gs_section *in;
+    int32_t gain[GS_ATTRS];
+};
+
+static int read_symbols(void *ud, size_t begin, size_t end)
 {
-    struct gs_coder c;
-    struct gs_symbols symbols = symbols_of(g, a);
-    unsigned gain = 0;
-    if (!s->size) {
-        memset(g->q[a], 0, (size_t)g->state.count * (size_t)symbols.comps * sizeof *g->q[a]);
-        return;
+    struct reading *r = ud;
+    for (size_t a = begin; a < end; a++) {
+        const struct gs_section *s = &r->in[GS_SECTION_ATTRS + a];
+        struct gs_symbols symbols = symbols_of(r->g, (enum gs_attr)a);
+        struct gs_coder c;
+        unsigned gain = 0;
+        if (!s->size)
+            continue;
+        gs_coder_read(&c, s->bytes, s->size);
+        code_gain(&c, &gain);
+        r->gain[a] = gains[gain];
+        gs_code_symbols(&c, r->g->models[a], &symbols);
     }
-    gs_coder_read(&c, s->bytes, s->size);
-    code_gain(&c, &gain);
-    gs_code_symbols(&c, g->models[a], &symbols);
-    find_changes(g, a, gains[gain]);
-    apply_changes(g, a);
+    return 0;
 }
 
 int gs_stream_read_residual(struct gs_stream_group *g, const struct gs_section in[GS_SECTIONS])
 {
+    enum { MUCH = 6000 }; /* bytes that take longer than threads to begin */
     const struct gs_section *motion = &in[GS_SECTION_MODEL];
+    struct reading r = {.g = g, .in = in};
+    size_t attrs = (size_t)gs_attr_end(g->state.sh_degree), bytes = 0;
     FV_TRY(gs_stream_read_deaths(g, &in[GS_SECTION_DEATHS]));
-    turn_symbols(g);
+    begin_symbols(g);
     if (motion->size) {
         struct gs_coder c;
         gs_coder_read(&c, motion->bytes, motion->size);
         FV_TRY(code_motion(&c, g));
     }
     FV_TRY(predict(g));
-    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++)
-        read_attr(g, (enum gs_attr)a, &in[GS_SECTION_ATTRS + a]);
+    for (size_t a = 0; a < attrs; a++)
+        bytes += in[GS_SECTION_ATTRS + a].size;
+    FV_TRY(fv_parallel(attrs, bytes > MUCH ? 1 : attrs, read_symbols, &r));
+    for (size_t a = 0; a < attrs; a++) {
+        if (r.gain[a])
+            apply_shared(g, (enum gs_attr)a, r.gain[a]);
+        else if (in[GS_SECTION_ATTRS + a].size)
+            apply_symbols(g, (enum gs_attr)a);
+    }
     return gs_stream_read_births(g, in);
 }

@@ -1,6 +1,8 @@
 /* The integers of a stream: their arithmetic, and their way from scenes and back (stream.h). */
 #include "gs/stream.h"
 #include "gs/scene.h"
+#include "vk/base/array.h"
+#include "vk/base/thread.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +19,7 @@ int gs_stream_state_create(struct gs_stream_state *s, uint32_t count, int sh_deg
 {
     *s = (struct gs_stream_state){.count = count, .sh_degree = sh_degree};
     for (int a = 0; a < (int)gs_attr_end(sh_degree); a++) {
-        s->v[a] = calloc((size_t)count * (size_t)gs_attr_comps(a) + 1, sizeof *s->v[a]);
+        s->v[a] = fv_alloc_large(((size_t)count * (size_t)gs_attr_comps(a) + 1) * sizeof *s->v[a]);
         if (!s->v[a]) {
             gs_stream_state_finish(s);
             return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", count);
@@ -82,19 +84,30 @@ static int clamp(int v, int least, int most)
     return v < least ? least : v > most ? most : v;
 }
 
+static int32_t step_of(const struct gs_stream_base *b, enum gs_attr a, int level)
+{
+    if (a == GS_POSITION)
+        return GS_POSITION_UNITS * level_step[clamp(level, 3, 7)] / GS_UNITS;
+    if (a != GS_ROTATION)
+        return level_step[a == GS_SCALE || a == GS_OPACITY ? clamp(level, 1, 6) : level];
+    int32_t whole = (int32_t)lrintf(b->step[a] * GS_ROTATION_ONE);
+    int32_t step = whole * level_step[level] / GS_UNITS;
+    return step < 1 ? 1 : step;
+}
+
+void gs_stream_steps(struct gs_steps *out, const struct gs_stream_base *b, enum gs_attr a,
+                     bool residual)
+{
+    out->level = a == GS_ROTATION ? b->turn_level : b->level;
+    for (int level = 0; level < GS_LEVELS; level++) {
+        int32_t step = step_of(b, a, level);
+        out->by_level[level] = residual ? step * b->coarser / 4 : step;
+    }
+}
+
 int32_t gs_stream_step(const struct gs_stream_base *b, enum gs_attr a, uint32_t i, bool residual)
 {
-    int level = b->level[i];
-    int32_t step;
-    if (a == GS_POSITION) {
-        step = GS_POSITION_UNITS * level_step[clamp(level, 3, 7)] / GS_UNITS;
-    } else if (a == GS_ROTATION) {
-        int32_t whole = (int32_t)lrintf(b->step[a] * GS_ROTATION_ONE);
-        step = whole * level_step[b->turn_level[i]] / GS_UNITS;
-        step = step < 1 ? 1 : step;
-    } else {
-        step = level_step[a == GS_SCALE || a == GS_OPACITY ? clamp(level, 1, 6) : level];
-    }
+    int32_t step = step_of(b, a, (a == GS_ROTATION ? b->turn_level : b->level)[i]);
     return residual ? step * b->coarser / 4 : step;
 }
 
@@ -122,35 +135,70 @@ void gs_stream_find_turn_levels(struct gs_stream_base *b)
     }
 }
 
+enum { NEAR_WINDOW = 40, NEAR_PIECE = 2048 };
+
+/* Squares of distances to the last Gaussians, the last one's last. Exact in a double: a grid has at most
+ * 21 bits. */
+static void distances(double out[NEAR_WINDOW], const double *x, const double *y, const double *z)
+{
+    const double *from[3] = {x - NEAR_WINDOW, y - NEAR_WINDOW, z - NEAR_WINDOW};
+    for (int k = 0; k < NEAR_WINDOW; k++) {
+        double dx = from[0][k] - x[0], dy = from[1][k] - y[0], dz = from[2][k] - z[0];
+        out[k] = dx * dx + dy * dy + dz * dz;
+    }
+}
+
+static void nearest_of(uint32_t near[GS_NEAR], const double distance[NEAR_WINDOW], uint32_t i)
+{
+    enum { FEW = 4 }; /* most are too far: looked at together */
+    double least[GS_NEAR] = {HUGE_VAL, HUGE_VAL, HUGE_VAL, HUGE_VAL};
+    uint32_t window = i < NEAR_WINDOW ? i : NEAR_WINDOW;
+    for (int k = 0; k < GS_NEAR; k++)
+        near[k] = ~0u;
+    for (uint32_t begin = 0; begin < window; begin += FEW) {
+        const double *d = distance + NEAR_WINDOW - FEW - begin;
+        double a = d[0] < d[1] ? d[0] : d[1], b = d[2] < d[3] ? d[2] : d[3];
+        if ((a < b ? a : b) >= least[GS_NEAR - 1])
+            continue;
+        for (uint32_t back = begin; back < begin + FEW && back < window; back++) {
+            double v = distance[NEAR_WINDOW - 1 - back];
+            int at = GS_NEAR - 1;
+            if (v >= least[at])
+                continue;
+            for (; at > 0 && least[at - 1] > v; at--) {
+                least[at] = least[at - 1];
+                near[at] = near[at - 1];
+            }
+            least[at] = v;
+            near[at] = i - 1 - back;
+        }
+    }
+}
+
+static int find_near(void *ud, size_t begin, size_t end)
+{
+    struct gs_stream_base *b = ud;
+    const int32_t *p = b->state.v[GS_POSITION];
+    double axis[3][NEAR_WINDOW + NEAR_PIECE] = {0}, distance[NEAR_WINDOW];
+    for (; begin < end; begin += NEAR_PIECE) {
+        size_t stop = end - begin < NEAR_PIECE ? end : begin + NEAR_PIECE;
+        size_t from = begin < NEAR_WINDOW ? 0 : begin - NEAR_WINDOW;
+        size_t shift = NEAR_WINDOW - begin; /* of a Gaussian to its place; may wrap */
+        for (size_t i = from; i < stop; i++)
+            for (size_t k = 0; k < 3; k++)
+                axis[k][i + shift] = p[3 * i + k];
+        for (size_t i = begin; i < stop; i++) {
+            distances(distance, axis[0] + i + shift, axis[1] + i + shift, axis[2] + i + shift);
+            nearest_of(b->near[i], distance, (uint32_t)i);
+        }
+    }
+    return 0;
+}
+
 /* The nearest of the last Gaussians along the curve: about as good as the nearest of all. */
 void gs_stream_find_near(struct gs_stream_base *b)
 {
-    enum { WINDOW = 40 };
-    const int32_t *p = b->state.v[GS_POSITION];
-    for (uint32_t i = 0; i < b->state.count; i++) {
-        int64_t distance[GS_NEAR];
-        uint32_t *near = b->near[i];
-        int found = 0;
-        for (uint32_t back = 1; back <= WINDOW && back <= i; back++) {
-            uint32_t j = i - back;
-            int64_t sum = 0;
-            for (uint32_t k = 0; k < 3; k++) {
-                int64_t d = (int64_t)p[3 * i + k] - p[3 * j + k];
-                sum += d * d;
-            }
-            if (found == GS_NEAR && sum >= distance[found - 1])
-                continue;
-            int at = found < GS_NEAR ? found++ : GS_NEAR - 1;
-            for (; at > 0 && distance[at - 1] > sum; at--) {
-                distance[at] = distance[at - 1];
-                near[at] = near[at - 1];
-            }
-            distance[at] = sum;
-            near[at] = j;
-        }
-        for (int k = found; k < GS_NEAR; k++)
-            near[k] = ~0u;
-    }
+    fv_parallel(b->state.count, NEAR_PIECE, find_near, b);
 }
 
 /* ---- rotations and rigid motions ---- */
@@ -456,15 +504,24 @@ static void sh_values(float *sh, const int32_t *v, int from, int to, float unit)
              (const float[3]){(float)v[0] * unit, (float)v[1] * unit, (float)v[2] * unit});
 }
 
-void gs_stream_to_scene(struct gs_scene *scene, const struct gs_stream_base *b,
-                        const struct gs_stream_state *s)
+struct to_scene {
+    struct gs_scene *scene;
+    const struct gs_stream_base *b;
+    const struct gs_stream_state *s;
+};
+
+static int to_scene(void *ud, size_t begin, size_t end)
 {
+    const struct to_scene *t = ud;
+    struct gs_scene *scene = t->scene;
+    const struct gs_stream_base *b = t->b;
+    const struct gs_stream_state *s = t->s;
     const float least_alpha = 1 / 1024.f;
     size_t coefs = (size_t)gs_sh_coefs(scene->sh_degree);
     float unit[GS_ATTRS];
     for (int a = 0; a < GS_ATTRS; a++)
         unit[a] = b->step[a] / (a == GS_POSITION ? GS_POSITION_UNITS : GS_UNITS);
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = begin; i < end; i++) {
         const int32_t *scale = s->v[GS_SCALE] + 3 * i;
         for (size_t k = 0; k < 3; k++)
             scene->position[3 * i + k] =
@@ -489,4 +546,11 @@ void gs_stream_to_scene(struct gs_scene *scene, const struct gs_stream_base *b,
                 memset(sh + 3 * band * band, 0, (size_t)gs_attr_comps(a) * sizeof *sh);
         }
     }
+    return 0;
+}
+
+void gs_stream_to_scene(struct gs_scene *scene, const struct gs_stream_base *b,
+                        const struct gs_stream_state *s)
+{
+    fv_parallel(s->count, 8192, to_scene, &(struct to_scene){scene, b, s});
 }

@@ -10,6 +10,7 @@
 enum {
     GS_NEAR = 4,          /* neighbours a Gaussian has at most */
     GS_SYMBOL_BLOCK = 32, /* Gaussians that share a flag "nothing here" */
+    GS_MOST_CODED = 21,   /* numbers of an attribute's symbols */
 };
 
 struct gs_component_models {
@@ -31,15 +32,32 @@ void gs_symbol_models_reset(struct gs_symbol_models *m);
 /* Both of the same number of components. */
 void gs_symbol_models_copy(struct gs_symbol_models *to, const struct gs_symbol_models *from);
 
+/* Which Gaussians of an attribute have symbols in a frame: the others cost nothing. */
+struct gs_active {
+    uint8_t *gaussian; /* [count]: 0 none, 1 the sum of their sizes is up to 2, 2 more */
+    uint8_t *block;    /* [gs_symbol_blocks(count)]: any */
+};
+static inline uint32_t gs_symbol_blocks(uint32_t count)
+{
+    return (count + GS_SYMBOL_BLOCK - 1) / GS_SYMBOL_BLOCK;
+}
+int gs_active_create(struct gs_active *a, uint32_t count); /* of none */
+void gs_active_finish(struct gs_active *a);
+
 struct gs_symbols {
     uint32_t count;
     int comps;
-    int32_t *q;                      /* [count][comps]: written, or read into */
+    size_t stride; /* from a Gaussian's symbols to the next one's; of `before` too */
+    int32_t *q;    /* [count][stride]: written, or read into */
     const int32_t *before;           /* of the frame before; NULL */
     const uint32_t (*near)[GS_NEAR]; /* indices < own, nearest first, then ~0 */
-    bool sparse;                     /* flags for blocks and for Gaussians without any symbol */
+    /* Flags for blocks and for Gaussians without any symbol; NULL: all have some. Which have is found,
+     * or read: into what gs_symbols_clear left. */
+    const struct gs_active *active, *active_before;
 };
 void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s);
+/* All symbols 0 again, of those that are active. */
+void gs_symbols_clear(const struct gs_symbols *s);
 
 enum { GS_OCTREE_BITS = 21 }; /* of a coordinate, at most */
 struct gs_octree_models {

@@ -196,8 +196,10 @@ static void add_noise(struct gs_stream_state *s, const struct gs_stream_base *b,
 {
     uint64_t random = 0x9e3779b97f4a7c15u;
     size_t comps = (size_t)gs_attr_comps(a), skip = a == GS_ROTATION;
+    struct gs_steps steps;
+    gs_stream_steps(&steps, b, a, false);
     for (uint32_t i = 0; i < s->count; i++) {
-        int32_t step = a == GS_POSITION ? GS_POSITION_UNITS : gs_stream_step(b, a, i, false);
+        int32_t step = a == GS_POSITION ? GS_POSITION_UNITS : gs_step(&steps, i);
         int32_t *v = s->v[a] + i * comps;
         for (size_t c = skip; c < comps; c++) {
             double part = (double)(next_random(&random) >> 11) / 9007199254740992.0 - 0.5;

@@ -116,16 +116,21 @@ static void symbols_of_two_frames(void **state)
         uint8_t *bytes[2];
         size_t size[2];
         for (int pass = 0; pass < 2; pass++) {
+            struct gs_active active[2];
+            for (int f = 0; f < 2; f++)
+                assert_ok(gs_active_create(&active[f], rows[r].count));
             gs_symbol_models_reset(m);
             for (int f = 0; f < 2; f++) {
                 struct gs_coder c;
                 int32_t **q = pass ? back : frame;
                 struct gs_symbols s = {.count = rows[r].count,
                                        .comps = rows[r].comps,
+                                       .stride = (size_t)rows[r].comps,
                                        .q = q[f],
                                        .before = f ? q[0] : NULL,
                                        .near = (const uint32_t(*)[GS_NEAR])near,
-                                       .sparse = rows[r].sparse};
+                                       .active = rows[r].sparse ? &active[f] : NULL,
+                                       .active_before = f && rows[r].sparse ? &active[0] : NULL};
                 if (pass)
                     gs_coder_read(&c, bytes[f], size[f]);
                 else
@@ -134,6 +139,8 @@ static void symbols_of_two_frames(void **state)
                 if (!pass)
                     assert_ok(gs_coder_finish(&c, &bytes[f], &size[f]));
             }
+            for (int f = 0; f < 2; f++)
+                gs_active_finish(&active[f]);
         }
         for (int f = 0; f < 2; f++) {
             assert_memory_equal(frame[f], back[f], n * 4);

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <string.h>
 
 int fv_grow(void *list, size_t *room, size_t count, size_t size)
@@ -18,4 +19,16 @@ int fv_grow(void *list, size_t *room, size_t count, size_t size)
     memcpy(list, &array, sizeof array);
     *room = more;
     return 0;
+}
+
+void *fv_alloc_large(size_t size)
+{
+    enum { PAGE = 2 << 20 };
+    void *p;
+    if (size < 2 * PAGE)
+        return malloc(size ? size : 1);
+    if (posix_memalign(&p, PAGE, size))
+        return NULL;
+    (void)madvise(p, size, MADV_HUGEPAGE); /* if not, they are small ones */
+    return p;
 }
