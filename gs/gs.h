@@ -342,36 +342,89 @@ enum gs_stream_frame_kind {
 };
 struct gs_stream_frame {
     enum gs_stream_frame_kind kind;
-    uint64_t offset; /* in the file */
-    uint32_t size;   /* bytes, of all its chunks */
-    uint32_t base;   /* frame that holds the base it is decoded with */
-    uint32_t entry;  /* frame at which decoding enters its group */
+    uint32_t size;    /* bytes, of all its chunks; 0: lost, its place in the file is damaged */
+    uint64_t offset;  /* in the file */
+    uint32_t part[4]; /* of size: its own chunk, then that of each SH band. part[0] is 0 when only
+                         their sum is known */
+    uint32_t base;    /* frame that holds the base it is decoded with; UINT32_MAX: it may be lost */
+    uint32_t entry;   /* frame at which decoding enters its group */
 };
 struct gs_stream_info {
     uint32_t frame_count;
     double fps;
-    uint32_t count; /* Gaussians of the first frame */
-    int sh_degree;  /* of the first frame */
+    uint32_t count; /* Gaussians of the first base */
+    int sh_degree;  /* of the first base */
     enum gs_mode mode;
     float up[3];
-    uint64_t bytes;  /* of the file */
-    bool complete;   /* it has its index; else it was cut, or is still written */
-    const struct gs_stream_frame *frame; /* [frame_count] */
+    uint64_t bytes;   /* of the file, as far as it is known */
+    bool complete;    /* it has its index; else it was cut, or is still written */
+    bool growing;     /* more frames may be found: gs_stream_more */
+    char damage[160]; /* what is wrong with the list of frames; "" if nothing */
+    const struct gs_stream_frame *frame; /* [frame_count]; moves when gs_stream_more finds some */
 };
 
+/* Where a stream's bytes come from. No call waits: what is on its way is FV_EAGAIN, and the call of
+ * gs_stream_* that wanted it returns that, to be called again. One thread calls at a time. */
+struct gs_source_info {
+    uint64_t size; /* as it is now; UINT64_MAX: not known */
+    bool grows;    /* it may become longer */
+    bool in_order; /* the end is not there before all the rest is */
+};
+struct gs_range {
+    uint64_t offset, size;
+};
+struct gs_source {
+    void *ud;
+    int (*info)(void *ud, struct gs_source_info *out);
+    /* Copies `size` bytes from offset. *got is how many there were: fewer at the end of what will
+     * not grow any more. FV_EAGAIN, FV_EIO. */
+    int (*read)(void *ud, uint64_t offset, void *dst, size_t size, size_t *got);
+    /* May be NULL: bytes that will be read, the most urgent first; in place of those of the last
+     * call. */
+    void (*want)(void *ud, const struct gs_range *ranges, size_t count);
+    /* May be NULL, everything then is there: bytes from offset on that could be read now. */
+    uint64_t (*have)(void *ud, uint64_t offset);
+    void (*close)(void *ud);
+};
+/* A file. live: it may still be written, until nothing was added for so many seconds; 0: it is as
+ * it is. FV_EIO, FV_ENOMEM. */
+int gs_source_open_file(struct gs_source *out, const char *path, double live);
+
 struct gs_stream;
-/* Opens a file. One that was cut at any byte has the frames before the cut. Returns 0, FV_EIO,
- * FV_EFORMAT (not a stream, or not one frame is whole). */
+/* Opens a file. One that was cut at any byte has the frames before the cut; one that is damaged has
+ * those that are whole. Returns 0, FV_EIO, FV_EFORMAT (not a stream, or not one base is whole). */
 int gs_stream_open(struct gs_stream **out, const char *path);
+/* The same from a source, which stays the caller's and must outlive the stream. name: for messages.
+ * With an index at the end all frames are known at once; else (cut, still being written, a source
+ * that is read in order) those that came so far: info->growing. *out is NULL at first; FV_EAGAIN:
+ * call again with what it became, or close that. */
+int gs_stream_open_source(struct gs_stream **out, const struct gs_source *source, const char *name);
 void gs_stream_close(struct gs_stream **s);
+/* Valid until the stream is closed; only gs_stream_more changes it. */
 const struct gs_stream_info *gs_stream_info(const struct gs_stream *s);
+/* Looks for the next frame of a stream that has no index yet. Returns 1 if frame_count grew, 0 if
+ * the stream has ended, FV_EAGAIN, FV_EIO. */
+int gs_stream_more(struct gs_stream *s);
 /* Decodes a frame into a zeroed scene or one it filled before, which is allocated anew only when
  * the count changes; seeks by itself: the next frame costs one residual, any other the base (kept
  * while it is the same), an entry and the residuals after it. sh_degree: most to read, less skips
  * bytes. Not thread-safe for one stream.
- * Returns 0, FV_EINVALID (no such frame), FV_EIO, FV_EFORMAT (damaged: names frame and section; the
- * frames of other groups still decode). */
+ * Returns 0, FV_EAGAIN (call again: what was decoded on the way is kept), FV_EINVALID (no such
+ * frame), FV_EIO, FV_EFORMAT (damaged: names frame and section; the frames from
+ * gs_stream_next_group on may still decode). */
 int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct gs_scene *scene);
+/* The first frame after `frame` that needs nothing of its group: frame_count if there is none. */
+uint32_t gs_stream_next_group(const struct gs_stream *s, uint32_t frame);
+/* Whether a frame's bytes are whole, bands and all. Returns as gs_stream_decode. */
+int gs_stream_verify(struct gs_stream *s, uint32_t frame);
+/* Tells the source what decoding `count` frames from `frame` on will read; they wrap around at the
+ * end when loop is set. */
+void gs_stream_want(struct gs_stream *s, uint32_t frame, uint32_t count, int sh_degree, bool loop);
+/* How many frames from `frame` on, at most `most`, could be decoded without waiting. */
+uint32_t gs_stream_ahead(struct gs_stream *s, uint32_t frame, uint32_t most, int sh_degree);
+/* Bytes of `count` frames from `frame` on (fewer at the end) when read up to a degree, without the
+ * base they need from before. */
+uint64_t gs_stream_bytes(const struct gs_stream *s, uint32_t frame, uint32_t count, int sh_degree);
 
 /* The frames to encode: fills a zeroed scene. A frame may be asked for more than once. */
 typedef int gs_frames_fn(void *ud, uint32_t frame, struct gs_scene *out);

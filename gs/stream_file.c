@@ -80,6 +80,15 @@ bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *
     return true;
 }
 
+int gs_chunk_place(uint8_t kind)
+{
+    if (kind == GS_CHUNK_BASE || kind == GS_CHUNK_ENTRY || kind == GS_CHUNK_RESIDUAL)
+        return 0;
+    bool born = kind >= GS_CHUNK_BORN_BAND;
+    int band = kind - (born ? GS_CHUNK_BORN_BAND : GS_CHUNK_BAND);
+    return band >= 0 && band < 3 ? 2 * band + (born ? 1 : 2) : -1;
+}
+
 /* ---- frames ---- */
 
 /* Sections that a frame's own chunk holds: of a base, all but what only changes have. */

@@ -52,6 +52,9 @@ struct gs_chunk {
     const uint8_t *data;
     uint32_t size;
 };
+/* Place of a chunk among its frame's: 0 its own, then of each band what is born and what is not,
+ * 1 to 6; -1: not of a frame. */
+int gs_chunk_place(uint8_t kind);
 /* The chunk at c, which moves behind it. False at the end of the bytes: `cut` says whether within a
  * chunk. `whole` is false when its sum is wrong. */
 bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *cut);

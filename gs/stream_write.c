@@ -37,6 +37,22 @@ int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *s, do
     return 0;
 }
 
+/* With the sizes of its bands, if there are any: a reader over a network may leave them out. */
+static void put_line(struct gs_bytes *index, enum gs_stream_frame_kind kind,
+                     const struct gs_bytes *chunks)
+{
+    struct fv_cursor c = fv_cursor_over(chunks->data, chunks->size);
+    struct gs_chunk chunk;
+    bool whole, cut;
+    size_t part[4] = {0};
+    for (size_t begin = 0; gs_get_chunk(&c, &chunk, &whole, &cut); begin = c.at)
+        part[(gs_chunk_place(chunk.kind) + 1) / 2] += c.at - begin;
+    bool bands = part[0] != chunks->size;
+    gs_bytes_put(index, &(uint8_t){(uint8_t)(kind | (bands ? 4 : 0))}, 1);
+    for (int k = 0; k < (bands ? 4 : 1); k++)
+        gs_bytes_varint(index, part[k]);
+}
+
 int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kind,
                         struct gs_bytes *chunks, struct gs_section sections[GS_SECTIONS],
                         struct gs_stream_report *r)
@@ -48,8 +64,7 @@ int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kin
       : kind == GS_FRAME_ENTRY ? &r->entry_bytes
                                : &r->residual_bytes) += chunks->size;
     ++*(kind == GS_FRAME_BASE ? &r->bases : kind == GS_FRAME_ENTRY ? &r->entries : &r->residuals);
-    gs_bytes_put(&out->index, &(uint8_t){(uint8_t)kind}, 1);
-    gs_bytes_varint(&out->index, chunks->size);
+    put_line(&out->index, kind, chunks);
     out->frames++;
     return put(out, chunks);
 }

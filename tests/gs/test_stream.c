@@ -244,7 +244,8 @@ static void cut_anywhere(void **state)
             continue;
         }
         const struct gs_stream_info *i = gs_stream_info(s);
-        assert_false(i->complete);
+        assert_true(!i->complete || whole == FRAMES); /* the index, without what leads to it */
+        assert_false(i->growing);
         /* its SH may be cut off the last one */
         assert_true(i->frame_count == whole || i->frame_count == whole + 1);
         assert_true(i->frame_count >= least);
@@ -261,34 +262,263 @@ static void cut_anywhere(void **state)
 }
 
 /* A flipped bit is noticed wherever it is, and the frames of other groups still decode. */
+static void flip_bits(const struct original *o, size_t size, const char *what)
+{
+    struct gs_scene scene = {0};
+    struct gs_stream *s;
+    const char *bad = test_tmp_path("bad.fvv");
+    for (size_t at = 0; at < size; at += at < 60 || at + 60 > size ? 1 : 71) {
+        o->bytes[at] ^= (uint8_t)(1 << at % 8);
+        test_write_file(bad, o->bytes, size);
+        o->bytes[at] ^= (uint8_t)(1 << at % 8);
+        uint32_t hit = frames_before(o, at);
+        bool in_frames = at >= o->list[0].offset && hit < FRAMES, told = false;
+        if (gs_stream_open(&s, bad) < 0) { /* prefix, or the only base */
+            if (at >= 8 && (!in_frames || hit != 0))
+                fail_msg("%s: byte %zu: %s", what, at, fv_error());
+            continue;
+        }
+        const struct gs_stream_info *i = gs_stream_info(s);
+        if (i->frame_count != FRAMES && !(in_frames && hit + 1 == FRAMES))
+            fail_msg("%s: byte %zu: %u frames", what, at, i->frame_count);
+        for (uint32_t f = 0; f < i->frame_count; f++) {
+            bool needs = in_frames && (hit == 0 || (hit / GROUP == f / GROUP && f >= hit));
+            int rc = gs_stream_decode(s, f, 3, &scene);
+            if (needs ? rc == 0 || !strstr(fv_error(), "frame ") : rc < 0 || !same(&scene, &o->all[f]))
+                fail_msg("%s: byte %zu (frame %u): frame %u: %d %s", what, at, hit, f, rc,
+                         rc < 0 ? fv_error() : "decoded");
+            rc = gs_stream_verify(s, f);
+            assert_int_equal(rc < 0, in_frames && f == hit);
+            told = told || rc < 0;
+        }
+        if (!told && !*i->damage)
+            fail_msg("%s: byte %zu: nobody noticed", what, at);
+        assert_int_equal(gs_stream_next_group(s, 1), GROUP);
+        gs_stream_close(&s);
+    }
+    gs_scene_finish(&scene);
+}
+
 static void flipped_bits(void **state)
 {
     (void)state;
     struct gs_stream_report r;
-    struct gs_scene scene = {0};
-    struct gs_stream *s;
     struct original o = encode_whole(0, &r);
-    const char *bad = test_tmp_path("bad.fvv");
-    for (size_t at = 0; at < o.size; at += at < 60 || at + 60 > o.size ? 1 : 53) {
-        o.bytes[at] ^= (uint8_t)(1 << at % 8);
-        test_write_file(bad, o.bytes, o.size);
-        o.bytes[at] ^= (uint8_t)(1 << at % 8);
-        uint32_t hit = frames_before(&o, at);
-        bool in_frames = at >= o.list[0].offset && hit < FRAMES;
-        if (gs_stream_open(&s, bad) < 0) {
-            assert_true(at < o.list[0].offset || hit == 0); /* header, or the only base */
-            continue;
-        }
+    const struct gs_stream_frame *last = &o.list[FRAMES - 1];
+    flip_bits(&o, o.size, "whole");
+    flip_bits(&o, (size_t)last->offset + last->size, "without an index");
+    drop(&o);
+}
+
+/* Two frames and more gone from a stream without an index: what may have been a base is not
+ * decoded on, another base is. */
+static void holes(void **state)
+{
+    (void)state;
+    struct gs_stream_report r;
+    struct gs_stream *s;
+    struct gs_scene scene = {0};
+    for (int kind = 0; kind < 2; kind++) {
+        struct original o = encode_whole(kind, &r);
+        const struct gs_stream_frame *from = &o.list[3], *to = &o.list[5], *last = &o.list[FRAMES - 1];
+        memset(o.bytes + from->offset + 2, 0xa5, (size_t)(to->offset - from->offset) + 40);
+        test_write_file(test_tmp_path("hole.fvv"), o.bytes, (size_t)last->offset + last->size);
+        assert_ok(gs_stream_open(&s, test_tmp_path("hole.fvv")));
+        assert_int_equal(gs_stream_info(s)->frame_count, FRAMES);
         for (uint32_t f = 0; f < FRAMES; f++) {
-            bool needs = in_frames && (hit == 0 || (hit / GROUP == f / GROUP && f >= hit));
             int rc = gs_stream_decode(s, f, 3, &scene);
-            if (needs ? rc == 0 || !strstr(fv_error(), "frame ") : rc < 0 || !same(&scene, &o.all[f]))
-                fail_msg("byte %zu (frame %u): frame %u: %d %s", at, hit, f, rc,
-                         rc < 0 ? fv_error() : "decoded");
+            bool good = f < 3 || (kind == 1 && f >= 8); /* frame 8 is a base */
+            if (good ? rc < 0 || !same(&scene, &o.all[f]) : rc != FV_EFORMAT)
+                fail_msg("kind %d: frame %u: %d %s", kind, f, rc, rc < 0 ? fv_error() : "");
         }
+        assert_int_equal(gs_stream_next_group(s, 3), kind == 1 ? 8 : FRAMES);
+        gs_stream_close(&s);
+        drop(&o);
+    }
+    gs_scene_finish(&scene);
+}
+
+/* ---- bytes from elsewhere ---- */
+
+/* Bytes that come a few at a time, and what was asked for. */
+struct slow {
+    const uint8_t *bytes;
+    size_t size, there;
+    bool in_order, grows, knows_size;
+    uint64_t furthest;
+    struct gs_range wanted[8];
+    size_t wanted_count;
+};
+
+static int slow_info(void *ud, struct gs_source_info *out)
+{
+    struct slow *w = ud;
+    if (!w->there)
+        return fv_fail(FV_EAGAIN, "wait");
+    *out = (struct gs_source_info){w->knows_size ? w->size : UINT64_MAX, w->grows, w->in_order};
+    return 0;
+}
+
+static int slow_read(void *ud, uint64_t offset, void *dst, size_t size, size_t *got)
+{
+    struct slow *w = ud;
+    *got = 0;
+    w->furthest = offset + size > w->furthest ? offset + size : w->furthest;
+    if (offset + size > w->there && (w->there < w->size || w->grows))
+        return fv_fail(FV_EAGAIN, "wait");
+    if (offset < w->there) {
+        *got = size < w->there - offset ? size : (size_t)(w->there - offset);
+        memcpy(dst, w->bytes + offset, *got);
+    }
+    return 0;
+}
+
+static void slow_want(void *ud, const struct gs_range *ranges, size_t count)
+{
+    struct slow *w = ud;
+    w->wanted_count = count;
+    for (size_t k = 0; k < count && k < 8; k++)
+        w->wanted[k] = ranges[k];
+}
+
+static uint64_t slow_have(void *ud, uint64_t offset)
+{
+    struct slow *w = ud;
+    return offset < w->there ? w->there - offset : 0;
+}
+
+static struct gs_source slow_source(struct slow *w)
+{
+    return (struct gs_source){w, slow_info, slow_read, slow_want, slow_have, NULL};
+}
+
+/* Repeats a call until it stops saying that something has to come, which then comes. */
+#define COME(w, rc, call)                                                                          \
+    while ((rc = (call)) == FV_EAGAIN) {                                                           \
+        assert_true((w)->there < (w)->size || (w)->grows);                                         \
+        (w)->there = (w)->there + 97 < (w)->size ? (w)->there + 97 : (w)->size;                    \
+        if ((w)->there == (w)->size)                                                               \
+            (w)->grows = false;                                                                    \
+    }
+
+static void bytes_that_come_slowly(void **state)
+{
+    (void)state;
+    struct gs_stream_report r;
+    struct gs_scene scene = {0};
+    struct original o = encode_whole(1, &r);
+    /* with and without a known size, the last without an index, growing as it is written */
+    for (int kind = 0; kind < 4; kind++) {
+        size_t size = kind < 3 ? o.size : (size_t)o.list[FRAMES - 1].offset + o.list[FRAMES - 1].size;
+        struct slow w = {o.bytes, size, .in_order = kind > 0, .knows_size = kind < 2,
+                         .grows = kind == 3};
+        struct gs_source source = slow_source(&w);
+        struct gs_stream *s = NULL;
+        int rc;
+        COME(&w, rc, gs_stream_open_source(&s, &source, "slow"));
+        assert_int_equal(rc, 0);
+        const struct gs_stream_info *i = gs_stream_info(s);
+        assert_int_equal(i->complete, kind == 0);
+        assert_int_equal(i->growing, kind > 0);
+        if (kind > 0) /* it begins long before the end is there */
+            assert_true(w.there < o.size / 2 && i->frame_count == 1);
+        for (uint32_t f = 0; f < FRAMES; f++) {
+            if (f == i->frame_count) {
+                COME(&w, rc, gs_stream_more(s));
+                assert_int_equal(rc, 1);
+                assert_true(kind == 0 || w.furthest <= w.there + (1 << 20));
+            }
+            assert_in_range(f, 0, i->frame_count - 1);
+            COME(&w, rc, gs_stream_decode(s, f, 3, &scene));
+            if (rc < 0 || !same(&scene, &o.all[f]))
+                fail_msg("kind %d: frame %u: %s", kind, f, rc < 0 ? fv_error() : "differs");
+        }
+        if (kind > 0) {
+            COME(&w, rc, gs_stream_more(s));
+            assert_int_equal(rc, 0);
+        }
+        assert_false(i->growing);
+        assert_int_equal(i->frame_count, FRAMES);
+        assert_int_equal(i->complete, kind < 3);
+        assert_string_equal(i->damage, "");
         gs_stream_close(&s);
     }
     gs_scene_finish(&scene);
+    drop(&o);
+}
+
+/* What decoding will read is told before, without the bands that are not wanted. */
+static void what_is_wanted(void **state)
+{
+    (void)state;
+    struct gs_stream_report r;
+    struct gs_scene scene = {0};
+    struct original o = encode_whole(0, &r);
+    struct slow w = {o.bytes, o.size, o.size, .knows_size = true};
+    struct gs_source source = slow_source(&w);
+    struct gs_stream *s = NULL;
+    assert_ok(gs_stream_open_source(&s, &source, "slow"));
+    const struct gs_stream_frame *f = gs_stream_info(s)->frame;
+    assert_true(f[0].part[1] > 12 && f[0].part[0] + f[0].part[1] == f[0].size);
+    gs_stream_want(s, 6, 2, 1, false); /* the base; then from the entry at 5 on */
+    assert_int_equal(w.wanted_count, 2);
+    assert_int_equal(w.wanted[0].offset, f[0].offset);
+    assert_int_equal(w.wanted[0].size, f[0].size);
+    assert_int_equal(w.wanted[1].offset, f[5].offset);
+    assert_int_equal(w.wanted[1].size, f[5].size + f[6].size + f[7].size);
+    gs_stream_want(s, 6, 1, 0, false);
+    assert_int_equal(w.wanted[0].size, f[0].part[0]);
+    assert_ok(gs_stream_decode(s, 6, 1, &scene)); /* then neither base nor what was decoded */
+    gs_stream_want(s, 7, 1, 1, false);
+    assert_int_equal(w.wanted_count, 1);
+    assert_int_equal(w.wanted[0].offset, f[7].offset);
+    gs_stream_want(s, FRAMES - 1, 3, 1, true); /* the last one, and from the first on */
+    assert_int_equal(w.wanted_count, 2);
+    assert_int_equal(w.wanted[1].offset, f[1].offset);
+    /* without the band nothing of it is read */
+    w.there = (size_t)f[0].offset + f[0].part[0];
+    assert_ok(gs_stream_decode(s, 0, 0, &scene));
+    assert_int_equal(gs_stream_decode(s, 0, 1, &scene), FV_EAGAIN);
+    w.there = (size_t)f[4].offset + 3;
+    assert_int_equal(gs_stream_ahead(s, 0, 100, 1), 4);
+    assert_int_equal(gs_stream_ahead(s, 2, 1, 1), 1);
+    assert_int_equal(gs_stream_ahead(s, 5, 9, 1), 0);
+    assert_int_equal(gs_stream_bytes(s, 12, 9, 1), f[12].size + f[13].size);
+    gs_stream_close(&s);
+    gs_scene_finish(&scene);
+    drop(&o);
+}
+
+static void files_that_grow(void **state)
+{
+    (void)state;
+    struct gs_stream_report r;
+    struct gs_source source;
+    struct gs_stream *s = NULL;
+    struct original o = encode_whole(0, &r);
+    const char *name = test_tmp_path("grows.fvv");
+    size_t cut = (size_t)o.list[2].offset + 5;
+    test_write_file(name, o.bytes, cut);
+    assert_ok(gs_source_open_file(&source, name, 0.3));
+    assert_ok(gs_stream_open_source(&s, &source, name));
+    while (gs_stream_more(s) > 0)
+        ;
+    assert_int_equal(gs_stream_more(s), FV_EAGAIN);
+    assert_int_equal(gs_stream_info(s)->frame_count, 1); /* 1 is whole only when 2 begins */
+    FILE *f = fopen(name, "ab");
+    fwrite(o.bytes + cut, 1, o.list[5].offset + 20 - cut, f);
+    fclose(f);
+    assert_ok(gs_stream_more(s));
+    assert_true(gs_stream_info(s)->growing);
+    int rc;
+    while ((rc = gs_stream_more(s)) == FV_EAGAIN || rc > 0)
+        ; /* nothing more comes for 0.3 s */
+    assert_int_equal(rc, 0);
+    assert_int_equal(gs_stream_info(s)->frame_count, 5);
+    assert_false(gs_stream_info(s)->growing);
+    assert_non_null(strstr(gs_stream_info(s)->damage, "frame 5"));
+    gs_stream_close(&s);
+    source.close(source.ud);
     drop(&o);
 }
 
@@ -335,7 +565,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_encoded_decodes), cmocka_unit_test(seeking_gives_the_same_bytes),
         cmocka_unit_test(cut_anywhere),            cmocka_unit_test(flipped_bits),
-        cmocka_unit_test(what_cannot_be_encoded),
+        cmocka_unit_test(what_cannot_be_encoded), cmocka_unit_test(holes),
+        cmocka_unit_test(bytes_that_come_slowly),  cmocka_unit_test(what_is_wanted),
+        cmocka_unit_test(files_that_grow),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

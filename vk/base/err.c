@@ -59,6 +59,8 @@ const char *fv_code_name(int code)
         return "device error";
     case FV_ECANCELLED:
         return "cancelled";
+    case FV_EAGAIN:
+        return "not there yet";
     default:
         return "unknown error";
     }

@@ -26,6 +26,7 @@ enum fv_code {
     FV_EINVALID = -6,     /* an argument of the caller's */
     FV_EDEVICE = -7,      /* device lost, missing, or lacking a feature */
     FV_ECANCELLED = -8,   /* a progress callback or Ctrl-C asked to stop */
+    FV_EAGAIN = -9,       /* what is wanted has not arrived yet: ask again */
 };
 
 /* Stores the message for this thread and returns code. */
