@@ -292,6 +292,9 @@ int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene);
 void gs_tuner_forget(struct gs_tuner *t);
 int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const struct gs_scene *scene,
                         double psnr, double *scale);
+/* Until then: residual frames of a base b spend so many bits a Gaussian on an attribute. Steps are
+ * found anew. */
+void gs_tuner_weigh(struct gs_tuner *t, const struct gs_stream_base *b, const double bits[GS_ATTRS]);
 /* Mean PSNR over covered pixels of one scene against another, from views not tuned on. */
 int gs_tuner_psnr(struct gs_tuner *t, const struct gs_scene *a, const struct gs_scene *b,
                   double *psnr);

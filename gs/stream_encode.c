@@ -34,6 +34,7 @@ struct encoder {
     struct gs_stream_pose *pose;
     struct gs_stream_state target;
     double psnr_sum;
+    double aim; /* dB asked of bases, for frames that build on them to reach o->psnr */
 };
 
 static int load_frame(struct encoder *e, uint32_t frame)
@@ -125,7 +126,7 @@ static int look_at_weights(struct encoder *e)
 static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
 {
     struct gs_scene *s = &e->scene;
-    FV_TRY(gs_tuner_find_steps(e->tuner, &e->base, s, e->o->psnr, &e->report->step_scale));
+    FV_TRY(gs_tuner_find_steps(e->tuner, &e->base, s, e->aim, &e->report->step_scale));
     FV_TRY(gs_stream_make_poses(e->pose, &e->base, s));
     uint8_t *row_level = malloc(s->count);
     if (!row_level)
@@ -138,55 +139,16 @@ static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
     return gs_stream_write_key(&e->base, &e->target, sections);
 }
 
-/* How near the base is to the scene at hand. */
-static int base_psnr(struct encoder *e, double *psnr)
+/* How near integers are to the scene at hand. */
+static int scene_psnr(struct encoder *e, const struct gs_stream_state *state, double *psnr)
 {
     struct gs_scene back = {0};
     FV_TRY(gs_scene_alloc(&back, e->scene.count, e->scene.sh_degree));
     back.mode = e->scene.mode;
-    gs_stream_to_scene(&back, &e->base, &e->base.state);
+    gs_stream_to_scene(&back, &e->base, state);
     int rc = gs_tuner_psnr(e->tuner, &e->scene, &back, psnr);
     gs_scene_finish(&back);
     return rc;
-}
-
-/* A base of the scene at hand; the next frame of the file. */
-static int write_base(struct encoder *e)
-{
-    const double off = 0.75; /* dB: steps found for an earlier base do not suit this one */
-    struct gs_section sections[GS_SECTIONS];
-    struct gs_scene *s = &e->scene;
-    bool again = e->tuner != NULL;
-    double psnr;
-    drop_base(e);
-    if (!e->tuner) {
-        FV_TRY(look_ahead(e, look_at_size));
-        FV_TRY(gs_tuner_create(&e->tuner, e->dev, e->o->views, s, &e->bounds));
-    }
-    gs_tuner_look_anew(e->tuner);
-    FV_TRY(look_ahead(e, look_at_weights));
-    FV_TRY(gs_stream_base_create(&e->base, (uint32_t)s->count, s->sh_degree));
-    e->has_base = true;
-    FV_TRY(gs_stream_state_create(&e->target, (uint32_t)s->count, s->sh_degree));
-    e->pose = malloc(s->count * sizeof *e->pose);
-    if (!e->pose)
-        return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
-    FV_TRY(make_base(e, sections));
-    int rc = base_psnr(e, &psnr);
-    if (rc == 0 && again && fabs(psnr - e->o->psnr) > off) {
-        gs_tuner_forget(e->tuner);
-        gs_sections_free(sections);
-        FV_TRY(make_base(e, sections));
-        rc = base_psnr(e, &psnr);
-    }
-    if (rc == 0)
-        rc = gs_stream_group_create(&e->group, &e->base);
-    if (rc < 0) {
-        gs_sections_free(sections);
-        return rc;
-    }
-    e->psnr_sum += psnr;
-    return put_frame(e, GS_FRAME_BASE, sections);
 }
 
 /* ---- groups ---- */
@@ -221,6 +183,108 @@ static int find_clusters(struct encoder *e, uint32_t begin, uint32_t end)
         free(positions[k]);
     free(positions);
     return rc;
+}
+
+/* Codes some frames in two places of what the base at hand may serve: what they cost, which the tuner
+ * is told, and how near they come. *psnr stays where there are none. The scene at hand stays the
+ * base's. */
+static int probe(struct encoder *e, double *psnr)
+{
+    enum { PLACES = 2, FRAMES = 8 };
+    double psnr_sum = 0;
+    uint32_t psnrs = 0;
+    uint32_t first = e->out.frames, left = e->frame_count - first - 1, residuals = 0, end = 0;
+    double bits[GS_ATTRS] = {0};
+    FV_TRY(gs_stream_group_create(&e->group, &e->base));
+    int rc = 0;
+    for (uint32_t p = 0; p < PLACES && rc == 0; p++) {
+        uint32_t begin = first + 1 + (uint32_t)((uint64_t)left * p / PLACES);
+        if (begin < end)
+            break;
+        end = begin + FRAMES < e->frame_count ? begin + FRAMES : e->frame_count;
+        gs_stream_group_begin(&e->group);
+        rc = begin < end ? find_clusters(e, begin, end) : 0;
+        for (uint32_t f = begin; f < end && rc == 0; f++) {
+            struct gs_section sections[GS_SECTIONS] = {{0}};
+            rc = load_frame(e, f);
+            if (rc < 0 || !fits_base(e))
+                break;
+            gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
+            gs_stream_fit_rigid(&e->group, &e->target);
+            rc = gs_stream_write_residual(&e->group, &e->target, sections);
+            /* the first builds on the base, as only the first of a group does */
+            for (int a = 0; a < GS_ATTRS && f > begin; a++)
+                bits[a] += 8 * (double)sections[GS_SECTION_ATTRS + a].size;
+            residuals += f > begin;
+            gs_sections_free(sections);
+            if (f + 1 == end && f > begin) {
+                double one;
+                rc = scene_psnr(e, &e->group.state, &one);
+                psnr_sum += one;
+                psnrs++;
+            }
+        }
+    }
+    gs_stream_group_finish(&e->group);
+    if (psnrs)
+        *psnr = psnr_sum / psnrs;
+    for (int a = 0; a < GS_ATTRS; a++)
+        bits[a] *= residuals ? (double)left / residuals / e->base.state.count : 0;
+    if (rc == 0 && residuals)
+        gs_tuner_weigh(e->tuner, &e->base, bits);
+    return rc == 0 && left ? load_frame(e, first) : rc;
+}
+
+/* A base of the scene at hand; the next frame of the file. */
+static int write_base(struct encoder *e)
+{
+    const double off = 0.75; /* dB: steps found for an earlier base do not suit this one */
+    const double near = 0.15, most = 3; /* dB: of frames, of what bases make up for */
+    enum { PROBES = 4 };
+    struct gs_section sections[GS_SECTIONS];
+    struct gs_scene *s = &e->scene;
+    bool again = e->tuner != NULL;
+    double psnr;
+    drop_base(e);
+    if (!e->tuner) {
+        FV_TRY(look_ahead(e, look_at_size));
+        FV_TRY(gs_tuner_create(&e->tuner, e->dev, e->o->views, s, &e->bounds));
+    }
+    gs_tuner_look_anew(e->tuner);
+    FV_TRY(look_ahead(e, look_at_weights));
+    FV_TRY(gs_stream_base_create(&e->base, (uint32_t)s->count, s->sh_degree));
+    e->has_base = true;
+    FV_TRY(gs_stream_state_create(&e->target, (uint32_t)s->count, s->sh_degree));
+    e->pose = malloc(s->count * sizeof *e->pose);
+    if (!e->pose)
+        return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
+    FV_TRY(make_base(e, sections));
+    for (int round = 0; round < PROBES && !again; round++) {
+        double reached = e->o->psnr;
+        FV_TRY(probe(e, &reached));
+        double missed = e->o->psnr - reached;
+        if (round && fabs(missed) < near) /* round 0 had steps that do not suit the rates */
+            break;
+        if (round)
+            e->aim = fmin(fmax(e->aim + missed, e->o->psnr - most), e->o->psnr + most);
+        gs_sections_free(sections);
+        FV_TRY(make_base(e, sections));
+    }
+    int rc = scene_psnr(e, &e->base.state, &psnr);
+    if (rc == 0 && again && fabs(psnr - e->aim) > off) {
+        gs_tuner_forget(e->tuner);
+        gs_sections_free(sections);
+        FV_TRY(make_base(e, sections));
+        rc = scene_psnr(e, &e->base.state, &psnr);
+    }
+    if (rc == 0)
+        rc = gs_stream_group_create(&e->group, &e->base);
+    if (rc < 0) {
+        gs_sections_free(sections);
+        return rc;
+    }
+    e->psnr_sum += psnr;
+    return put_frame(e, GS_FRAME_BASE, sections);
 }
 
 static size_t size_of(const struct gs_section sections[GS_SECTIONS])
@@ -295,6 +359,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
                         .frame_count = frame_count,
                         .group_frames = o.group ? o.group : 30,
                         .clusters = o.clusters ? o.clusters : 16,
+                        .aim = o.psnr,
                         .dev = dev};
     *e.report = (struct gs_stream_report){0};
     if (!frame_count || frame_count > GS_STREAM_MAX_FRAMES)

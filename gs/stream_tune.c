@@ -1,6 +1,10 @@
 /* Step sizes for a wanted quality (stream.h). Noise of one step in one attribute at a time tells
  * what it costs in rendered error, c = MSE / step^2; with n numbers of it a Gaussian, steps of
- * t sqrt(n / c) spend bits where they help most, and one t is left to search. */
+ * t sqrt(n / c) spend bits where they help most, and one t is left to search.
+ *
+ * That is of a base, of which every number costs -log2(step) bits and a constant. What moves costs
+ * again in every frame, about as 1 / step: with r bits a Gaussian spent so at a step s until the next
+ * base, n + r ln 2 s / step takes the place of n. */
 #include "gs/scene.h"
 #include "gs/stream.h"
 
@@ -9,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VIEWS = 8, WIDTH = 400, HEIGHT = 300, SEARCH_ROUNDS = 5 };
+enum { VIEWS = 8, WIDTH = 400, HEIGHT = 300, SEARCH_ROUNDS = 7 }; /* sizes of pictures: at most that area */
 
 struct gs_tuner {
     struct vk_device *dev;
@@ -20,8 +24,9 @@ struct gs_tuner {
     float *weight; /* [count]: visibility, of the frames seen since the last base */
     size_t count;
     double radius;          /* of the scene tuned on */
-    bool has_shares;
-    double cost[GS_ATTRS]; /* rendered MSE over step^2 */
+    bool has_costs, has_scale;
+    double cost[GS_ATTRS];     /* rendered MSE over step^2 */
+    double moving[GS_ATTRS];   /* bits a Gaussian of residual frames, times the step they were of */
 };
 
 void gs_tuner_destroy(struct gs_tuner **t)
@@ -37,6 +42,12 @@ void gs_tuner_destroy(struct gs_tuner **t)
     *t = NULL;
 }
 
+/* Of a camera's picture. */
+static size_t numbers(const struct gs_camera *c)
+{
+    return (size_t)c->width * c->height * 3;
+}
+
 int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct gs_cameras *views,
                     const struct gs_scene *scene, const struct gs_bounds *bounds)
 {
@@ -46,12 +57,16 @@ int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct g
     t->dev = dev;
     for (int k = 0; k < VIEWS; k++) {
         if (views && views->count) {
-            t->camera[k] = views->items[(size_t)k * views->count / VIEWS];
-            gs_camera_resize(&t->camera[k], WIDTH, HEIGHT);
+            struct gs_camera *c = &t->camera[k];
+            *c = views->items[(size_t)k * views->count / VIEWS];
+            double part = sqrt((double)WIDTH * HEIGHT / ((double)c->width * c->height));
+            if (part < 1)
+                gs_camera_resize(c, (uint32_t)fmax(1, c->width * part),
+                                 (uint32_t)fmax(1, c->height * part));
         } else {
             gs_camera_orbit(&t->camera[k], scene, bounds, WIDTH, HEIGHT, k / (double)VIEWS);
         }
-        t->seen[k] = malloc((size_t)WIDTH * HEIGHT * 3 * sizeof *t->seen[k]);
+        t->seen[k] = malloc(numbers(&t->camera[k]) * sizeof *t->seen[k]);
         if (!t->seen[k]) {
             gs_tuner_destroy(out);
             return fv_fail(FV_ENOMEM, "out of memory");
@@ -80,8 +95,8 @@ static int draw(struct gs_tuner *t, const struct gs_scene *scene, int first, dou
             break;
         const float *now = t->frame->pixels;
         if (!mse)
-            memcpy(t->seen[k], now, (size_t)WIDTH * HEIGHT * 3 * sizeof *now);
-        for (size_t i = 0; mse && i < (size_t)3 * WIDTH * HEIGHT; i += 3) {
+            memcpy(t->seen[k], now, numbers(&t->camera[k]) * sizeof *now);
+        for (size_t i = 0; mse && i < numbers(&t->camera[k]); i += 3) {
             const float *was = t->seen[k] + i;
             if (!(fmaxf(was[0], fmaxf(was[1], was[2])) > 1 / 255.f))
                 continue; /* not covered */
@@ -258,21 +273,44 @@ static int measure_costs(struct gs_tuner *t, struct gs_stream_base *b, const str
     return 0;
 }
 
+/* Numbers a Gaussian that share a cost: all SH bands are one. */
+static double numbers_of(const struct gs_stream_base *b, int a)
+{
+    double n = 0;
+    if (!is_sh(a))
+        return gs_attr_coded((enum gs_attr)a);
+    for (int k = GS_SH1; k < (int)gs_attr_end(b->state.sh_degree); k++)
+        n += gs_attr_coded((enum gs_attr)k);
+    return n > 0 ? n : 1;
+}
+
 /* Steps of one scale t; within what makes sense where little of the scene was seen. */
 static void set_steps(const struct gs_tuner *t, struct gs_stream_base *b, double scale)
 {
     static const double most[GS_ATTRS] = {HUGE_VAL, 0.5, 2, 0.25, 2, 2, 2, 2};
-    int sh = 0;
-    for (int a = GS_SH1; a < (int)gs_attr_end(b->state.sh_degree); a++)
-        sh += gs_attr_coded((enum gs_attr)a);
     for (int a = 0; a < GS_ATTRS; a++) {
-        double n = is_sh(a) ? (sh ? sh : 1) : gs_attr_coded((enum gs_attr)a);
-        double cost = t->cost[is_sh(a) ? GS_SH1 : a];
+        double n = numbers_of(b, a), cost = t->cost[is_sh(a) ? GS_SH1 : a];
+        double moving = t->moving[is_sh(a) ? GS_SH1 : a] * log(2);
         double step = cost > 0 ? scale * sqrt(n / cost) : most[a];
+        /* step^3 = scale^2 / cost (n step + moving) by Newton's method, from above its one root */
+        double c = cost > 0 ? scale * scale / cost : 0;
+        double x = fmax(2 * step, cbrt(2 * c * moving));
+        for (int k = 0; k < 30 && cost > 0; k++)
+            x -= (x * x * x - c * (n * x + moving)) / (3 * x * x - c * n);
+        step = cost > 0 ? x : step;
         double limit = a == GS_POSITION ? 0.05 * t->radius : most[a];
         step = step < limit ? step : limit;
         b->step[a] = (float)(step > 1e-3 * limit ? step : 1e-3 * limit);
     }
+}
+
+void gs_tuner_weigh(struct gs_tuner *t, const struct gs_stream_base *b, const double bits[GS_ATTRS])
+{
+    for (int a = 0; a < GS_ATTRS; a++)
+        t->moving[a] = 0;
+    for (int a = 0; a < (int)gs_attr_end(b->state.sh_degree); a++)
+        t->moving[is_sh(a) ? GS_SH1 : a] += bits[a] * (double)b->step[a];
+    t->has_scale = false;
 }
 
 /* What a base of these steps is seen as. */
@@ -296,7 +334,7 @@ static int search_scale(struct gs_tuner *t, struct gs_stream_base *b, const stru
     double wanted = -psnr / 10 * log(10), parts = 0, slope = 2;
     for (int a = 0; a < (int)gs_attr_end(scene->sh_degree); a++)
         parts += gs_attr_coded((enum gs_attr)a);
-    double at = 0.5 * (wanted - log(parts)), last_at = 0, last = 0;
+    double at = 0.5 * (wanted - log(parts)), last_at = 0, last = 0, best = at, least = HUGE_VAL;
     for (int round = 0; round < SEARCH_ROUNDS; round++) {
         double mse;
         set_steps(t, b, exp(at));
@@ -304,20 +342,24 @@ static int search_scale(struct gs_tuner *t, struct gs_stream_base *b, const stru
         double now = log(fmax(mse, 1e-15));
         if (round && fabs(at - last_at) > 1e-6)
             slope = fmin(fmax((now - last) / (at - last_at), 0.7), 3);
-        if (fabs(now - wanted) < 0.007) /* 0.03 dB */
+        if (fabs(now - wanted) < least) { /* the error of few large Gaussians is no smooth function */
+            least = fabs(now - wanted);
+            best = at;
+        }
+        if (least < 0.007) /* 0.03 dB */
             break;
         last_at = at;
         last = now;
         at += (wanted - now) / slope;
     }
-    *scale = exp(at);
+    *scale = exp(best);
     set_steps(t, b, *scale);
     return 0;
 }
 
 void gs_tuner_forget(struct gs_tuner *t)
 {
-    t->has_shares = false;
+    t->has_costs = t->has_scale = false;
 }
 
 int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const struct gs_scene *scene,
@@ -325,7 +367,7 @@ int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const stru
 {
     struct trial r;
     FV_TRY(find_levels(t, b));
-    if (t->has_shares) {
+    if (t->has_scale) {
         set_steps(t, b, *scale);
         fit_grid(b, scene);
         return 0;
@@ -347,9 +389,10 @@ int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const stru
     for (size_t i = 0; i < scene->count && rc == 0; i++)
         b->level[i] = row_level[r.pose[i].row];
     rc = rc == 0 ? draw(t, scene, 0, NULL) : rc;
-    rc = rc == 0 ? measure_costs(t, b, scene, &r) : rc;
+    rc = rc == 0 && !t->has_costs ? measure_costs(t, b, scene, &r) : rc;
+    t->has_costs = rc == 0;
     rc = rc == 0 ? search_scale(t, b, scene, row_level, &r, psnr, scale) : rc;
-    t->has_shares = rc == 0;
+    t->has_scale = rc == 0;
     if (rc == 0)
         memcpy(b->level, row_level, scene->count);
     free(row_level);
