@@ -176,8 +176,9 @@ const struct cmd cmd_encode = {
                 "fovea encode frames -o talk.fvv --psnr 45 --fps 25\tfrom a folder, finer\n"
                 "fovea render talk.fvv -o talk.mp4\tplayed along a camera",
     .details =
-        "Every frame is a scene file. Frames of the same number of Gaussians in the same order "
-        "become residuals; where nothing carries over, a frame is stored whole.\n\n"
+        "Every frame is a scene file. Gaussians are found again in the next frame by their order, else "
+        "by what they look like and where; others end and begin there. Where too little carries over, "
+        "a frame is stored whole.\n\n"
         "After Ctrl-C the frames so far are a stream that plays.",
     .opts = opts,
     .size = sizeof(struct values),

@@ -446,8 +446,9 @@ struct gs_stream_report {
     uint64_t section_bytes[11]; /* levels and motion, positions, rotations, scales, opacities,
                                    colours, SH 1 to 3, deaths, births; of all frames */
 };
-/* Encodes frames into a file, which takes its name when it is complete. Frames whose Gaussians
- * are of another number than the frame's before begin a new base. */
+/* Encodes frames into a file, which takes its name when it is complete. Gaussians are found again in
+ * the next frame by their order, else by what they look like and where; the others die and are born.
+ * A frame in which too little carries over begins a new base. */
 int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_count,
                      gs_frames_fn *frame, void *frame_ud, const struct gs_stream_opts *opts,
                      struct gs_stream_report *report);

@@ -143,6 +143,7 @@ static inline int32_t gs_stream_limited(int64_t v)
     return (int32_t)(v > GS_STREAM_LIMIT ? GS_STREAM_LIMIT : v < -GS_STREAM_LIMIT ? -GS_STREAM_LIMIT : v);
 }
 
+#define GS_NO_ROW UINT32_MAX
 /* How the encoder names a Gaussian's axes, for as long as a base lasts. */
 struct gs_stream_pose {
     uint32_t row;    /* of the scene */
@@ -158,6 +159,11 @@ void gs_stream_to_scene(struct gs_scene *scene, const struct gs_stream_base *b,
 /* The order along the grid's Morton curve and the axes of each Gaussian. */
 int gs_stream_make_poses(struct gs_stream_pose *pose, const struct gs_stream_base *b,
                          const struct gs_scene *scene);
+/* The axes of pose->row. */
+void gs_stream_name_axes(struct gs_stream_pose *pose, const struct gs_scene *scene);
+/* Positions of rows as integers: [count][3]; those of rows GS_NO_ROW are left. */
+void gs_stream_positions(int32_t *out, const struct gs_stream_base *b, const struct gs_scene *scene,
+                         const uint32_t *row, uint32_t count);
 /* Nearest place on a grid of the key's steps; on that of a key. */
 static inline int32_t gs_stream_step_of(int32_t units)
 {
@@ -275,6 +281,35 @@ void gs_stream_fit_rigid(struct gs_stream_group *g, const struct gs_stream_state
 /* Where clusters turn about: the mean place of their members. */
 void gs_stream_set_centres(struct gs_stream_group *g);
 
+/* ---- who is who, for the writer ---- */
+
+/* Rows of `now` that rows of the frame before it continue in: to[from->count], GS_NO_ROW where there
+ * is none. *kept: all in their order. stream_match.c */
+int gs_stream_match(uint32_t to[], bool *kept, const struct gs_scene *from,
+                    const struct gs_scene *now);
+/* The nearest of some positions to each of others, or GS_NO_ROW where none is as near as is usual. */
+int gs_stream_nearest(uint32_t out[], const int32_t *from, uint32_t froms, const int32_t *among,
+                      uint32_t amongs);
+
+/* Rows of the scene at hand that the base's Gaussians are, and those of the group's state: stream_track.c */
+struct gs_track {
+    struct gs_stream_pose *key; /* [keys]; row GS_NO_ROW: dead */
+    struct gs_stream_pose *now; /* [count]; after gs_track_enter some may be dead */
+    uint32_t keys, count, room;
+};
+void gs_track_finish(struct gs_track *t);
+int gs_track_begin(struct gs_track *t, const struct gs_stream_pose *poses, uint32_t count);
+/* A group begins: its Gaussians are those of the base. */
+void gs_track_enter(struct gs_track *t);
+/* To the next frame, to which rows go by `to` (NULL: they are the same). Sets dead[count], takes the
+ * dead out, returns their number. */
+uint32_t gs_track_step(struct gs_track *t, const uint32_t *to, uint8_t *dead);
+/* Rows of the scene that are no one's: rows[scene_count]. */
+int gs_track_find_born(const struct gs_track *t, uint32_t scene_count, uint32_t *rows,
+                       uint32_t *count);
+int gs_track_append(struct gs_track *t, const struct gs_stream_pose *born, const uint32_t *order,
+                    uint32_t count);
+
 /* ---- the writer's choice of steps: stream_tune.c ---- */
 
 struct gs_tuner;
@@ -282,9 +317,10 @@ struct gs_tuner;
 int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct gs_cameras *views,
                     const struct gs_scene *scene, const struct gs_bounds *bounds);
 void gs_tuner_destroy(struct gs_tuner **t);
-/* Notes how well the Gaussians of one of a base's frames are seen; look_anew: of the next base's. */
+/* Notes how well the Gaussians of one of a base's frames are seen: row i of the base is to[i] of
+ * this scene (NULL: i) if it is there. look_anew: of the next base's. */
 void gs_tuner_look_anew(struct gs_tuner *t);
-int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene);
+int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene, const uint32_t *to);
 /* Origin, bits and steps of a base for a scene, levels in the order of its rows. The first time,
  * steps of which every attribute's share of the error is worth its bits and which together reach
  * `psnr`; *scale is what they were multiplied by. Later, the same steps, until

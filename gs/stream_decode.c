@@ -68,6 +68,18 @@ static void drop_base(struct gs_stream *s)
     s->base_frame = s->at = s->entry = GS_NO_FRAME;
 }
 
+/* The chunks of SH bands that were read are those that there should be. */
+static int check_bands(const struct gs_stream *s, uint32_t frame, unsigned bands,
+                       const struct frame_chunks *chunks)
+{
+    for (int k = 0; k < s->base.state.sh_degree; k++)
+        if ((bands >> k & 1) != (chunks->band[k].bytes != NULL) ||
+            (bands >> (3 + k) & 1) != (chunks->born[k].bytes != NULL))
+            return fv_fail(FV_EFORMAT, "%s: frame %u: SH band %d is not where it should be", s->name,
+                           frame, k + 1);
+    return 0;
+}
+
 static int load_base(struct gs_stream *s, uint32_t frame, int sh_degree)
 {
     struct frame_chunks chunks;
@@ -76,8 +88,8 @@ static int load_base(struct gs_stream *s, uint32_t frame, int sh_degree)
     drop_base(s);
     FV_TRY(gs_get_base(&s->base, sh_degree, &chunks.own, sections, s->name));
     memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks.band, sizeof chunks.band);
-    int rc = gs_stream_read_key(&s->base, sections);
-    if (rc == FV_EFORMAT)
+    int rc = check_bands(s, frame, 7, &chunks);
+    if (rc == 0 && (rc = gs_stream_read_key(&s->base, sections)) == FV_EFORMAT)
         fv_wrap(rc, "%s: frame %u: ", s->name, frame);
     if (rc == 0)
         rc = gs_stream_group_create(&s->group, &s->base);
@@ -92,13 +104,15 @@ static int load_base(struct gs_stream *s, uint32_t frame, int sh_degree)
 /* The next frame of the state's group. */
 static int step(struct gs_stream *s, uint32_t frame)
 {
+    uint8_t bands;
     struct frame_chunks chunks;
     struct gs_section sections[GS_SECTIONS];
     FV_TRY(read_chunks(s, frame, s->base.state.sh_degree, &chunks));
     s->at = GS_NO_FRAME; /* if it fails, the state is of no frame */
-    FV_TRY(gs_get_residual(&chunks.own, sections, s->name));
+    FV_TRY(gs_get_residual(&chunks.own, sections, &bands, s->name));
     memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks.band, sizeof chunks.band);
     memcpy(&sections[GS_SECTION_BORN_SH], chunks.born, sizeof chunks.born);
+    FV_TRY(check_bands(s, frame, bands, &chunks));
     int rc = gs_stream_read_residual(&s->group, sections);
     return rc == FV_EFORMAT ? fv_wrap(rc, "%s: frame %u: ", s->name, frame) : rc;
 }

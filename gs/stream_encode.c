@@ -1,7 +1,8 @@
 /* Writing .fvv files (gs.h, docs/STREAM.md): which frames are bases, entries and residuals.
  *
  *   group of frames --> base, if there is none that fits --> poses, grid
- *                   --> clusters of what moves alike --> entry or residual, a frame at a time
+ *                   --> who is who from frame to frame, clusters of what moves alike
+ *                   --> entry or residual, a frame at a time: deaths, changes, births
  *
  * A frame whose residual is a large part of a base becomes a base itself. */
 #include "gs/scene.h"
@@ -11,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_GROUP = 1000 };
+enum { MOST_GROUP = 1000, SIZES = 64 };
 /* A base in place of an entry or a residual of more than this part of one. */
-static const double ENTRY_PART = 0.4, RESIDUAL_PART = 0.6;
+static const double ENTRY_PART = 0.4, RESIDUAL_PART = 0.6, BORN_PART = 0.5;
 
 struct encoder {
     const struct gs_stream_opts *o;
@@ -28,11 +29,12 @@ struct encoder {
     struct gs_stream_out out;
 
     struct gs_scene scene; /* the frame at hand */
-    bool has_base;
+    struct gs_scene last;  /* that before it, while they are compared */
     struct gs_stream_base base;
     struct gs_stream_group group;
-    struct gs_stream_pose *pose;
-    struct gs_stream_state target;
+    struct gs_stream_pose *pose; /* of the base */
+    struct gs_track track;
+    float size_level[SIZES]; /* mean level of the base's Gaussians of a size */
     double psnr_sum;
     double aim; /* dB asked of bases, for frames that build on them to reach o->psnr */
 };
@@ -77,10 +79,23 @@ static void drop_base(struct encoder *e)
 {
     gs_stream_group_finish(&e->group);
     gs_stream_base_finish(&e->base);
-    gs_stream_state_finish(&e->target);
+    gs_track_finish(&e->track);
     free(e->pose);
     e->pose = NULL;
-    e->has_base = false;
+}
+
+/* Rows of the last scene in the one at hand; NULL: the same. The caller's to free. */
+static int match_scenes(struct encoder *e, uint32_t **to)
+{
+    bool kept;
+    *to = malloc((e->last.count + 1) * sizeof **to);
+    int rc = *to ? gs_stream_match(*to, &kept, &e->last, &e->scene)
+                 : fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", e->last.count);
+    if (rc < 0 || kept) {
+        free(*to);
+        *to = NULL;
+    }
+    return rc;
 }
 
 /* Goes through frames that a base may serve, spread over what is left. The scene at hand is the
@@ -89,20 +104,23 @@ static int look_ahead(struct encoder *e, int (*look)(struct encoder *e))
 {
     enum { LOOKS = 4 };
     uint32_t first = e->out.frames, left = e->frame_count - first, last = first;
-    size_t count = e->scene.count;
-    int degree = e->scene.sh_degree;
     FV_TRY(look(e));
-    for (uint32_t k = 1; k < LOOKS; k++) {
+    gs_scene_finish(&e->last);
+    e->last = e->scene;
+    e->scene = (struct gs_scene){0};
+    int rc = 0;
+    for (uint32_t k = 1; k < LOOKS && rc == 0; k++) {
         uint32_t f = first + (uint32_t)((uint64_t)left * k / LOOKS);
         if (f == last)
             continue;
         last = f;
-        FV_TRY(load_frame(e, f));
-        if (e->scene.count != count || e->scene.sh_degree != degree)
-            break;
-        FV_TRY(look(e));
+        rc = load_frame(e, f);
+        rc = rc == 0 ? look(e) : rc;
     }
-    return last != first ? load_frame(e, first) : 0;
+    gs_scene_finish(&e->scene);
+    e->scene = e->last;
+    e->last = (struct gs_scene){0};
+    return rc;
 }
 
 /* The views have room for the frame that spreads furthest. */
@@ -119,24 +137,67 @@ static int look_at_size(struct encoder *e)
 /* What is invisible in the first frame may come to be seen. */
 static int look_at_weights(struct encoder *e)
 {
-    return gs_tuner_see(e->tuner, &e->scene);
+    uint32_t *to;
+    if (!e->last.count)
+        return gs_tuner_see(e->tuner, &e->scene, NULL);
+    FV_TRY(match_scenes(e, &to));
+    int rc = gs_tuner_see(e->tuner, &e->scene, to);
+    free(to);
+    return rc;
+}
+
+/* Births get the level that those of their size have in the base. */
+static size_t size_of_row(const struct gs_scene *s, size_t row)
+{
+    float size[3], least = INFINITY;
+    for (size_t k = 0; k < 3; k++) {
+        size[k] = s->scale[3 * row + k];
+        least = fminf(least, size[k]);
+    }
+    double area = 40 + (double)fmaxf(size[0] + size[1] + size[2] - least, -1e3f);
+    return area > 0 ? (size_t)fmin(area, SIZES - 1) : 0;
+}
+
+static void learn_levels(struct encoder *e)
+{
+    double sum[SIZES] = {0}, count[SIZES] = {0};
+    for (uint32_t i = 0; i < e->base.state.count; i++) {
+        size_t k = size_of_row(&e->scene, e->pose[i].row);
+        sum[k] += e->base.level[i];
+        count[k]++;
+    }
+    for (int k = 0; k < SIZES; k++) { /* of the nearest size there is */
+        for (int by = 0; by < SIZES; by++) {
+            int at = k - by >= 0 && count[k - by] > 0 ? k - by : k + by;
+            if (at < SIZES && count[at] > 0) {
+                e->size_level[k] = (float)(sum[at] / count[at]);
+                break;
+            }
+        }
+    }
 }
 
 /* The base's steps, integers and sections, of the scene at hand. */
 static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
 {
     struct gs_scene *s = &e->scene;
+    struct gs_stream_state target;
     FV_TRY(gs_tuner_find_steps(e->tuner, &e->base, s, e->aim, &e->report->step_scale));
     FV_TRY(gs_stream_make_poses(e->pose, &e->base, s));
-    uint8_t *row_level = malloc(s->count);
+    FV_TRY(gs_track_begin(&e->track, e->pose, (uint32_t)s->count));
+    uint8_t *row_level = malloc(s->count + 1);
     if (!row_level)
         return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
     memcpy(row_level, e->base.level, s->count);
     for (size_t i = 0; i < s->count; i++)
         e->base.level[i] = row_level[e->pose[i].row];
     free(row_level);
-    gs_stream_from_scene(&e->target, &e->base, s, e->pose);
-    return gs_stream_write_key(&e->base, &e->target, sections);
+    learn_levels(e);
+    FV_TRY(gs_stream_state_create(&target, (uint32_t)s->count, s->sh_degree));
+    gs_stream_from_scene(&target, &e->base, s, e->pose);
+    int rc = gs_stream_write_key(&e->base, &target, sections);
+    gs_stream_state_finish(&target);
+    return rc;
 }
 
 /* How near integers are to the scene at hand. */
@@ -153,35 +214,198 @@ static int scene_psnr(struct encoder *e, const struct gs_stream_state *state, do
 
 /* ---- groups ---- */
 
-static bool fits_base(const struct encoder *e)
+/* Frames that may follow each other without a base, looked at before they are encoded. */
+struct group {
+    uint32_t frames;
+    uint32_t **to;       /* [frames]: rows of the frame before; NULL: the same */
+    int32_t **positions; /* [frames]: of the base's Gaussians that are in the first, in units */
+};
+
+static void drop_group(struct group *g)
 {
-    return e->has_base && e->scene.count == e->base.state.count &&
-           e->scene.sh_degree == e->base.state.sh_degree;
+    for (uint32_t k = 0; k < g->frames; k++) {
+        free(g->to[k]);
+        free(g->positions[k]);
+    }
+    free(g->to);
+    free(g->positions);
+    *g = (struct group){0};
 }
 
-/* Clusters of the frames [begin, end) that follow the state at hand. */
-static int find_clusters(struct encoder *e, uint32_t begin, uint32_t end)
+/* One more of them: the scene at hand, after the last. row[members]: of the base's Gaussians. */
+static int look_at_next(struct encoder *e, struct group *g, uint32_t *row, uint32_t *members)
 {
-    uint32_t n = 0;
-    size_t bytes = 3 * (size_t)e->base.state.count * sizeof(int32_t);
-    int32_t **positions = calloc(end - begin + 1, sizeof *positions);
-    int rc = positions ? 0 : fv_fail(FV_ENOMEM, "no memory for %u frames", end - begin);
-    for (uint32_t f = begin; f < end && rc == 0; f++) {
-        rc = tell(e, "looking for motion", f);
-        rc = rc == 0 ? load_frame(e, f) : rc;
-        if (rc < 0 || !fits_base(e))
-            break;
-        gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
-        positions[n] = malloc(bytes);
-        if (!positions[n])
-            rc = fv_fail(FV_ENOMEM, "no memory for %u frames", end - begin);
-        else
-            memcpy(positions[n++], e->target.v[GS_POSITION], bytes);
+    uint32_t k = g->frames, left = 0;
+    g->to[k] = NULL;
+    g->positions[k] = NULL;
+    g->frames++;
+    FV_TRY(match_scenes(e, &g->to[k]));
+    for (uint32_t i = 0; i < *members; i++) {
+        uint32_t now = row[i] == GS_NO_ROW || !g->to[k] ? row[i] : g->to[k][row[i]];
+        if (k || now != GS_NO_ROW)
+            row[left++] = now;
     }
-    rc = rc == 0 ? gs_stream_find_clusters(&e->group, positions, n, e->clusters) : rc;
-    for (uint32_t k = 0; positions && k < n; k++)
-        free(positions[k]);
-    free(positions);
+    *members = left;
+    size_t bytes = 3 * (size_t)left * sizeof(int32_t);
+    g->positions[k] = calloc(1, bytes + 1);
+    if (!g->positions[k])
+        return fv_fail(FV_ENOMEM, "no memory for a group of frames");
+    if (k) /* those that die stay where they were */
+        memcpy(g->positions[k], g->positions[k - 1], bytes);
+    gs_stream_positions(g->positions[k], &e->base, &e->scene, row, left);
+    return 0;
+}
+
+/* The frames [begin, end), or fewer: SH of another degree need a base. The scene at hand is the
+ * frame before them. */
+static int look_at_group(struct encoder *e, struct group *g, uint32_t begin, uint32_t end)
+{
+    uint32_t members = e->track.keys, *row = malloc(((size_t)members + 1) * sizeof *row);
+    *g = (struct group){.to = calloc(end - begin + 1, sizeof *g->to),
+                        .positions = calloc(end - begin + 1, sizeof *g->positions)};
+    int rc = row && g->to && g->positions
+                 ? 0
+                 : fv_fail(FV_ENOMEM, "no memory for a group of %u frames", end - begin);
+    for (uint32_t i = 0; rc == 0 && i < members; i++)
+        row[i] = e->track.key[i].row;
+    for (uint32_t f = begin; rc == 0 && f < end; f++) {
+        rc = tell(e, "looking for motion", f);
+        if (rc < 0)
+            break;
+        gs_scene_finish(&e->last);
+        e->last = e->scene;
+        e->scene = (struct gs_scene){0};
+        rc = load_frame(e, f);
+        if (rc < 0 || e->scene.sh_degree != e->base.state.sh_degree)
+            break;
+        rc = look_at_next(e, g, row, &members);
+    }
+    gs_scene_finish(&e->last);
+    free(row);
+    return rc;
+}
+
+static size_t size_of(const struct gs_section sections[GS_SECTIONS])
+{
+    size_t size = 0;
+    for (int k = 0; k < GS_SECTIONS; k++)
+        size += sections[k].size;
+    return size;
+}
+
+/* Labels of births: those of the Gaussians they are nearest to. */
+static int find_labels(struct encoder *e, const struct gs_stream_state *born, uint8_t *label)
+{
+    uint32_t *nearest = malloc(((size_t)born->count + 1) * sizeof *nearest);
+    int rc = nearest ? 0 : fv_fail(FV_ENOMEM, "no memory for births");
+    memset(label, 0, born->count);
+    if (rc == 0 && e->group.clusters && e->group.state.count)
+        rc = gs_stream_nearest(nearest, born->v[GS_POSITION], born->count,
+                               e->group.state.v[GS_POSITION], e->group.state.count);
+    for (uint32_t i = 0; rc == 0 && i < born->count && e->group.clusters && e->group.state.count; i++)
+        label[i] = nearest[i] == GS_NO_ROW ? 0 : e->group.label[nearest[i]];
+    free(nearest);
+    return rc;
+}
+
+/* The scene's rows that are no one's yet. GS_BEYOND. */
+static int write_births(struct encoder *e, const uint32_t *rows, uint32_t n,
+                        struct gs_section sections[GS_SECTIONS])
+{
+    struct gs_stream_state born = {0};
+    struct gs_stream_pose *pose = malloc(((size_t)n + 1) * sizeof *pose);
+    uint32_t *order = malloc(((size_t)n + 1) * sizeof *order);
+    uint8_t *level = malloc(2 * (size_t)n + 1), *label = level ? level + n : NULL;
+    int rc = pose && order && level ? 0 : fv_fail(FV_ENOMEM, "no memory for births");
+    rc = rc == 0 ? gs_stream_state_create(&born, n, e->base.state.sh_degree) : rc;
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        pose[i].row = rows[i];
+        gs_stream_name_axes(&pose[i], &e->scene);
+        level[i] = (uint8_t)lrintf(e->size_level[size_of_row(&e->scene, rows[i])]);
+    }
+    if (rc == 0) {
+        gs_stream_from_scene(&born, &e->base, &e->scene, pose);
+        rc = find_labels(e, &born, label);
+    }
+    rc = rc == 0 ? gs_stream_write_births(&e->group, &born, level, label, order, sections) : rc;
+    rc = rc == 0 ? gs_track_append(&e->track, pose, order, n) : rc;
+    gs_stream_state_finish(&born);
+    free(pose);
+    free(order);
+    free(level);
+    return rc;
+}
+
+/* The Gaussians that stay: where they have come to. */
+static int write_changes(struct encoder *e, struct gs_section sections[GS_SECTIONS])
+{
+    struct gs_stream_state target;
+    FV_TRY(gs_stream_state_create(&target, e->track.count, e->base.state.sh_degree));
+    gs_stream_from_scene(&target, &e->base, &e->scene, e->track.now);
+    gs_stream_fit_rigid(&e->group, &target);
+    int rc = gs_stream_write_residual(&e->group, &target, sections);
+    gs_stream_state_finish(&target);
+    return rc;
+}
+
+/* The sections of frame k of a group, the scene at hand; *base: it should better be one. */
+static int write_frame(struct encoder *e, const struct group *g, uint32_t k,
+                       struct gs_section sections[GS_SECTIONS], bool *base)
+{
+    uint32_t births = 0;
+    size_t room = e->scene.count > e->track.count ? e->scene.count : e->track.count;
+    uint32_t *rows = malloc((room + 1) * sizeof *rows);
+    uint8_t *dead = malloc((size_t)e->track.count + 1);
+    int rc = rows && dead ? 0 : fv_fail(FV_ENOMEM, "no memory for a frame");
+    uint32_t deaths = rc == 0 ? gs_track_step(&e->track, g->to[k], dead) : 0;
+    rc = rc == 0 ? gs_track_find_born(&e->track, (uint32_t)e->scene.count, rows, &births) : rc;
+    *base = births > BORN_PART * (double)e->scene.count;
+    if (rc == 0 && !*base && deaths)
+        rc = gs_stream_write_deaths(&e->group, dead, sections);
+    if (rc == 0 && !*base && !k)
+        rc = gs_stream_find_clusters(&e->group, g->positions, g->frames, e->clusters);
+    rc = rc == 0 && !*base ? write_changes(e, sections) : rc;
+    rc = rc == 0 && !*base && births ? write_births(e, rows, births, sections) : rc;
+    *base = *base || rc == GS_BEYOND;
+    free(rows);
+    free(dead);
+    return rc < 0 ? rc : 0;
+}
+
+/* Frames [begin, end) of a probe, in which no base begins. Adds up what they cost. */
+struct probe {
+    double bits[GS_ATTRS], psnr_sum;
+    uint32_t residuals, psnrs;
+};
+
+static int probe_group(struct encoder *e, uint32_t begin, uint32_t end, struct probe *p)
+{
+    struct group g;
+    bool base = false;
+    gs_stream_group_begin(&e->group);
+    int rc = gs_track_begin(&e->track, e->pose, e->base.state.count);
+    if (rc < 0)
+        return rc;
+    rc = look_at_group(e, &g, begin, end);
+    for (uint32_t k = 0; rc == 0 && k < g.frames; k++) {
+        struct gs_section sections[GS_SECTIONS] = {{0}};
+        rc = load_frame(e, begin + k);
+        rc = rc == 0 ? write_frame(e, &g, k, sections, &base) : rc;
+        /* the first builds on the base, as only the first of a group does */
+        for (int a = 0; a < GS_ATTRS && k && !base; a++)
+            p->bits[a] += 8 * (double)sections[GS_SECTION_ATTRS + a].size;
+        p->residuals += k && !base;
+        gs_sections_free(sections);
+        if (rc < 0 || base)
+            break;
+        if (begin + k + 1 == end && k) {
+            double one;
+            rc = scene_psnr(e, &e->group.state, &one);
+            p->psnr_sum += one;
+            p->psnrs++;
+        }
+    }
+    drop_group(&g);
     return rc;
 }
 
@@ -191,48 +415,27 @@ static int find_clusters(struct encoder *e, uint32_t begin, uint32_t end)
 static int probe(struct encoder *e, double *psnr)
 {
     enum { PLACES = 2, FRAMES = 8 };
-    double psnr_sum = 0;
-    uint32_t psnrs = 0;
-    uint32_t first = e->out.frames, left = e->frame_count - first - 1, residuals = 0, end = 0;
-    double bits[GS_ATTRS] = {0};
+    uint32_t first = e->out.frames, left = e->frame_count - first - 1, end = 0;
+    struct probe sum = {.psnrs = 0};
     FV_TRY(gs_stream_group_create(&e->group, &e->base));
     int rc = 0;
     for (uint32_t p = 0; p < PLACES && rc == 0; p++) {
         uint32_t begin = first + 1 + (uint32_t)((uint64_t)left * p / PLACES);
-        if (begin < end)
+        if (begin < end || begin == e->frame_count)
             break;
         end = begin + FRAMES < e->frame_count ? begin + FRAMES : e->frame_count;
-        gs_stream_group_begin(&e->group);
-        rc = begin < end ? find_clusters(e, begin, end) : 0;
-        for (uint32_t f = begin; f < end && rc == 0; f++) {
-            struct gs_section sections[GS_SECTIONS] = {{0}};
-            rc = load_frame(e, f);
-            if (rc < 0 || !fits_base(e))
-                break;
-            gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
-            gs_stream_fit_rigid(&e->group, &e->target);
-            rc = gs_stream_write_residual(&e->group, &e->target, sections);
-            /* the first builds on the base, as only the first of a group does */
-            for (int a = 0; a < GS_ATTRS && f > begin; a++)
-                bits[a] += 8 * (double)sections[GS_SECTION_ATTRS + a].size;
-            residuals += f > begin;
-            gs_sections_free(sections);
-            if (f + 1 == end && f > begin) {
-                double one;
-                rc = scene_psnr(e, &e->group.state, &one);
-                psnr_sum += one;
-                psnrs++;
-            }
-        }
+        rc = probe_group(e, begin, end, &sum);
+        rc = rc == 0 ? load_frame(e, first) : rc;
     }
     gs_stream_group_finish(&e->group);
-    if (psnrs)
-        *psnr = psnr_sum / psnrs;
+    rc = rc == 0 ? gs_track_begin(&e->track, e->pose, e->base.state.count) : rc;
+    if (sum.psnrs)
+        *psnr = sum.psnr_sum / sum.psnrs;
     for (int a = 0; a < GS_ATTRS; a++)
-        bits[a] *= residuals ? (double)left / residuals / e->base.state.count : 0;
-    if (rc == 0 && residuals)
-        gs_tuner_weigh(e->tuner, &e->base, bits);
-    return rc == 0 && left ? load_frame(e, first) : rc;
+        sum.bits[a] *= sum.residuals ? (double)left / sum.residuals / e->base.state.count : 0;
+    if (rc == 0 && sum.residuals)
+        gs_tuner_weigh(e->tuner, &e->base, sum.bits);
+    return rc;
 }
 
 /* A base of the scene at hand; the next frame of the file. */
@@ -253,21 +456,21 @@ static int write_base(struct encoder *e)
     gs_tuner_look_anew(e->tuner);
     FV_TRY(look_ahead(e, look_at_weights));
     FV_TRY(gs_stream_base_create(&e->base, (uint32_t)s->count, s->sh_degree));
-    e->has_base = true;
-    FV_TRY(gs_stream_state_create(&e->target, (uint32_t)s->count, s->sh_degree));
-    e->pose = malloc(s->count * sizeof *e->pose);
+    e->pose = malloc((s->count + 1) * sizeof *e->pose);
     if (!e->pose)
         return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
     FV_TRY(make_base(e, sections));
     for (int round = 0; round < PROBES && !again; round++) {
         double reached = e->o->psnr;
-        FV_TRY(probe(e, &reached));
+        int rc = probe(e, &reached);
         double missed = e->o->psnr - reached;
-        if (round && fabs(missed) < near) /* round 0 had steps that do not suit the rates */
+        if (rc == 0 && round && fabs(missed) < near) /* round 0 had steps that do not suit the rates */
             break;
         if (round)
             e->aim = fmin(fmax(e->aim + missed, e->o->psnr - most), e->o->psnr + most);
         gs_sections_free(sections);
+        if (rc < 0)
+            return rc;
         FV_TRY(make_base(e, sections));
     }
     int rc = scene_psnr(e, &e->base.state, &psnr);
@@ -287,49 +490,42 @@ static int write_base(struct encoder *e)
     return put_frame(e, GS_FRAME_BASE, sections);
 }
 
-static size_t size_of(const struct gs_section sections[GS_SECTIONS])
+/* Frame k of a group, which begins at `begin`. */
+static int encode_frame(struct encoder *e, const struct group *g, uint32_t begin, uint32_t k, bool *base)
 {
-    size_t size = 0;
-    for (int k = 0; k < GS_SECTIONS; k++)
-        size += sections[k].size;
-    return size;
+    struct gs_section sections[GS_SECTIONS] = {0};
+    double whole = (double)(e->report->base_bytes / e->report->bases);
+    bool entry = e->out.frames % e->group_frames == 0;
+    FV_TRY(tell(e, "encoding", begin + k));
+    FV_TRY(load_frame(e, begin + k));
+    int rc = write_frame(e, g, k, sections, base);
+    *base = *base || (double)size_of(sections) > (entry ? ENTRY_PART : RESIDUAL_PART) * whole;
+    if (rc == 0 && !*base)
+        return put_frame(e, entry ? GS_FRAME_ENTRY : GS_FRAME_RESIDUAL, sections);
+    gs_sections_free(sections);
+    return rc;
 }
 
 /* The frames [begin, end), or fewer: the next group then begins where this one ends, with a base if
- * `*base` says so. */
+ * `*base` says so. Without a base, the scene at hand is the frame before them, before and after. */
 static int encode_group(struct encoder *e, uint32_t begin, uint32_t end, bool *base)
 {
-    struct gs_section sections[GS_SECTIONS];
-    FV_TRY(load_frame(e, begin));
-    if (*base || !fits_base(e)) {
+    struct group g;
+    if (*base) {
+        FV_TRY(load_frame(e, begin));
         FV_TRY(tell(e, "choosing step sizes", begin));
         FV_TRY(write_base(e));
         begin++;
     }
     *base = false;
-    double whole = (double)(e->report->base_bytes / e->report->bases);
     gs_stream_group_begin(&e->group);
-    if (begin < end)
-        FV_TRY(find_clusters(e, begin, end));
-    for (uint32_t f = begin; f < end; f++) {
-        FV_TRY(tell(e, "encoding", f));
-        FV_TRY(load_frame(e, f));
-        *base = !fits_base(e);
-        if (*base)
-            return 0;
-        memset(sections, 0, sizeof sections);
-        gs_stream_from_scene(&e->target, &e->base, &e->scene, e->pose);
-        gs_stream_fit_rigid(&e->group, &e->target);
-        bool entry = e->out.frames % e->group_frames == 0;
-        FV_TRY(gs_stream_write_residual(&e->group, &e->target, sections));
-        *base = (double)size_of(sections) > (entry ? ENTRY_PART : RESIDUAL_PART) * whole;
-        if (*base) {
-            gs_sections_free(sections);
-            return 0;
-        }
-        FV_TRY(put_frame(e, entry ? GS_FRAME_ENTRY : GS_FRAME_RESIDUAL, sections));
-    }
-    return 0;
+    gs_track_enter(&e->track);
+    int rc = look_at_group(e, &g, begin, end);
+    for (uint32_t k = 0; rc == 0 && k < g.frames && !*base; k++)
+        rc = encode_frame(e, &g, begin, k, base);
+    *base = *base || begin + g.frames < end;
+    drop_group(&g);
+    return rc;
 }
 
 static int encode(struct encoder *e)
@@ -382,6 +578,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
     e.report->psnr = e.report->bases ? e.psnr_sum / e.report->bases : 0;
     drop_base(&e);
     gs_scene_finish(&e.scene);
+    gs_scene_finish(&e.last);
     gs_tuner_destroy(&e.tuner);
     free(e.out.index.data);
     return rc;

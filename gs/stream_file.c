@@ -104,10 +104,23 @@ static int own_sections(uint8_t kind, int list[GS_SECTIONS])
     return n;
 }
 
+/* Which chunks of SH bands follow: bits 0 to 2 those of changes, 3 to 5 of births. */
+static uint8_t bands_of(const struct gs_section sections[GS_SECTIONS])
+{
+    unsigned bands = 0;
+    for (int k = 0; k < 3; k++) {
+        bands |= sections[GS_SECTION_ATTRS + GS_SH1 + k].size ? 1u << k : 0;
+        bands |= sections[GS_SECTION_BORN_SH + k].size ? 8u << k : 0;
+    }
+    return (uint8_t)bands;
+}
+
 static void put_frame(struct gs_bytes *out, uint8_t kind, uint32_t frame, struct gs_bytes *body,
                       int sh_degree, const struct gs_section *sections)
 {
     int list[GS_SECTIONS], n = own_sections(kind, list);
+    if (kind != GS_CHUNK_BASE)
+        gs_bytes_put(body, &(uint8_t){bands_of(sections)}, 1);
     for (int k = 0; k < n; k++)
         gs_bytes_varint(body, sections[list[k]].size);
     for (int k = 0; k < n; k++)
@@ -208,8 +221,9 @@ int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *
 }
 
 int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
-                    const char *name)
+                    uint8_t *bands, const char *name)
 {
     struct fv_cursor c = fv_cursor_over(chunk->data, chunk->size);
+    *bands = fv_get_u8(&c);
     return get_sections(&c, chunk, sections, name);
 }

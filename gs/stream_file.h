@@ -65,11 +65,12 @@ void gs_put_base(struct gs_bytes *out, uint32_t frame, const struct gs_stream_ba
 void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_degree,
                      const struct gs_section sections[GS_SECTIONS]);
 /* Sections of a base or residual chunk, which stay in its bytes. A base is created for what the
- * chunk says, with at most `sh_degree`. name: for messages. */
+ * chunk says, with at most `sh_degree`. bands: which chunks of SH bands follow, bits 0 to 2 of changes,
+ * 3 to 5 of births. name: for messages. */
 int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *chunk,
                 struct gs_section sections[GS_SECTIONS], const char *name);
 int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
-                    const char *name);
+                    uint8_t *bands, const char *name);
 
 /* A stream that is written: frames, then the index. The caller opens and commits the file.
  * stream_write.c */

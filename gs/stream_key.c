@@ -448,7 +448,8 @@ static int code_born_positions(struct gs_coder *c, struct gs_stream_base *born,
     for (size_t i = 0; rc == 0 && i < count; i++) {
         gs_stream_morton_grid(at, code[i]);
         for (size_t k = 0; k < 3; k++)
-            born->state.v[GS_POSITION][3 * i + k] = (at[k] + g.low[k]) * GS_POSITION_UNITS;
+            born->state.v[GS_POSITION][3 * i + k] =
+                gs_stream_limited((int64_t)(at[k] + g.low[k]) * GS_POSITION_UNITS);
     }
     free(code);
     if (rc == 0)

@@ -418,6 +418,24 @@ static int by_place(const void *a, const void *b)
     return x->code != y->code ? (x->code < y->code ? -1 : 1) : (x->row > y->row) - (x->row < y->row);
 }
 
+void gs_stream_name_axes(struct gs_stream_pose *p, const struct gs_scene *scene)
+{
+    const float *scale = scene->scale + 3 * (size_t)p->row;
+    *p = (struct gs_stream_pose){.row = p->row, .axis = {0, 1, 2}};
+    for (int n = 0; n < 3; n++) /* by size, stable */
+        for (int k = 0; k < 2; k++)
+            if (scale[p->axis[k + 1]] > scale[p->axis[k]]) {
+                uint8_t swap = p->axis[k];
+                p->axis[k] = p->axis[k + 1];
+                p->axis[k + 1] = swap;
+            }
+    float q[4];
+    posed(q, scene->rotation + 4 * (size_t)p->row, p);
+    for (uint8_t k = 1; k < 4; k++)
+        if (fabsf(q[k]) > fabsf(q[p->turn]))
+            p->turn = k;
+}
+
 int gs_stream_make_poses(struct gs_stream_pose *pose, const struct gs_stream_base *b,
                          const struct gs_scene *scene)
 {
@@ -432,21 +450,8 @@ int gs_stream_make_poses(struct gs_stream_pose *pose, const struct gs_stream_bas
     }
     qsort(place, scene->count, sizeof *place, by_place);
     for (size_t i = 0; i < scene->count; i++) {
-        struct gs_stream_pose *p = &pose[i];
-        *p = (struct gs_stream_pose){.row = place[i].row, .axis = {0, 1, 2}};
-        const float *scale = scene->scale + 3 * (size_t)p->row;
-        for (int n = 0; n < 3; n++) /* by size, stable */
-            for (int k = 0; k < 2; k++)
-                if (scale[p->axis[k + 1]] > scale[p->axis[k]]) {
-                    uint8_t swap = p->axis[k];
-                    p->axis[k] = p->axis[k + 1];
-                    p->axis[k + 1] = swap;
-                }
-        float q[4];
-        posed(q, scene->rotation + 4 * (size_t)p->row, p);
-        for (uint8_t k = 1; k < 4; k++)
-            if (fabsf(q[k]) > fabsf(q[p->turn]))
-                p->turn = k;
+        pose[i].row = place[i].row;
+        gs_stream_name_axes(&pose[i], scene);
     }
     free(place);
     return 0;
@@ -461,6 +466,14 @@ static void sh_units(int32_t *out, const float *sh, int from, int to, double uni
         for (int k = 0; k < 3; k++)
             *out++ = to_units(v[k], unit);
     }
+}
+
+void gs_stream_positions(int32_t *out, const struct gs_stream_base *b, const struct gs_scene *scene,
+                         const uint32_t *row, uint32_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < 3 && row[i] != GS_NO_ROW; k++)
+            out[3 * i + k] = position_units(scene->position[3 * (size_t)row[i] + k], b, k);
 }
 
 void gs_stream_from_scene(struct gs_stream_state *out, const struct gs_stream_base *b,

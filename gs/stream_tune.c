@@ -136,11 +136,11 @@ void gs_tuner_look_anew(struct gs_tuner *t)
     t->count = 0;
 }
 
-int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene)
+int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene, const uint32_t *to)
 {
     size_t n = scene->count;
     float *now = malloc(n * sizeof *now + 1);
-    if (n != t->count) {
+    if (!t->weight) {
         free(t->weight);
         t->weight = calloc(n + 1, sizeof *t->weight);
         t->count = t->weight ? n : 0;
@@ -150,8 +150,9 @@ int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene)
         return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", n);
     }
     int rc = gs_visibility(scene, t->camera, VIEWS, now);
-    for (size_t i = 0; i < n && rc == 0; i++)
-        t->weight[i] += now[i];
+    for (size_t i = 0; i < t->count && rc == 0; i++)
+        if (!to || to[i] != GS_NO_ROW)
+            t->weight[i] += now[to ? to[i] : i];
     free(now);
     return rc;
 }

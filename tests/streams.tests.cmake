@@ -2,6 +2,7 @@
 fv_test(gs/test_range_coder LABELS cpu)
 fv_test(gs/test_stream_state LABELS cpu)
 fv_test(gs/test_stream_births LABELS cpu)
+fv_test(gs/test_stream_match LABELS cpu)
 fv_test(gs/test_stream LABELS gpu)
 fv_test(app/test_cli_stream LABELS app)
 target_link_libraries(app_test_cli_stream PRIVATE fovea_app)

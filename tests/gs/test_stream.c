@@ -10,12 +10,53 @@ enum { COUNT = 600, FRAMES = 14, GROUP = 5 };
 static struct vk_device *dev;
 static const char *path;
 
+enum kind {
+    KEPT,
+    GROWING,  /* 40 more from frame 8 on */
+    CHANGED,  /* another cloud from frame 8 on */
+    REBORN,   /* nothing carries over */
+    SHUFFLED, /* rows in another order each frame */
+    CHURNING, /* shuffled, and each frame one in a hundred ends and another begins */
+    KINDS
+};
+
+static void shuffle(struct gs_scene *s, uint64_t seed)
+{
+    uint32_t *order = malloc(s->count * sizeof *order);
+    for (uint32_t i = 0; i < s->count; i++)
+        order[i] = i;
+    for (size_t i = s->count - 1; i > 0; i--) {
+        size_t k = test_rand(&seed) % (i + 1);
+        uint32_t swap = order[i];
+        order[i] = order[k];
+        order[k] = swap;
+    }
+    assert_ok(gs_scene_reorder(s, order));
+    free(order);
+}
+
+/* Row i is another Gaussian each time frame + 17 i passes a multiple of 100. */
+static void churn(struct gs_scene *s, uint32_t frame)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        uint64_t seed = 1000 * i + (frame + 17 * i) / 100 - 17 * i / 100;
+        if (seed == 1000 * i)
+            continue;
+        for (size_t k = 0; k < 3; k++)
+            s->position[3 * i + k] = (float)test_uniform(&seed, -1, 1);
+        for (size_t k = 0; k < 12; k++)
+            s->sh[12 * i + k] = (float)test_uniform(&seed, -0.4, 0.9);
+        s->opacity[i] = (float)test_uniform(&seed, 0, 3);
+    }
+}
+
 /* A cloud of which a third turns about an axis, a third fades, a third stays. */
 static int moving(void *ud, uint32_t frame, struct gs_scene *s)
 {
-    const int *kind = ud; /* 1: the count changes at frame 8; 2: nothing carries over */
-    size_t count = kind && *kind == 1 && frame >= 8 ? COUNT + 40 : COUNT;
-    uint64_t seed = kind && *kind == 2 ? 100 + frame : 1;
+    const int *kind = ud;
+    size_t count = kind && *kind == GROWING && frame >= 8 ? COUNT + 40 : COUNT;
+    bool other = kind && *kind == CHANGED && frame >= 8;
+    uint64_t seed = kind && *kind == REBORN ? 100 + frame : other ? 2 : 1;
     FV_TRY(gs_scene_alloc(s, count, 1));
     s->mode = GS_MODE_CLASSIC;
     s->up[1] = -1;
@@ -40,6 +81,10 @@ static int moving(void *ud, uint32_t frame, struct gs_scene *s)
             s->opacity[i] -= 0.2f * (float)frame;
         }
     }
+    if (kind && *kind == CHURNING)
+        churn(s, frame);
+    if (kind && (*kind == SHUFFLED || *kind == CHURNING))
+        shuffle(s, 7 + frame);
     return 0;
 }
 
@@ -95,7 +140,7 @@ static void what_is_encoded_decodes(void **state)
     struct gs_stream_report r;
     struct gs_stream *s;
     struct gs_scene scene = {0}, input = {0};
-    encode(0, &r);
+    encode(KEPT, &r);
     assert_int_equal(r.bases, 1);
     assert_int_equal(r.entries, 2);
     assert_int_equal(r.residuals, FRAMES - 3);
@@ -197,16 +242,15 @@ static uint32_t frames_before(const struct original *o, size_t at)
 static void seeking_gives_the_same_bytes(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         struct gs_stream_report r;
         struct gs_stream *s;
         struct gs_scene scene = {0};
         uint64_t seed = 4;
         struct original o = encode_whole(kind, &r);
-        if (kind == 1) /* at the change; groups go on counting from the start */
-            assert_int_equal(r.bases, 2);
-        if (kind == 2)
-            assert_true(r.bases > FRAMES / 2);
+        assert_true(kind == REBORN ? r.bases > FRAMES / 2 : r.bases == (kind == CHANGED ? 2 : 1));
+        for (uint32_t f = 0; f < FRAMES; f++)
+            assert_int_equal(o.all[f].count, kind == GROWING && f >= 8 ? COUNT + 40 : COUNT);
         assert_ok(gs_stream_open(&s, path));
         for (int k = 0; k < 40; k++) {
             uint32_t f = test_rand(&seed) % FRAMES;
@@ -233,7 +277,7 @@ static void cut_anywhere(void **state)
     struct gs_stream_report r;
     struct gs_scene scene = {0};
     struct gs_stream *s;
-    struct original o = encode_whole(0, &r);
+    struct original o = encode_whole(GROWING, &r);
     const char *cut = test_tmp_path("cut.fvv");
     uint32_t least = 0;
     for (size_t n = 0; n < o.size; n += n < 100 ? 1 : 37) {
@@ -303,7 +347,7 @@ static void flipped_bits(void **state)
 {
     (void)state;
     struct gs_stream_report r;
-    struct original o = encode_whole(0, &r);
+    struct original o = encode_whole(CHURNING, &r);
     const struct gs_stream_frame *last = &o.list[FRAMES - 1];
     flip_bits(&o, o.size, "whole");
     flip_bits(&o, (size_t)last->offset + last->size, "without an index");
@@ -319,7 +363,7 @@ static void holes(void **state)
     struct gs_stream *s;
     struct gs_scene scene = {0};
     for (int kind = 0; kind < 2; kind++) {
-        struct original o = encode_whole(kind, &r);
+        struct original o = encode_whole(kind ? CHANGED : KEPT, &r);
         const struct gs_stream_frame *from = &o.list[3], *to = &o.list[5], *last = &o.list[FRAMES - 1];
         memset(o.bytes + from->offset + 2, 0xa5, (size_t)(to->offset - from->offset) + 40);
         test_write_file(test_tmp_path("hole.fvv"), o.bytes, (size_t)last->offset + last->size);
@@ -406,7 +450,7 @@ static void bytes_that_come_slowly(void **state)
     (void)state;
     struct gs_stream_report r;
     struct gs_scene scene = {0};
-    struct original o = encode_whole(1, &r);
+    struct original o = encode_whole(CHANGED, &r);
     /* with and without a known size, the last without an index, growing as it is written */
     for (int kind = 0; kind < 4; kind++) {
         size_t size = kind < 3 ? o.size : (size_t)o.list[FRAMES - 1].offset + o.list[FRAMES - 1].size;
@@ -453,7 +497,7 @@ static void what_is_wanted(void **state)
     (void)state;
     struct gs_stream_report r;
     struct gs_scene scene = {0};
-    struct original o = encode_whole(0, &r);
+    struct original o = encode_whole(KEPT, &r);
     struct slow w = {o.bytes, o.size, o.size, .knows_size = true};
     struct gs_source source = slow_source(&w);
     struct gs_stream *s = NULL;
@@ -495,7 +539,7 @@ static void files_that_grow(void **state)
     struct gs_stream_report r;
     struct gs_source source;
     struct gs_stream *s = NULL;
-    struct original o = encode_whole(0, &r);
+    struct original o = encode_whole(KEPT, &r);
     const char *name = test_tmp_path("grows.fvv");
     size_t cut = (size_t)o.list[2].offset + 5;
     test_write_file(name, o.bytes, cut);
@@ -520,6 +564,30 @@ static void files_that_grow(void **state)
     gs_stream_close(&s);
     source.close(source.ud);
     drop(&o);
+}
+
+/* Order costs next to nothing; Gaussians that begin cost what they cost in a base. */
+static void order_and_births_are_cheap(void **state)
+{
+    (void)state;
+    struct gs_stream_report r[KINDS];
+    for (int kind = 0; kind < KINDS; kind++)
+        if (kind != REBORN && kind != CHANGED)
+            encode(kind, &r[kind]);
+    double base = (double)r[KEPT].base_bytes / COUNT;
+    uint64_t kept = r[KEPT].entry_bytes + r[KEPT].residual_bytes;
+    uint64_t shuffled = r[SHUFFLED].entry_bytes + r[SHUFFLED].residual_bytes;
+    uint64_t churning = r[CHURNING].entry_bytes + r[CHURNING].residual_bytes;
+    /* six begin a frame; entries at 5 and 10 have them all */
+    double births = 6 * (FRAMES - 1) + 6 * (4 + 9);
+    if (shuffled > kept + kept / 50)
+        fail_msg("%u bytes kept, %u shuffled", (unsigned)kept, (unsigned)shuffled);
+    if ((double)churning > 1.1 * (double)kept + 1.5 * base * births)
+        fail_msg("%u bytes kept, %u churning: %.1f a birth, %.1f in a base", (unsigned)kept,
+                 (unsigned)churning, (double)(churning - kept) / births, base);
+    assert_int_equal(r[KEPT].section_bytes[9] + r[KEPT].section_bytes[10], 0);
+    assert_true(r[CHURNING].section_bytes[9] > 0);
+    assert_true(r[CHURNING].section_bytes[10] > r[GROWING].section_bytes[10]);
 }
 
 static int stop_at_7(void *ud, const struct fv_progress *p)
@@ -564,6 +632,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_encoded_decodes), cmocka_unit_test(seeking_gives_the_same_bytes),
+        cmocka_unit_test(order_and_births_are_cheap),
         cmocka_unit_test(cut_anywhere),            cmocka_unit_test(flipped_bits),
         cmocka_unit_test(what_cannot_be_encoded), cmocka_unit_test(holes),
         cmocka_unit_test(bytes_that_come_slowly),  cmocka_unit_test(what_is_wanted),
