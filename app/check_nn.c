@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Tables of archs, each ended by a NULL name. */
-static const struct check_arch *const tables[] = {check_arch_vaes};
+static const struct check_arch *const tables[] = {check_arch_vaes, check_arch_diffusion};
 
 /* Something produced, of which the file holds the values. */
 struct check_seen {

@@ -61,6 +61,7 @@ int check_networks(struct check *c, const struct check_arch *arch, const char *d
 /* By name; NULL when it is no network's. */
 const struct check_arch *check_arch_find(const char *name);
 
-extern const struct check_arch check_arch_vaes[]; /* name NULL last */
+/* Name NULL last. */
+extern const struct check_arch check_arch_vaes[], check_arch_diffusion[];
 
 #endif

@@ -14,15 +14,16 @@ ROOMS = {
     "vk/nn": ["vk/", "shaders/nn/"],
     "vk": ["vk/"],
     "vae": ["vk/", "vae/"],
+    "diffusion": ["vk/", "diffusion/"],
     "gs": ["vk/", "gs/", "shaders/gs/"],
-    "app": ["vk/", "gs/gs.h", "vae/vae.h", "app/"],
+    "app": ["vk/", "gs/gs.h", "vae/vae.h", "diffusion/diffusion.h", "app/"],
 }
 BANNED = re.compile(r"\b(exit|abort|printf|puts|getenv|perror)\s*\(")
 bad = []
 
 
 def room_of(path):
-    return next((r for r in ("vk/base", "vk/nn", "vk", "vae", "gs", "app") if path.startswith(r + "/")), None)
+    return next((r for r in ("vk/base", "vk/nn", "vk", "vae", "diffusion", "gs", "app") if path.startswith(r + "/")), None)
 
 
 for folder, dirs, files in os.walk(ROOT):

@@ -3,9 +3,10 @@
 #include "support/vae_model.h"
 #include "vk/nn/weights.h"
 
-static const char *const vaes[] = {"osp_odvae_v11", "osp_odvae_v12",  "cvvae",
-                                   "cvvae_sd3",     "opensora12_vae", "sd_autoencoderkl"};
-enum { VAES = sizeof vaes / sizeof *vaes };
+static const char *const networks[] = {"osp_odvae_v11",    "osp_odvae_v12",  "cvvae",
+                                       "cvvae_sd3",        "opensora12_vae", "sd_autoencoderkl",
+                                       "opensora12_stdit3"};
+enum { NETWORKS = sizeof networks / sizeof *networks };
 
 static const char *golden(const char *arch)
 {
@@ -17,14 +18,14 @@ static const char *golden(const char *arch)
 static void hold(const char *options)
 {
     size_t ran = 0;
-    for (size_t i = 0; i < VAES; i++) {
+    for (size_t i = 0; i < NETWORKS; i++) {
         char *out;
-        const char *dir = golden(vaes[i]);
+        const char *dir = golden(networks[i]);
         if (!dir)
             continue;
-        int rc = test_fovea(&out, "check --arch %s %s %s", vaes[i], dir, options);
+        int rc = test_fovea(&out, "check --arch %s %s %s", networks[i], dir, options);
         if (rc)
-            fail_msg("%s %s: status %d\n%s", vaes[i], options, rc, out);
+            fail_msg("%s %s: status %d\n%s", networks[i], options, rc, out);
         assert_non_null(strstr(out, " 0 do not"));
         free(out);
         ran++;
@@ -33,13 +34,13 @@ static void hold(const char *options)
         skip();
 }
 
-static void vaes_hold_in_f32(void **state)
+static void networks_hold_in_f32(void **state)
 {
     (void)state;
     hold("--trace");
 }
 
-static void vaes_hold_in_f16(void **state)
+static void networks_hold_in_f16(void **state)
 {
     (void)state;
     hold("--dtype f16");
@@ -91,8 +92,8 @@ static void tells_what_a_case_lacks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(vaes_hold_in_f32),
-        cmocka_unit_test(vaes_hold_in_f16),
+        cmocka_unit_test(networks_hold_in_f32),
+        cmocka_unit_test(networks_hold_in_f16),
         cmocka_unit_test(tells_a_wrong_result),
         cmocka_unit_test(tells_what_a_case_lacks),
     };

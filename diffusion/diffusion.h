@@ -1,0 +1,119 @@
+/* Latent video diffusion: the STDiT3 transformer of Open-Sora 1.2 and its rectified-flow sampler.
+ *
+ * Zheng et al., "Open-Sora: Democratizing Efficient Video Production for All" (2024), code of v1.2;
+ * Liu et al., "Flow Straight and Fast" (ICLR 2023) for the flow. Checkpoints keep their authors'
+ * tensor names; config.json beside them says what names do not.
+ *
+ *     struct df_dit *dit;
+ *     FV_TRY(df_dit_open(&dit, dev, "OpenSora-STDiT-v3/", NULL));
+ *     FV_TRY(df_sample(dit, &(struct df_sampling){.size = {...}, .text = {...}, .steps = 30,
+ *                                                 .guidance = 7, .transform = true}, z));
+ *     df_dit_close(&dit);
+ *
+ * Latents are normalised as the model was trained; host arrays are [B][C][T][H][W] in f32. */
+#ifndef DIFFUSION_DIFFUSION_H
+#define DIFFUSION_DIFFUSION_H
+
+#include "vk/nn/nn.h"
+
+/* ---- the transformer ----------------------------------------------------------------------- */
+
+struct df_dit;
+
+struct df_dit_info {
+    uint32_t depth;              /* spatial blocks, and as many temporal ones */
+    uint32_t width, heads;       /* features of a token; of a head: width / heads */
+    uint32_t mlp_width;
+    uint32_t channels;           /* of a latent */
+    uint32_t out_channels;       /* those and, where the model predicts it, as many of variance */
+    uint32_t patch[3];           /* T, H, W */
+    uint32_t text_width;         /* of the text encoder's tokens */
+    uint32_t text_tokens;        /* most of a caption */
+    uint32_t input_size;         /* side of the pictures that positions are scaled for */
+    enum nn_dtype dtype;         /* of matrices and activations */
+    uint64_t parameters, weight_bytes;
+};
+
+struct df_dit_opts {
+    enum nn_dtype dtype; /* storage: NN_F32 (0 too), NN_F16, NN_BF16 */
+    fv_progress_fn on_progress;
+    void *ud;
+};
+
+/* Loads a model onto the device. path: a weight file, or a folder of one. dev NULL: nothing is
+ * loaded, for information. Returns 0, FV_EIO, FV_EFORMAT (missing or wrong tensors: named),
+ * FV_EUNSUPPORTED (no model known here), FV_EGPUMEM, FV_ECANCELLED. */
+int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
+                const struct df_dit_opts *o);
+void df_dit_close(struct df_dit **d);
+const struct df_dit_info *df_dit_info(const struct df_dit *d);
+/* Of the caption "nothing", as trained: f32 [text_tokens][text_width]. */
+int df_dit_null_text(const struct df_dit *d, float *out);
+
+/* What a run is of. */
+struct df_size {
+    uint32_t batch;                 /* samples */
+    uint32_t frames, height, width; /* of latents; need not be whole patches */
+    float pixel_height, pixel_width;
+    float fps; /* 120 for single pictures */
+};
+/* Captions, one a sample. */
+struct df_text {
+    uint32_t tokens;     /* a caption, with padding */
+    const float *states; /* [batch][tokens][text_width]: the text encoder's result */
+    const bool *mask;    /* [batch][tokens]: which are of the caption; NULL: all */
+};
+
+/* A recording for one size. Weights stay the model's. */
+struct df_run;
+struct df_run_opts {
+    bool masked;          /* frames may be kept: df_run_step takes `kept` */
+    const float *fps;     /* [batch], where samples differ; NULL: the size's */
+    bool check;           /* look for NaN and infinity at every named value */
+    nn_trace_fn on_trace; /* every named value; slower, since less is fused */
+    void *ud;
+};
+/* Projects the captions and makes keys and values of all cross attentions, once. Returns 0,
+ * FV_EINVALID, FV_EGPUMEM, FV_EDEVICE. o may be NULL. */
+int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *size,
+                  const struct df_text *text, const struct df_run_opts *o);
+void df_run_destroy(struct df_run **r);
+/* z -> out [batch][out_channels][T][H][W]: the velocity, then the variance if there is one.
+ * time[batch]: 0 (data) .. 1000 (noise). kept[batch][T] (with `masked`; else NULL): frames that are
+ * data already, modulated as at time 0. */
+int df_run_step(struct df_run *r, const float *z, const float *time, const bool *kept, float *out);
+struct nn_cost df_run_cost(const struct df_run *r); /* of a step */
+
+/* ---- rectified flow ------------------------------------------------------------------------ */
+
+/* Times of `steps` steps, 1000 first, evenly or moved towards noise for what is large and long
+ * (`frames`: of pixels); whole: rounded. */
+struct df_schedule {
+    uint32_t steps;
+    bool transform, whole;
+    float pixel_height, pixel_width;
+    uint32_t frames;
+};
+void df_times(const struct df_schedule *s, float *out);
+
+enum df_event { DF_INPUT, DF_OUTPUT, DF_FRAMES };
+struct df_sampling {
+    struct df_size size; /* of what is wanted: each sample is run with its caption and without */
+    struct df_text text;
+    struct df_schedule schedule;
+    float guidance; /* v = without + guidance (with - without) */
+    /* [batch][T]: 0 a frame that is kept, 1 one that is made, between: one that is changed from
+     * that share of the noise on; NULL: all are made. Then noise fills n normal numbers. */
+    const float *frame_mask;
+    int (*noise)(void *ud, uint32_t step, size_t n, float *out);
+    /* Values at a step: z as the model gets it, the model's result for both halves, with a mask which
+     * frames are made (1) for both halves. May be NULL. */
+    int (*on_step)(void *ud, uint32_t step, enum df_event what, const float *data, size_t n);
+    fv_progress_fn on_progress; /* in steps */
+    void *ud;
+};
+/* z [batch][channels][T][H][W]: noise (and given frames) in, a sample out. Returns 0, a code of
+ * df_run_create and df_run_step, FV_ECANCELLED. */
+int df_sample(struct df_dit *d, const struct df_sampling *s, float *z);
+
+#endif

@@ -1,0 +1,258 @@
+/* Opening a transformer: sizes from its tensors, config.json, weights onto the device. */
+#include "diffusion/private.h"
+#include "vk/base/file.h"
+#include "vk/base/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Sizes that the tables below name by NN_DIM. */
+enum { WIDTH, WIDTH2, WIDTH3, WIDTH6, HEAD, MLP, TEXT, TOKENS, TIME, CHANNELS, PT, PH, PW, OUT, DIMS };
+enum { TIME_FEATURES = 256, MAX_DEPTH = 512 };
+
+#define ROW(field, name, ...) {offsetof(struct df_dit, field), name, {__VA_ARGS__}, 0, NN_SAME, NULL}
+#define EMBEDDER(field, name, first, second, in)                                                   \
+    ROW(field.fc1, name first ".weight", NN_DIM(WIDTH), NN_DIM(in)),                               \
+        ROW(field.fc1_bias, name first ".bias", NN_DIM(WIDTH)),                                    \
+        ROW(field.fc2, name second ".weight", NN_DIM(WIDTH), NN_DIM(WIDTH)),                       \
+        ROW(field.fc2_bias, name second ".bias", NN_DIM(WIDTH))
+static const struct nn_weight_row model_rows[] = {
+    ROW(patch, "x_embedder.proj.weight", NN_DIM(WIDTH), NN_DIM(CHANNELS), NN_DIM(PT), NN_DIM(PH),
+        NN_DIM(PW)),
+    ROW(patch_bias, "x_embedder.proj.bias", NN_DIM(WIDTH)),
+    EMBEDDER(time, "t_embedder.mlp", ".0", ".2", TIME),
+    EMBEDDER(fps, "fps_embedder.mlp", ".0", ".2", TIME),
+    EMBEDDER(text, "y_embedder.y_proj", ".fc1", ".fc2", TEXT),
+    ROW(modulation, "t_block.1.weight", NN_DIM(WIDTH6), NN_DIM(WIDTH)),
+    ROW(modulation_bias, "t_block.1.bias", NN_DIM(WIDTH6)),
+    {offsetof(struct df_dit, null_text), "y_embedder.y_embedding", {NN_DIM(TOKENS), NN_DIM(TEXT)}, 0,
+     NN_F32, NULL},
+    {offsetof(struct df_dit, final_table), "final_layer.scale_shift_table", {2, NN_DIM(WIDTH)}, 0,
+     NN_F32, NULL},
+    ROW(final, "final_layer.linear.weight", NN_DIM(OUT), NN_DIM(WIDTH)),
+    ROW(final_bias, "final_layer.linear.bias", NN_DIM(OUT)),
+};
+#undef ROW
+#define ROW(field, name, flags, dtype, ...)                                                        \
+    {offsetof(struct df_block, field), name, {__VA_ARGS__}, flags, dtype, NULL}
+#define LINEAR(field, name, out, in)                                                               \
+    ROW(field, name ".weight", 0, NN_SAME, NN_DIM(out), NN_DIM(in)),                               \
+        ROW(field##_bias, name ".bias", 0, NN_SAME, NN_DIM(out))
+static const struct nn_weight_row block_rows[] = {
+    ROW(table, "%d.scale_shift_table", 0, NN_F32, 6, NN_DIM(WIDTH)),
+    LINEAR(qkv, "%d.attn.qkv", WIDTH3, WIDTH),
+    ROW(q_norm, "%d.attn.q_norm.weight", NN_WEIGHT_OPTIONAL, NN_SAME, NN_DIM(HEAD)),
+    ROW(k_norm, "%d.attn.k_norm.weight", NN_WEIGHT_OPTIONAL, NN_SAME, NN_DIM(HEAD)),
+    LINEAR(proj, "%d.attn.proj", WIDTH, WIDTH),
+    LINEAR(cross_q, "%d.cross_attn.q_linear", WIDTH, WIDTH),
+    LINEAR(cross_kv, "%d.cross_attn.kv_linear", WIDTH2, WIDTH),
+    LINEAR(cross_proj, "%d.cross_attn.proj", WIDTH, WIDTH),
+    LINEAR(mlp.fc1, "%d.mlp.fc1", MLP, WIDTH),
+    LINEAR(mlp.fc2, "%d.mlp.fc2", WIDTH, MLP),
+};
+
+/* Buffers that are computed from the config. */
+static const char *const ignored[] = {"rope.freqs", "pos_embed.", NULL};
+
+/* ---- sizes ------------------------------------------------------------------------------- */
+
+struct config {
+    uint32_t heads, input_size;
+};
+
+static int read_config(struct config *c, const char *folder)
+{
+    struct fv_json doc;
+    struct stat st;
+    char *path = fv_path_join(folder, "config.json");
+    if (!path)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = stat(path, &st) == 0 ? fv_json_open(&doc, path) : 1;
+    free(path);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    if (fv_node_has(doc.root, "num_heads"))
+        c->heads = (uint32_t)fv_json_int(&doc, doc.root, "num_heads", 1, 1024);
+    if (fv_node_has(doc.root, "input_sq_size"))
+        c->input_size = (uint32_t)fv_json_int(&doc, doc.root, "input_sq_size", 1, 65536);
+    rc = doc.failed ? FV_EFORMAT : 0;
+    fv_json_close(&doc);
+    return rc;
+}
+
+/* A tensor whose shape says a size; NULL and a failure if it is not there or of another rank. */
+static const struct nn_file_tensor *sized(const struct nn_file *f, const char *name, unsigned rank,
+                                          int *rc)
+{
+    const struct nn_file_tensor *t = nn_file_find(f, name);
+    if (*rc == 0 && !t)
+        *rc = fv_fail(FV_EUNSUPPORTED, "%s: no %s: not a transformer known here (STDiT3 of Open-Sora "
+                                       "1.2 is)", f->name, name);
+    else if (*rc == 0 && t->rank != rank)
+        *rc = fv_fail(FV_EFORMAT, "%s: %s has %u axes, expected %u", f->name, name, t->rank, rank);
+    for (unsigned i = 0; *rc == 0 && i < rank; i++)
+        if (t->shape[i] < 1 || t->shape[i] > 1 << 20)
+            *rc = fv_fail(FV_EFORMAT, "%s: axis %u of %s is %llu", f->name, i, name,
+                          (unsigned long long)t->shape[i]);
+    return *rc == 0 ? t : NULL;
+}
+
+static uint32_t count_blocks(const struct nn_file *f)
+{
+    uint32_t n = 0;
+    char name[64];
+    do
+        snprintf(name, sizeof name, "spatial_blocks.%u.attn.qkv.weight", n);
+    while (nn_file_find(f, name) && ++n < MAX_DEPTH);
+    return n;
+}
+
+static int find_sizes(struct df_dit *d, const struct nn_file *f, const struct config *c)
+{
+    struct df_dit_info *i = &d->info;
+    int rc = 0;
+    const struct nn_file_tensor *patch = sized(f, "x_embedder.proj.weight", 5, &rc);
+    const struct nn_file_tensor *text = sized(f, "y_embedder.y_embedding", 2, &rc);
+    const struct nn_file_tensor *mlp = sized(f, "spatial_blocks.0.mlp.fc1.weight", 2, &rc);
+    const struct nn_file_tensor *final = sized(f, "final_layer.linear.weight", 2, &rc);
+    const struct nn_file_tensor *norm = nn_file_find(f, "spatial_blocks.0.attn.q_norm.weight");
+    if (rc < 0)
+        return rc;
+    i->width = (uint32_t)patch->shape[0];
+    i->channels = (uint32_t)patch->shape[1];
+    for (int k = 0; k < 3; k++)
+        i->patch[k] = (uint32_t)patch->shape[2 + k];
+    i->text_tokens = (uint32_t)text->shape[0];
+    i->text_width = (uint32_t)text->shape[1];
+    i->mlp_width = (uint32_t)mlp->shape[0];
+    i->depth = count_blocks(f);
+    i->input_size = c->input_size ? c->input_size : 512;
+    uint32_t head = norm && norm->rank == 1 ? (uint32_t)norm->shape[0] : 0;
+    i->heads = c->heads ? c->heads : head ? i->width / head : 0;
+    if (!i->heads || i->width % i->heads || (head && i->width / i->heads != head))
+        return fv_fail(FV_EFORMAT, "%s: %u heads of %u for %u features; is config.json beside it right?",
+                       f->name, i->heads, head, i->width);
+    if (i->width / i->heads % 2 || i->width % 4)
+        return fv_fail(FV_EUNSUPPORTED, "%s: heads of %u features of %u: not even", f->name,
+                       i->width / i->heads, i->width);
+    uint64_t cells = (uint64_t)i->patch[0] * i->patch[1] * i->patch[2];
+    if (i->patch[0] != 1 || final->shape[0] % cells)
+        return fv_fail(FV_EUNSUPPORTED, "%s: patches of %ux%ux%u, %llu outputs", f->name, i->patch[0],
+                       i->patch[1], i->patch[2], (unsigned long long)final->shape[0]);
+    i->out_channels = (uint32_t)(final->shape[0] / cells);
+    if (i->out_channels < i->channels)
+        return fv_fail(FV_EFORMAT, "%s: %u channels out, %u in", f->name, i->out_channels, i->channels);
+    return 0;
+}
+
+/* ---- loading ----------------------------------------------------------------------------- */
+
+static int want(struct df_dit *d, struct nn_wants *w)
+{
+    const struct df_dit_info *i = &d->info;
+    const uint32_t dims[DIMS] = {
+        [WIDTH] = i->width,         [WIDTH2] = 2 * i->width,  [WIDTH3] = 3 * i->width,
+        [WIDTH6] = 6 * i->width,    [HEAD] = i->width / i->heads, [MLP] = i->mlp_width,
+        [TEXT] = i->text_width,     [TOKENS] = i->text_tokens, [TIME] = TIME_FEATURES,
+        [CHANNELS] = i->channels,   [PT] = i->patch[0],       [PH] = i->patch[1],
+        [PW] = i->patch[2],
+        [OUT] = i->out_channels * i->patch[0] * i->patch[1] * i->patch[2]};
+    const size_t n = sizeof block_rows / sizeof *block_rows;
+    d->spatial = calloc(i->depth, sizeof *d->spatial);
+    d->temporal = calloc(i->depth, sizeof *d->temporal);
+    if (!d->spatial || !d->temporal)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    nn_wants_rows(w, d, model_rows, sizeof model_rows / sizeof *model_rows, dims);
+    nn_wants_push(w, "spatial_blocks.");
+    nn_wants_blocks(w, d->spatial, sizeof *d->spatial, 0, i->depth, block_rows, n, dims);
+    nn_wants_pop(w);
+    nn_wants_push(w, "temporal_blocks.");
+    nn_wants_blocks(w, d->temporal, sizeof *d->temporal, 0, i->depth, block_rows, n, dims);
+    nn_wants_pop(w);
+    return 0;
+}
+
+static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_opts *o)
+{
+    struct nn_wants *wants = NULL;
+    struct nn_weights_report report = {0};
+    struct nn_weights_opts w = {.dtype = o->dtype ? o->dtype : NN_F32,
+                                .ignore = ignored,
+                                .on_progress = o->on_progress,
+                                .ud = o->ud,
+                                .report = &report};
+    d->info.dtype = w.dtype;
+    FV_TRY(nn_wants_create(&wants));
+    int rc = want(d, wants);
+    if (rc == 0)
+        rc = d->dev ? nn_weights_load(&d->weights, d->dev, wants, f, &w)
+                    : nn_weights_plan(&d->info.weight_bytes, NULL, wants, f, &w);
+    d->info.parameters = report.parameters;
+    if (d->weights)
+        d->info.weight_bytes = d->weights->bytes;
+    nn_weights_report_finish(&report);
+    nn_wants_destroy(&wants);
+    if (rc == 0 && d->dev)
+        rc = nn_cache_create(&d->cache, d->dev);
+    return rc;
+}
+
+/* The folder of a weight file, or the folder itself. */
+static char *folder_of(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return strdup(path);
+    const char *base = fv_path_base(path);
+    return base == path ? strdup(".") : strndup(path, (size_t)(base - path));
+}
+
+int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
+                const struct df_dit_opts *o)
+{
+    static const struct df_dit_opts usual;
+    struct nn_file *f = NULL;
+    struct config config = {0};
+    struct df_dit *d = *out = calloc(1, sizeof *d);
+    if (!d)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    d->dev = dev;
+    snprintf(d->path, sizeof d->path, "%s", path);
+    char *folder = folder_of(path);
+    int rc = folder ? read_config(&config, folder) : fv_fail(FV_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = nn_file_open(&f, path, NULL);
+    if (rc >= 0)
+        rc = find_sizes(d, f, &config);
+    if (rc >= 0)
+        rc = load(d, f, o ? o : &usual);
+    nn_file_close(&f);
+    free(folder);
+    if (rc < 0)
+        df_dit_close(out);
+    return rc;
+}
+
+void df_dit_close(struct df_dit **d)
+{
+    if (!*d)
+        return;
+    nn_cache_destroy(&(*d)->cache);
+    nn_weights_destroy(&(*d)->weights);
+    free((*d)->spatial);
+    free((*d)->temporal);
+    free(*d);
+    *d = NULL;
+}
+
+const struct df_dit_info *df_dit_info(const struct df_dit *d)
+{
+    return &d->info;
+}
+
+int df_dit_null_text(const struct df_dit *d, float *out)
+{
+    return nn_fetch_f32(out, d->null_text);
+}

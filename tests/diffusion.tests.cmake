@@ -1,0 +1,3 @@
+# The transformer and its sampler on a random tiny model; the numbers themselves are judged by
+# golden cases (app_test_check_nn).
+fv_test(diffusion/test_stdit3 LABELS gpu)

@@ -1,0 +1,288 @@
+/* diffusion/: a tiny transformer of random weights: samples of a batch do not see each other,
+ * captions end where their masks say, frames that are kept stay, bad models and sizes. */
+#include "diffusion/diffusion.h"
+#include "support/test.h"
+#include "support/vae_model.h"
+#include "vk/mem.h"
+
+#include <sys/stat.h>
+
+enum { WIDTH = 48, HEADS = 2, TEXT = 20, TOKENS = 6, CHANNELS = 4, OUT = 8, DEPTH = 2 };
+enum { T = 3, H = 5, W = 6, PLANE = H * W, N = CHANNELS * T * PLANE, OUT_N = OUT * T * PLANE };
+
+#define ADD(name, ...)                                                                             \
+    test_model_add(m, name, (unsigned)(sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)),      \
+                   (uint64_t[]){__VA_ARGS__})
+
+static void linear(struct test_model *m, const char *name, uint64_t out, uint64_t in)
+{
+    char text[160];
+    snprintf(text, sizeof text, "%s.weight", name);
+    ADD(text, out, in);
+    snprintf(text, sizeof text, "%s.bias", name);
+    ADD(text, out);
+}
+
+static void block(struct test_model *m, const char *kind, int number)
+{
+    static const struct {
+        const char *name;
+        int out, in;
+    } linears[] = {{"attn.qkv", 3, 1},        {"attn.proj", 1, 1},       {"cross_attn.q_linear", 1, 1},
+                   {"cross_attn.kv_linear", 2, 1}, {"cross_attn.proj", 1, 1}, {"mlp.fc1", 4, 1},
+                   {"mlp.fc2", 1, 4}};
+    char text[128];
+    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
+        snprintf(text, sizeof text, "%s_blocks.%d.%s", kind, number, linears[i].name);
+        linear(m, text, (uint64_t)linears[i].out * WIDTH, (uint64_t)linears[i].in * WIDTH);
+    }
+    snprintf(text, sizeof text, "%s_blocks.%d.scale_shift_table", kind, number);
+    ADD(text, 6, WIDTH);
+    snprintf(text, sizeof text, "%s_blocks.%d.attn.q_norm.weight", kind, number);
+    ADD(text, WIDTH / HEADS);
+    snprintf(text, sizeof text, "%s_blocks.%d.attn.k_norm.weight", kind, number);
+    ADD(text, WIDTH / HEADS);
+}
+
+static void make_model(struct test_model *m)
+{
+    *m = (struct test_model){.seed = 11};
+    ADD("x_embedder.proj.weight", WIDTH, CHANNELS, 1, 2, 2);
+    ADD("x_embedder.proj.bias", WIDTH);
+    linear(m, "t_embedder.mlp.0", WIDTH, 256);
+    linear(m, "t_embedder.mlp.2", WIDTH, WIDTH);
+    linear(m, "fps_embedder.mlp.0", WIDTH, 256);
+    linear(m, "fps_embedder.mlp.2", WIDTH, WIDTH);
+    linear(m, "t_block.1", 6 * WIDTH, WIDTH);
+    ADD("y_embedder.y_embedding", TOKENS, TEXT);
+    linear(m, "y_embedder.y_proj.fc1", WIDTH, TEXT);
+    linear(m, "y_embedder.y_proj.fc2", WIDTH, WIDTH);
+    for (int i = 0; i < DEPTH; i++) {
+        block(m, "spatial", i);
+        block(m, "temporal", i);
+    }
+    ADD("final_layer.scale_shift_table", 2, WIDTH);
+    linear(m, "final_layer.linear", 4 * OUT, WIDTH);
+}
+
+static void write_model(const struct test_model *m, const char *dir)
+{
+    static const char config[] = "{\"num_heads\": 2, \"input_sq_size\": 512}";
+    char path[1024];
+    test_model_write(m, dir);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    test_write_file(path, config, strlen(config));
+}
+
+static struct df_dit *open_model(void)
+{
+    struct test_model m;
+    struct df_dit *d = NULL;
+    const char *dir = test_tmp_path("dit");
+    make_model(&m);
+    write_model(&m, dir);
+    test_model_finish(&m);
+    assert_ok(df_dit_open(&d, test_device(), dir, NULL));
+    return d;
+}
+
+static float *numbers(size_t n, uint64_t seed)
+{
+    float *x = malloc(n * sizeof *x);
+    assert_non_null(x);
+    nn_normal(x, seed, 0, n);
+    return x;
+}
+
+static struct df_size size_of(uint32_t batch)
+{
+    return (struct df_size){batch, T, H, W, 40, 48, 24};
+}
+
+static void step(struct df_dit *d, uint32_t batch, const struct df_text *text, const float *z,
+                 const bool *kept, float *out)
+{
+    struct df_run *r = NULL;
+    const float time[] = {700, 700};
+    const struct df_size size = size_of(batch);
+    assert_ok(df_run_create(&r, d, &size, text, &(struct df_run_opts){.masked = kept != NULL}));
+    assert_ok(df_run_step(r, z, time, kept, out));
+    df_run_destroy(&r);
+}
+
+static double most_apart(const float *a, const float *b, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+static void knows_its_sizes(void **state)
+{
+    (void)state;
+    struct df_dit *d = open_model();
+    const struct df_dit_info *i = df_dit_info(d);
+    assert_int_equal(i->depth, DEPTH);
+    assert_int_equal(i->width, WIDTH);
+    assert_int_equal(i->heads, HEADS);
+    assert_int_equal(i->mlp_width, 4 * WIDTH);
+    assert_int_equal(i->out_channels, OUT);
+    assert_int_equal(i->text_tokens, TOKENS);
+    assert_true(i->parameters > 100000);
+    df_dit_close(&d);
+}
+
+/* Two captions of 6 and 3 tokens in one batch against each alone; padding may hold anything. */
+static void samples_stand_alone(void **state)
+{
+    (void)state;
+    struct df_dit *d = open_model();
+    float *z = numbers(2 * N, 1), *y = numbers(2 * TOKENS * TEXT, 2);
+    float both[2 * OUT_N], one[OUT_N];
+    const bool mask[2 * TOKENS] = {1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0};
+    step(d, 2, &(struct df_text){TOKENS, y, mask}, z, NULL, both);
+    for (int b = 0; b < 2; b++) {
+        step(d, 1, &(struct df_text){TOKENS, y + b * TOKENS * TEXT, mask + b * TOKENS}, z + b * N, NULL,
+             one);
+        assert_near(most_apart(one, both + b * OUT_N, OUT_N), 0, 2e-5);
+    }
+    y[TOKENS * TEXT + TEXT] += 100; /* of the second caption's token 1, which is masked */
+    step(d, 1, &(struct df_text){TOKENS, y + TOKENS * TEXT, mask + TOKENS}, z + N, NULL, one);
+    assert_near(most_apart(one, both + OUT_N, OUT_N), 0, 2e-5);
+    y[TOKENS * TEXT] += 1; /* token 0 counts */
+    step(d, 1, &(struct df_text){TOKENS, y + TOKENS * TEXT, mask + TOKENS}, z + N, NULL, one);
+    assert_true(most_apart(one, both + OUT_N, OUT_N) > 1e-3);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
+/* With no frame kept the masked forms are the plain ones. */
+static void masks_of_nothing(void **state)
+{
+    (void)state;
+    struct df_dit *d = open_model();
+    float *z = numbers(N, 3), *y = numbers(TOKENS * TEXT, 4), plain[OUT_N], masked[OUT_N];
+    const bool kept[T] = {0}, some[T] = {1, 0, 0};
+    const struct df_text text = {TOKENS, y, NULL};
+    step(d, 1, &text, z, NULL, plain);
+    step(d, 1, &text, z, kept, masked);
+    assert_near(most_apart(plain, masked, OUT_N), 0, 2e-5);
+    step(d, 1, &text, z, some, masked);
+    assert_true(most_apart(plain, masked, OUT_N) > 1e-3);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
+static int some_noise(void *ud, uint32_t i, size_t n, float *out)
+{
+    (void)ud;
+    nn_normal(out, 77, i * n, n);
+    return 0;
+}
+
+static int stop(void *ud, const struct fv_progress *p)
+{
+    (void)ud;
+    return p->done >= 1;
+}
+
+static void sampling_keeps_frames(void **state)
+{
+    (void)state;
+    struct df_dit *d = open_model();
+    float *z = numbers(N, 5), *was = numbers(N, 5), *again = numbers(N, 5), *y = numbers(TOKENS * TEXT, 6);
+    const float mask[T] = {0, 1, 0.5f};
+    struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL},
+                            .schedule = {.steps = 3, .pixel_height = 40, .pixel_width = 48, .frames = 9},
+                            .guidance = 4, .frame_mask = mask, .noise = some_noise};
+    assert_ok(df_sample(d, &s, z));
+    for (int c = 0; c < CHANNELS; c++) {
+        assert_near(most_apart(z + c * T * PLANE, was + c * T * PLANE, PLANE), 0, 0);
+        for (int t = 1; t < T; t++)
+            assert_true(most_apart(z + (c * T + t) * PLANE, was + (c * T + t) * PLANE, PLANE) > 1e-3);
+    }
+    assert_ok(df_sample(d, &s, again)); /* the same once more */
+    assert_memory_equal(z, again, N * sizeof *z);
+    s.on_progress = stop;
+    assert_fails(df_sample(d, &s, again), FV_ECANCELLED, "step 1 of 3");
+    s.noise = NULL;
+    assert_fails(df_sample(d, &s, again), FV_EINVALID, "noise");
+    s.schedule.steps = 0;
+    assert_fails(df_sample(d, &s, again), FV_EINVALID, "0 steps");
+    free(z);
+    free(was);
+    free(again);
+    free(y);
+    df_dit_close(&d);
+}
+
+static void refuses_models(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *drop, *part;
+        int code;
+    } rows[] = {{"x_embedder.proj.weight", "no x_embedder.proj.weight", FV_EUNSUPPORTED},
+                {"temporal_blocks.1.mlp.fc2.bias", "temporal_blocks.1.mlp.fc2.bias", FV_EFORMAT},
+                {"final_layer.linear.weight", "no final_layer.linear.weight", FV_EUNSUPPORTED}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct test_model m;
+        struct df_dit *d = NULL;
+        const char *dir = test_tmp_path("bad");
+        make_model(&m);
+        test_model_drop(&m, rows[i].drop);
+        write_model(&m, dir);
+        test_model_finish(&m);
+        assert_fails(df_dit_open(&d, test_device(), dir, NULL), rows[i].code, rows[i].part);
+        assert_null(d);
+    }
+}
+
+static void refuses_sizes(void **state)
+{
+    (void)state;
+    struct df_dit *d = open_model();
+    struct df_run *r;
+    float *y = numbers(TOKENS * TEXT, 8);
+    const bool none[TOKENS] = {0};
+    struct df_size size = size_of(1);
+    const struct df_text text = {TOKENS, y, NULL}, empty = {TOKENS, y, none};
+    assert_fails(df_run_create(&r, d, &size, &empty, NULL), FV_EINVALID, "no token");
+    size.height = 0;
+    assert_fails(df_run_create(&r, d, &size, &text, NULL), FV_EINVALID, "6x0");
+    size = size_of(1);
+    size.fps = NAN;
+    assert_fails(df_run_create(&r, d, &size, &text, NULL), FV_EINVALID, "frames/s");
+    assert_null(r);
+    free(y);
+    df_dit_close(&d);
+}
+
+static void times_run_from_noise(void **state)
+{
+    (void)state;
+    float t[30];
+    struct df_schedule s = {.steps = 30, .transform = true, .pixel_height = 240, .pixel_width = 426,
+                            .frames = 51};
+    df_times(&s, t);
+    assert_near(t[0], 1000, 1e-3);
+    for (int i = 1; i < 30; i++)
+        assert_true(t[i] < t[i - 1] && t[i] > 1000 * (1 - i / 30.0f)); /* nearer to noise */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knows_its_sizes),      cmocka_unit_test(samples_stand_alone),
+        cmocka_unit_test(masks_of_nothing),     cmocka_unit_test(sampling_keeps_frames),
+        cmocka_unit_test(refuses_models),       cmocka_unit_test(refuses_sizes),
+        cmocka_unit_test(times_run_from_noise),
+    };
+    test_device();
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    test_device_done();
+    return rc;
+}
