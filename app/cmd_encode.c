@@ -43,6 +43,7 @@ static const struct opt opts[] = {
 
 struct frames {
     struct fv_paths paths; /* in order */
+    struct gs_queen_files queen; /* in their place: a model that was trained as QUEEN */
     const struct values *v;
 };
 
@@ -76,6 +77,23 @@ static int load_frame(void *ud, uint32_t frame, struct gs_scene *out)
 {
     struct frames *f = ud;
     return scene_in_load(out, f->paths.items[frame], &f->v->scene, NULL);
+}
+
+/* A folder without scenes may be a QUEEN model: its frames are found in the place of paths. */
+static int add_input(struct frames *f, const struct opt_args *args, size_t i)
+{
+    const char *path = args->items[i];
+    if (!fv_is_dir(path))
+        return fv_paths_add(&f->paths, strdup(path));
+    int rc = add_folder(&f->paths, path);
+    if (rc == 0 || args->count > 1)
+        return rc;
+    rc = gs_queen_find(&f->queen, path);
+    char *frames = rc < 0 ? fv_path_join(path, "frames") : NULL;
+    if (frames && !fv_is_dir(frames)) /* nor one that lacks something */
+        rc = add_folder(&f->paths, path);
+    free(frames);
+    return rc;
 }
 
 /* ---- the report ---- */
@@ -114,13 +132,14 @@ static int write_report(const struct values *v, const struct gs_stream_report *r
 
 static void summary(const struct values *v, const struct gs_stream_report *r, double seconds)
 {
-    char size[32], each[32];
+    char size[32], each[32], whole[48];
     uint32_t frames = r->bases + r->entries + r->residuals;
     bytes_text(size, r->bytes);
     bytes_text(each, r->bytes / frames);
-    printf("%s: %u frames, %s, %s a frame (%.2f Mbit/s); %u whole at %.1f dB, %.2f s a frame\n",
-           v->output, frames, size, each, 8e-6 * (double)r->bytes * v->fps / frames, r->bases, r->psnr,
-           seconds / frames);
+    snprintf(whole, sizeof whole, r->psnr > 0 ? "%u whole at %.1f dB" : "%u whole, all bits kept",
+             r->bases, r->psnr);
+    printf("%s: %u frames, %s, %s a frame (%.2f Mbit/s); %s, %.2f s a frame\n", v->output, frames,
+           size, each, 8e-6 * (double)r->bytes * v->fps / frames, whole, seconds / frames);
 }
 
 static int run(struct app *app, const void *values, const struct opt_args *args)
@@ -135,26 +154,27 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (!v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o talk.fvv");
     for (size_t i = 0; i < args->count && rc == 0; i++)
-        rc = fv_is_dir(args->items[i]) ? add_folder(&frames.paths, args->items[i])
-                                       : fv_paths_add(&frames.paths, strdup(args->items[i]));
-    size_t count = frames.paths.count;
+        rc = add_input(&frames, args, i);
+    size_t count = frames.queen.count ? frames.queen.count : frames.paths.count;
     if (v->frames && (size_t)v->frames < count)
         count = (size_t)v->frames;
     if (rc == 0 && v->cameras)
         rc = gs_cameras_load(&cameras, v->cameras, NULL);
-    rc = rc == 0 ? app_device(app, &dev) : rc;
+    if (rc == 0 && !frames.queen.count)
+        rc = app_device(app, &dev);
     progress_start(&p, (enum progress_mode)v->progress, "frames", app->quiet);
+    const struct gs_stream_opts o = {.psnr = v->psnr,
+                                     .fps = v->fps,
+                                     .group = (uint32_t)v->group,
+                                     .clusters = (uint32_t)v->clusters,
+                                     .views = v->cameras ? &cameras : NULL,
+                                     .on_progress = progress_update,
+                                     .ud = &p};
     double start = fv_now();
     if (rc == 0)
-        rc = gs_stream_encode(dev, v->output, (uint32_t)count, load_frame, &frames,
-                              &(struct gs_stream_opts){.psnr = v->psnr,
-                                                       .fps = v->fps,
-                                                       .group = (uint32_t)v->group,
-                                                       .clusters = (uint32_t)v->clusters,
-                                                       .views = v->cameras ? &cameras : NULL,
-                                                       .on_progress = progress_update,
-                                                       .ud = &p},
-                              &report);
+        rc = frames.queen.count
+                 ? gs_stream_import_queen(v->output, &frames.queen, (uint32_t)count, &o, &report)
+                 : gs_stream_encode(dev, v->output, (uint32_t)count, load_frame, &frames, &o, &report);
     progress_done(&p);
     uint32_t done = report.bases + report.entries + report.residuals;
     if (rc == FV_ECANCELLED && done)
@@ -164,6 +184,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (rc == 0 && !app->quiet)
         summary(v, &report, fv_now() - start);
     fv_paths_finish(&frames.paths);
+    gs_queen_files_finish(&frames.queen);
     gs_cameras_finish(&cameras);
     return rc;
 }
@@ -174,16 +195,20 @@ const struct cmd cmd_encode = {
     .usage = "FRAME... -o OUT.fvv [OPTION]...",
     .examples = "fovea encode frames/*.ply -o talk.fvv\tfrom files in this order\n"
                 "fovea encode frames -o talk.fvv --psnr 45 --fps 25\tfrom a folder, finer\n"
+                "fovea encode sear_steak -o steak.fvv\ta model trained as QUEEN, as it is\n"
                 "fovea render talk.fvv -o talk.mp4\tplayed along a camera",
     .details =
         "Every frame is a scene file. Gaussians are found again in the next frame by their order, else "
         "by what they look like and where; others end and begin there. Where too little carries over, "
         "a frame is stored whole.\n\n"
+        "A folder of QUEEN's files (frames/NNNN/compressed/point_cloud.pkl) keeps its latents and "
+        "decoders: every frame plays as trained, to the last bit. Of the options only --fps, --gop, "
+        "--frames and --report are used; entries are long, so a larger --gop saves much.\n\n"
         "After Ctrl-C the frames so far are a stream that plays.",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,
     .most_args = 1u << 24,
-    .arg = "a scene file or a folder of them",
+    .arg = "a scene file, a folder of them or of a QUEEN model",
     .run = run,
 };

@@ -227,6 +227,7 @@ static int info_stream(struct report *r, const char *path)
                              : "Gaussian-splat stream, cut or still being written");
     else
         cJSON_AddBoolToObject(r->object, "complete", i->complete);
+    say_text(r, "model", "model", i->model == GS_STREAM_QUEEN ? "queen" : "direct");
     say_count(r, "frames", "frames", i->frame_count);
     snprintf(text, sizeof text, "%.6g frames/s", i->fps);
     say_number(r, "fps", "rate", i->fps, text);

@@ -340,6 +340,10 @@ enum gs_stream_frame_kind {
     GS_FRAME_ENTRY,    /* against the base before it: first of a group */
     GS_FRAME_RESIDUAL, /* against the frame before it */
 };
+enum gs_stream_model {
+    GS_STREAM_DIRECT, /* quantised residuals */
+    GS_STREAM_QUEEN,  /* latents and decoders: streams trained that way, or fitted */
+};
 struct gs_stream_frame {
     enum gs_stream_frame_kind kind;
     uint32_t size;    /* bytes, of all its chunks; 0: lost, its place in the file is damaged */
@@ -350,6 +354,7 @@ struct gs_stream_frame {
     uint32_t entry;   /* frame at which decoding enters its group */
 };
 struct gs_stream_info {
+    enum gs_stream_model model;
     uint32_t frame_count;
     double fps;
     uint32_t count; /* Gaussians of the first base */
@@ -452,6 +457,15 @@ struct gs_stream_report {
 int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_count,
                      gs_frames_fn *frame, void *frame_ud, const struct gs_stream_opts *opts,
                      struct gs_stream_report *report);
+
+struct gs_queen_files;
+/* A trained QUEEN model (gs_queen_find) as a stream of that model: its first frames, of which each
+ * decodes to the bits that gs_queen_apply makes of the files, Gaussians in the Morton order of the
+ * first. Of the options fps, group and on_progress. No device is needed. Returns 0, FV_EIO,
+ * FV_EFORMAT, FV_EUNSUPPORTED, FV_ECANCELLED (what was written plays). */
+int gs_stream_import_queen(const char *path, const struct gs_queen_files *files,
+                           uint32_t frame_count, const struct gs_stream_opts *opts,
+                           struct gs_stream_report *report);
 
 /* ---- picture comparison ---------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
  * a fixed order, the twins of shaders/gs/queen_*.comp: without sigmoid or tanh their results are
  * equal bit for bit. */
 #include "gs/queen_private.h"
+#include "vk/base/thread.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -137,6 +138,22 @@ static void run_layer(const struct gs_queen_layer *l, const float *x, float *y)
     }
 }
 
+/* What a decoder that was checked makes of one row of latents; a and b are room. */
+static const float *run(const struct gs_queen_decoder *d, const int32_t *latent,
+                        float a[GS_QUEEN_MAX_WIDTH], float b[GS_QUEEN_MAX_WIDTH])
+{
+    float *x = a, *y = b;
+    for (uint32_t i = 0; i < d->layer[0].in; i++)
+        x[i] = (float)latent[i] / (d->div ? d->div[i] : 1);
+    for (uint32_t l = 0; l < d->layer_count; l++) {
+        run_layer(&d->layer[l], x, y);
+        float *t = x;
+        x = y;
+        y = t;
+    }
+    return x;
+}
+
 int gs_queen_decode_reference(const struct gs_queen_decoder *d, const int32_t *latent, size_t rows,
                               const float *base, float *out)
 {
@@ -144,15 +161,8 @@ int gs_queen_decode_reference(const struct gs_queen_decoder *d, const int32_t *l
     uint32_t width = d->layer[count && count <= GS_QUEEN_MAX_LAYERS ? count - 1 : 0].out;
     FV_TRY(gs_queen_check_decoder(d, 0, width));
     for (size_t r = 0; r < rows; r++) {
-        float a[GS_QUEEN_MAX_WIDTH], b[GS_QUEEN_MAX_WIDTH], *x = a, *y = b;
-        for (uint32_t i = 0; i < in; i++)
-            x[i] = (float)latent[r * in + i] / (d->div ? d->div[i] : 1);
-        for (uint32_t l = 0; l < d->layer_count; l++) {
-            run_layer(&d->layer[l], x, y);
-            float *t = x;
-            x = y;
-            y = t;
-        }
+        float a[GS_QUEEN_MAX_WIDTH], b[GS_QUEEN_MAX_WIDTH];
+        const float *x = run(d, latent + r * in, a, b);
         for (uint32_t j = 0; j < width; j++)
             out[r * width + j] = base ? x[j] + base[r * width + j] : x[j];
     }
@@ -206,8 +216,7 @@ static int gather(struct gs_scene *next, const struct gs_scene *s, const struct 
     return 0;
 }
 
-/* Where an attribute stands: its first float, and floats from one Gaussian to the next. */
-static float *place(const struct gs_scene *s, enum gs_queen_attribute a, size_t *stride)
+float *gs_queen_place(const struct gs_scene *s, enum gs_queen_attribute a, size_t *stride)
 {
     *stride = 3 * (size_t)gs_sh_coefs(s->sh_degree);
     if (a == GS_QUEEN_DC || a == GS_QUEEN_REST)
@@ -234,22 +243,46 @@ static int sum_latents(const struct gs_queen_change *c, const struct gs_queen_fr
     return 0;
 }
 
-static int change(const struct gs_scene *s, enum gs_queen_attribute a,
-                  const struct gs_queen_change *c, const int32_t *latent, uint32_t count)
+struct changing {
+    const struct gs_queen_change *change;
+    const int32_t *latent;
+    float *at; /* of row 0 */
+    size_t stride, width;
+    const float *still; /* what latents of 0 become: most rows have no others */
+};
+
+static int change_rows(void *ud, size_t begin, size_t end)
 {
-    size_t stride, width = gs_queen_width(a, s->sh_degree);
-    float *at = place(s, a, &stride), out[GS_QUEEN_MAX_WIDTH];
+    const struct changing *g = ud;
+    const struct gs_queen_change *c = g->change;
+    float a[GS_QUEEN_MAX_WIDTH], b[GS_QUEEN_MAX_WIDTH];
     uint32_t latents = gs_queen_latent_width(c);
-    for (uint32_t i = 0; i < count; i++, at += stride) {
-        if (c->kind == GS_QUEEN_PLAIN)
-            memcpy(at, c->values + i * width, width * sizeof *at);
-        if (!latents)
-            continue;
-        FV_TRY(gs_queen_decode_reference(&c->decoder, latent + i * (size_t)latents, 1,
-                                         c->kind == GS_QUEEN_RESIDUAL ? at : NULL, out));
-        memcpy(at, out, width * sizeof *at);
+    for (size_t i = begin; i < end; i++) {
+        const int32_t *latent = g->latent + i * latents;
+        int32_t some = 0;
+        for (uint32_t k = 0; k < latents; k++)
+            some |= latent[k];
+        const float *x = some ? run(&c->decoder, latent, a, b) : g->still;
+        float *at = g->at + i * g->stride;
+        for (size_t j = 0; j < g->width; j++)
+            at[j] = c->kind == GS_QUEEN_RESIDUAL ? x[j] + at[j] : x[j];
     }
     return 0;
+}
+
+static void change(const struct gs_scene *s, enum gs_queen_attribute a,
+                   const struct gs_queen_change *c, const int32_t *latent, uint32_t count)
+{
+    static const int32_t none[GS_QUEEN_MAX_LATENTS];
+    float x[GS_QUEEN_MAX_WIDTH], y[GS_QUEEN_MAX_WIDTH];
+    struct changing g = {.change = c, .latent = latent, .width = gs_queen_width(a, s->sh_degree)};
+    g.at = gs_queen_place(s, a, &g.stride);
+    for (uint32_t i = 0; c->kind == GS_QUEEN_PLAIN && i < count; i++)
+        memcpy(g.at + i * g.stride, c->values + i * g.width, g.width * sizeof *g.at);
+    if (!gs_queen_latent_width(c))
+        return;
+    g.still = run(&c->decoder, none, x, y);
+    fv_parallel(count, 1 << 13, change_rows, &g);
 }
 
 static void move(struct gs_scene *s, const struct gs_queen_frame *f)
@@ -269,19 +302,25 @@ int gs_queen_apply(struct gs_scene *s, struct gs_queen_latents *latents,
     int rc = gs_queen_check_frame(f, s->count, s->sh_degree);
     if (rc < 0)
         return rc;
-    FV_GOTO(gather(&next, s, f));
-    move(&next, f);
+    bool same = gs_queen_same_rows(f, s->count);
     for (int a = 0; a < GS_QUEEN_ATTRIBUTES; a++) {
         const struct gs_queen_change *c = &f->change[a];
         kept.width[a] = gs_queen_latent_width(c);
-        if (kept.width[a])
-            FV_GOTO(sum_latents(c, f, latents ? latents->latent[a] : NULL,
-                                latents ? latents->width[a] : 0, &kept.latent[a]));
-        FV_GOTO(change(&next, (enum gs_queen_attribute)a, c, kept.latent[a], f->count));
+        if (kept.width[a] && latents)
+            FV_GOTO(sum_latents(c, f, latents->latent[a], latents->width[a], &kept.latent[a]));
     }
-    gs_scene_finish(s);
-    *s = next;
-    next = (struct gs_scene){0};
+    if (!same)
+        FV_GOTO(gather(&next, s, f));
+    struct gs_scene *to = same ? s : &next; /* from here on nothing fails */
+    move(to, f);
+    for (int a = 0; a < GS_QUEEN_ATTRIBUTES; a++)
+        change(to, (enum gs_queen_attribute)a, &f->change[a],
+               kept.latent[a] ? kept.latent[a] : f->change[a].latent, f->count);
+    if (!same) {
+        gs_scene_finish(s);
+        *s = next;
+        next = (struct gs_scene){0};
+    }
     if (latents) {
         struct gs_queen_latents old = *latents;
         *latents = kept;

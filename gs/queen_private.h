@@ -14,5 +14,7 @@ const char *gs_queen_attribute_name(enum gs_queen_attribute a);
 uint32_t gs_queen_latent_width(const struct gs_queen_change *c);
 /* Whether the rows stay what they are. */
 bool gs_queen_same_rows(const struct gs_queen_frame *f, size_t before);
+/* Where an attribute stands: its first float, and floats from one Gaussian to the next. */
+float *gs_queen_place(const struct gs_scene *s, enum gs_queen_attribute a, size_t *stride);
 
 #endif

@@ -65,14 +65,15 @@ static void drop_base(struct gs_stream *s)
 {
     gs_stream_group_finish(&s->group);
     gs_stream_base_finish(&s->base);
+    gs_queen_track_finish(&s->queen);
     s->base_frame = s->at = s->entry = GS_NO_FRAME;
 }
 
 /* The chunks of SH bands that were read are those that there should be. */
-static int check_bands(const struct gs_stream *s, uint32_t frame, unsigned bands,
+static int check_bands(const struct gs_stream *s, uint32_t frame, int sh_degree, unsigned bands,
                        const struct frame_chunks *chunks)
 {
-    for (int k = 0; k < s->base.state.sh_degree; k++)
+    for (int k = 0; k < sh_degree; k++)
         if ((bands >> k & 1) != (chunks->band[k].bytes != NULL) ||
             (bands >> (3 + k) & 1) != (chunks->born[k].bytes != NULL))
             return fv_fail(FV_EFORMAT, "%s: frame %u: SH band %d is not where it should be", s->name,
@@ -80,19 +81,43 @@ static int check_bands(const struct gs_stream *s, uint32_t frame, unsigned bands
     return 0;
 }
 
+static int load_integers(struct gs_stream *s, const struct frame_chunks *chunks, int sh_degree)
+{
+    struct gs_section sections[GS_SECTIONS];
+    FV_TRY(gs_get_base(&s->base, sh_degree, &chunks->own, sections, s->name));
+    memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks->band, sizeof chunks->band);
+    int rc = check_bands(s, chunks->own.frame, s->base.state.sh_degree, 7, chunks);
+    if (rc == 0 && (rc = gs_stream_read_key(&s->base, sections)) == FV_EFORMAT)
+        fv_wrap(rc, "%s: frame %u: ", s->name, chunks->own.frame);
+    if (rc == 0)
+        rc = s->is_queen ? gs_queen_track_of(&s->queen, &s->base)
+                         : gs_stream_group_create(&s->group, &s->base);
+    return rc;
+}
+
+static int load_floats(struct gs_stream *s, const struct frame_chunks *chunks, int sh_degree)
+{
+    struct gs_section sections[GS_SECTIONS];
+    struct gs_scene scene = {0};
+    FV_TRY(gs_get_floats(&scene, sh_degree, &chunks->own, sections, s->name));
+    memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks->band, sizeof chunks->band);
+    int rc = check_bands(s, chunks->own.frame, scene.sh_degree, 7, chunks);
+    if (rc == 0 && (rc = gs_queen_read_floats(&scene, sections)) == FV_EFORMAT)
+        fv_wrap(rc, "%s: frame %u: ", s->name, chunks->own.frame);
+    rc = rc == 0 ? gs_queen_track_create(&s->queen, &scene, NULL) : rc;
+    gs_scene_finish(&scene);
+    return rc;
+}
+
 static int load_base(struct gs_stream *s, uint32_t frame, int sh_degree)
 {
     struct frame_chunks chunks;
-    struct gs_section sections[GS_SECTIONS];
     FV_TRY(read_chunks(s, frame, sh_degree, &chunks));
     drop_base(s);
-    FV_TRY(gs_get_base(&s->base, sh_degree, &chunks.own, sections, s->name));
-    memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks.band, sizeof chunks.band);
-    int rc = check_bands(s, frame, 7, &chunks);
-    if (rc == 0 && (rc = gs_stream_read_key(&s->base, sections)) == FV_EFORMAT)
-        fv_wrap(rc, "%s: frame %u: ", s->name, frame);
-    if (rc == 0)
-        rc = gs_stream_group_create(&s->group, &s->base);
+    enum gs_base_kind kind = gs_base_kind(&chunks.own);
+    s->is_queen = kind != GS_BASE_DIRECT;
+    int rc = kind == GS_BASE_FLOATS ? load_floats(s, &chunks, sh_degree)
+                                    : load_integers(s, &chunks, sh_degree);
     if (rc < 0)
         drop_base(s);
     else
@@ -107,13 +132,15 @@ static int step(struct gs_stream *s, uint32_t frame)
     uint8_t bands;
     struct frame_chunks chunks;
     struct gs_section sections[GS_SECTIONS];
-    FV_TRY(read_chunks(s, frame, s->base.state.sh_degree, &chunks));
+    int sh_degree = s->is_queen ? s->queen.base.sh_degree : s->base.state.sh_degree;
+    FV_TRY(read_chunks(s, frame, sh_degree, &chunks));
     s->at = GS_NO_FRAME; /* if it fails, the state is of no frame */
     FV_TRY(gs_get_residual(&chunks.own, sections, &bands, s->name));
     memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks.band, sizeof chunks.band);
     memcpy(&sections[GS_SECTION_BORN_SH], chunks.born, sizeof chunks.born);
-    FV_TRY(check_bands(s, frame, bands, &chunks));
-    int rc = gs_stream_read_residual(&s->group, sections);
+    FV_TRY(check_bands(s, frame, sh_degree, bands, &chunks));
+    int rc = s->is_queen ? gs_queen_track_read(&s->queen, sections)
+                         : gs_stream_read_residual(&s->group, sections);
     return rc == FV_EFORMAT ? fv_wrap(rc, "%s: frame %u: ", s->name, frame) : rc;
 }
 
@@ -127,8 +154,11 @@ static int seek(struct gs_stream *s, uint32_t frame, int sh_degree)
     if (s->base_frame != f->base || s->sh_degree != sh_degree)
         FV_TRY(load_base(s, f->base, sh_degree));
     if (s->at == GS_NO_FRAME || s->entry != f->entry || s->at > frame) {
-        gs_stream_group_begin(&s->group);
         s->at = GS_NO_FRAME;
+        if (s->is_queen)
+            FV_TRY(gs_queen_track_begin(&s->queen));
+        else
+            gs_stream_group_begin(&s->group);
         if (s->frames[f->entry].kind == GS_FRAME_ENTRY)
             FV_TRY(step(s, f->entry));
         s->at = s->entry = f->entry;
@@ -141,21 +171,41 @@ static int seek(struct gs_stream *s, uint32_t frame, int sh_degree)
     return 0;
 }
 
+/* Decoders of the QUEEN model make all bands at once. */
+static int degree_read(const struct gs_stream *s, int sh_degree)
+{
+    return s->info.model == GS_STREAM_QUEEN && sh_degree > 0 ? 3 : sh_degree;
+}
+
+/* For what the state holds. */
+static int make_room(const struct gs_stream *s, struct gs_scene *scene, size_t count, int sh_degree)
+{
+    if (scene->position && scene->count == count && scene->sh_degree == sh_degree)
+        return 0;
+    gs_scene_finish(scene);
+    FV_TRY(gs_scene_alloc(scene, count, sh_degree));
+    scene->mode = s->info.mode;
+    memcpy(scene->up, s->info.up, sizeof scene->up);
+    return 0;
+}
+
 int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct gs_scene *scene)
 {
     if (frame >= s->info.frame_count)
         return fv_fail(FV_EINVALID, "%s: frame %u of %u", s->name, frame, s->info.frame_count);
     sh_degree = sh_degree < 0 ? 0 : sh_degree > 3 ? 3 : sh_degree; /* bases may differ in theirs */
-    FV_TRY(seek(s, frame, sh_degree));
-    const struct gs_stream_state *state = &s->group.state;
-    if (!scene->position || scene->count != state->count || scene->sh_degree != state->sh_degree) {
-        gs_scene_finish(scene);
-        FV_TRY(gs_scene_alloc(scene, state->count, state->sh_degree));
-        scene->mode = s->info.mode;
-        memcpy(scene->up, s->info.up, sizeof scene->up);
+    FV_TRY(seek(s, frame, degree_read(s, sh_degree)));
+    if (s->is_queen) {
+        const struct gs_scene *state = &s->queen.scene;
+        FV_TRY(make_room(s, scene, state->count,
+                         sh_degree < state->sh_degree ? sh_degree : state->sh_degree));
+        gs_queen_fill_scene(scene, state);
+    } else {
+        const struct gs_stream_state *state = &s->group.state;
+        FV_TRY(make_room(s, scene, state->count, state->sh_degree));
+        gs_stream_to_scene(scene, &s->base, state);
     }
     snprintf(scene->detail, sizeof scene->detail, "fvv frame %u", frame);
-    gs_stream_to_scene(scene, &s->base, state);
     return 0;
 }
 
@@ -181,6 +231,7 @@ uint32_t gs_stream_next_group(const struct gs_stream *s, uint32_t frame)
 uint64_t gs_stream_bytes(const struct gs_stream *s, uint32_t frame, uint32_t count, int sh_degree)
 {
     uint64_t sum = 0;
+    sh_degree = degree_read(s, sh_degree);
     for (uint32_t f = frame; f < s->info.frame_count && f - frame < count; f++)
         sum += gs_stream_frame_bytes(&s->frames[f], sh_degree);
     return sum;
@@ -228,6 +279,7 @@ static bool add_frame(struct ranges *r, const struct gs_stream *s, uint32_t *bas
 void gs_stream_want(struct gs_stream *s, uint32_t frame, uint32_t count, int sh_degree, bool loop)
 {
     struct ranges r = {.count = 0};
+    sh_degree = degree_read(s, sh_degree);
     uint32_t base = s->sh_degree == sh_degree ? s->base_frame : GS_NO_FRAME, at = s->at;
     if (!s->source.want || !s->info.frame_count)
         return;
@@ -245,6 +297,7 @@ uint32_t gs_stream_ahead(struct gs_stream *s, uint32_t frame, uint32_t most, int
 {
     uint32_t n = 0;
     uint64_t from = 0, end = 0; /* bytes known to be there */
+    sh_degree = degree_read(s, sh_degree);
     for (; n < most && frame + n < s->info.frame_count; n++) {
         const struct gs_stream_frame *f = &s->frames[frame + n];
         uint64_t need = f->offset + gs_stream_frame_bytes(f, sh_degree);

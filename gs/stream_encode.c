@@ -66,7 +66,7 @@ static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
 {
     struct gs_bytes chunks = {0};
     if (kind == GS_FRAME_BASE)
-        gs_put_base(&chunks, e->out.frames, &e->base, sections);
+        gs_put_base(&chunks, e->out.frames, GS_BASE_DIRECT, &e->base, sections);
     else
         gs_put_residual(&chunks, e->out.frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree,
                         sections);
@@ -565,21 +565,12 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
                        "groups of at most %d frames, at most %d clusters and 80 dB are possible",
                        MOST_GROUP, GS_STREAM_MAX_CLUSTERS);
     FV_TRY(fv_writer_open(&e.out.file, path));
-    int rc = encode(&e);
-    /* what was encoded before a cancellation plays */
-    bool keep = rc == 0 || (rc == FV_ECANCELLED && e.out.frames);
-    if (keep) {
-        int end = gs_stream_out_index(&e.out);
-        end = end == 0 ? fv_writer_commit(&e.out.file) : end;
-        rc = end < 0 ? end : rc;
-    }
-    fv_writer_abort(&e.out.file);
+    int rc = gs_stream_out_end(&e.out, encode(&e));
     e.report->bytes = e.out.written;
     e.report->psnr = e.report->bases ? e.psnr_sum / e.report->bases : 0;
     drop_base(&e);
     gs_scene_finish(&e.scene);
     gs_scene_finish(&e.last);
     gs_tuner_destroy(&e.tuner);
-    free(e.out.index.data);
     return rc;
 }

@@ -57,7 +57,8 @@ void gs_bytes_chunk(struct gs_bytes *b, uint8_t kind, uint32_t frame, const void
     struct gs_bytes h = {.data = head, .room = sizeof head};
     gs_bytes_u32(&h, kind | frame << 8);
     gs_bytes_u32(&h, (uint32_t)size);
-    uint32_t sum = (uint32_t)crc32_z(crc32_z(0, head, sizeof head), data, size);
+    /* of no bytes, which have no place, crc32 would begin anew */
+    uint32_t sum = (uint32_t)crc32_z(crc32_z(0, head, sizeof head), size ? data : head, size);
     gs_bytes_put(b, head, sizeof head);
     gs_bytes_u32(b, sum);
     gs_bytes_put(b, data, size);
@@ -138,11 +139,12 @@ static void put_frame(struct gs_bytes *out, uint8_t kind, uint32_t frame, struct
     free(body->data);
 }
 
-void gs_put_base(struct gs_bytes *out, uint32_t frame, const struct gs_stream_base *b,
+void gs_put_base(struct gs_bytes *out, uint32_t frame, enum gs_base_kind kind,
+                 const struct gs_stream_base *b,
                  const struct gs_section sections[GS_SECTIONS])
 {
     struct gs_bytes body = {0};
-    const uint8_t small[4] = {(uint8_t)b->state.sh_degree, b->bits, b->coarser, 0};
+    const uint8_t small[4] = {(uint8_t)b->state.sh_degree, b->bits, b->coarser, (uint8_t)kind};
     gs_bytes_u32(&body, b->state.count);
     gs_bytes_put(&body, small, sizeof small);
     for (int k = 0; k < 3; k++)
@@ -190,6 +192,12 @@ static bool usable(const struct gs_stream_base *b)
     return good && b->step[GS_ROTATION] <= 2;
 }
 
+/* Few bytes do not get to ask for much memory. */
+static bool few_bytes(const struct gs_chunk *chunk, uint32_t count)
+{
+    return count > GS_STREAM_MAX_COUNT || (count > 1u << 20 && count / 64 > chunk->size);
+}
+
 int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *chunk,
                 struct gs_section sections[GS_SECTIONS], const char *name)
 {
@@ -207,8 +215,7 @@ int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *
     if (c.failed || degree > 3 || !count || !usable(&head))
         return fv_fail(FV_EFORMAT, "%s: frame %u: its base's grid or steps are damaged", name,
                        chunk->frame);
-    /* few bytes do not get to ask for much memory */
-    if (count > GS_STREAM_MAX_COUNT || (count > 1u << 20 && count / 64 > chunk->size))
+    if (few_bytes(chunk, count))
         return fv_fail(FV_EFORMAT, "%s: frame %u: %u Gaussians in %u bytes", name, chunk->frame,
                        count, chunk->size);
     FV_TRY(get_sections(&c, chunk, sections, name));
@@ -218,6 +225,36 @@ int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *
     b->bits = head.bits;
     b->coarser = head.coarser;
     return 0;
+}
+
+void gs_put_floats(struct gs_bytes *out, uint32_t frame, const struct gs_scene *s,
+                   const struct gs_section sections[GS_SECTIONS])
+{
+    struct gs_bytes body = {0};
+    const uint8_t small[4] = {(uint8_t)s->sh_degree, 0, 0, GS_BASE_FLOATS};
+    gs_bytes_u32(&body, (uint32_t)s->count);
+    gs_bytes_put(&body, small, sizeof small);
+    put_frame(out, GS_CHUNK_BASE, frame, &body, s->sh_degree, sections);
+}
+
+enum gs_base_kind gs_base_kind(const struct gs_chunk *chunk)
+{
+    uint8_t kind = chunk->size < 8 ? 0 : chunk->data[7];
+    return kind <= GS_BASE_INTEGERS ? (enum gs_base_kind)kind : GS_BASE_DIRECT;
+}
+
+int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_chunk *chunk,
+                  struct gs_section sections[GS_SECTIONS], const char *name)
+{
+    struct fv_cursor c = fv_cursor_over(chunk->data, chunk->size);
+    uint32_t count = fv_get_u32(&c);
+    int degree = fv_get_u8(&c);
+    (void)fv_get_bytes(&c, 3);
+    if (c.failed || degree > 3 || !count || few_bytes(chunk, count))
+        return fv_fail(FV_EFORMAT, "%s: frame %u: %u Gaussians of SH degree %d in %u bytes", name,
+                       chunk->frame, count, degree, chunk->size);
+    FV_TRY(get_sections(&c, chunk, sections, name));
+    return gs_scene_alloc(s, count, degree < sh_degree ? degree : sh_degree);
 }
 
 int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],

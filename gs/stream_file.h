@@ -59,8 +59,15 @@ int gs_chunk_place(uint8_t kind);
  * chunk. `whole` is false when its sum is wrong. */
 bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *cut);
 
+/* What comes after a base, and what it holds: its eighth byte. */
+enum gs_base_kind {
+    GS_BASE_DIRECT,   /* integers */
+    GS_BASE_FLOATS,   /* the QUEEN model's, over floats */
+    GS_BASE_INTEGERS, /* and over integers */
+};
 /* Chunks of a frame, from its sections. */
-void gs_put_base(struct gs_bytes *out, uint32_t frame, const struct gs_stream_base *b,
+void gs_put_base(struct gs_bytes *out, uint32_t frame, enum gs_base_kind kind,
+                 const struct gs_stream_base *b,
                  const struct gs_section sections[GS_SECTIONS]);
 void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_degree,
                      const struct gs_section sections[GS_SECTIONS]);
@@ -69,10 +76,16 @@ void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_de
  * 3 to 5 of births. name: for messages. */
 int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *chunk,
                 struct gs_section sections[GS_SECTIONS], const char *name);
+enum gs_base_kind gs_base_kind(const struct gs_chunk *chunk);
+/* A base of floats; read, the scene is created for what it says, with at most `sh_degree`. */
+void gs_put_floats(struct gs_bytes *out, uint32_t frame, const struct gs_scene *s,
+                   const struct gs_section sections[GS_SECTIONS]);
+int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_chunk *chunk,
+                  struct gs_section sections[GS_SECTIONS], const char *name);
 int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
                     uint8_t *bands, const char *name);
 
-/* A stream that is written: frames, then the index. The caller opens and commits the file.
+/* A stream that is written: frames, then the index. The caller opens the file.
  * stream_write.c */
 struct gs_stream_out {
     struct fv_writer file;
@@ -87,6 +100,8 @@ int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *scene
 int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kind,
                         struct gs_bytes *chunks, struct gs_section sections[GS_SECTIONS],
                         struct gs_stream_report *report);
-int gs_stream_out_index(struct gs_stream_out *out);
+/* Index and end, after frames that were written with rc: the file takes its name if they are
+ * complete or were cancelled (what was encoded plays). Returns rc, or what went wrong. */
+int gs_stream_out_end(struct gs_stream_out *out, int rc);
 
 #endif

@@ -482,12 +482,15 @@ static int read_first(struct gs_stream *s)
     uint32_t k = first_base(s);
     if (k == s->info.frame_count)
         return fv_fail(FV_EFORMAT, "%s: not one whole base in its bytes", s->name);
-    FV_TRY(gs_stream_load(s, s->frames[k].offset, GS_CHUNK_HEAD + 5));
-    if (s->have < GS_CHUNK_HEAD + 5)
+    enum { ENOUGH = 8 };
+    FV_TRY(gs_stream_load(s, s->frames[k].offset, GS_CHUNK_HEAD + ENOUGH));
+    if (s->have < GS_CHUNK_HEAD + ENOUGH)
         return fv_fail(FV_EFORMAT, "%s: frame %u is damaged", s->name, k);
-    struct fv_cursor first = fv_cursor_over(s->bytes + GS_CHUNK_HEAD, 5);
+    const struct gs_chunk own = {.data = s->bytes + GS_CHUNK_HEAD, .size = ENOUGH};
+    struct fv_cursor first = fv_cursor_over(own.data, own.size);
     s->info.count = fv_get_u32(&first);
     s->info.sh_degree = fv_get_u8(&first) & 3;
+    s->info.model = gs_base_kind(&own) == GS_BASE_DIRECT ? GS_STREAM_DIRECT : GS_STREAM_QUEEN;
     return 0;
 }
 
@@ -563,6 +566,7 @@ void gs_stream_close(struct gs_stream **out)
         return;
     gs_stream_group_finish(&s->group);
     gs_stream_base_finish(&s->base);
+    gs_queen_track_finish(&s->queen);
     if (s->owns_source && s->source.close)
         s->source.close(s->source.ud);
     free(s->bytes);

@@ -3,6 +3,7 @@
 #define GS_STREAM_READ_H
 
 #include "gs/stream_file.h"
+#include "gs/stream_queen.h"
 
 #define GS_NO_FRAME UINT32_MAX
 
@@ -37,7 +38,9 @@ struct gs_stream {
     int sh_degree;       /* that it was loaded for */
     struct gs_stream_base base;
     struct gs_stream_group group;
-    uint32_t at;    /* frame that group.state is of; GS_NO_FRAME */
+    bool is_queen;               /* the base is of the QUEEN model: in place of base and group */
+    struct gs_queen_track queen;
+    uint32_t at;    /* frame that the state is of; GS_NO_FRAME */
     uint32_t entry; /* where its group was entered */
 };
 

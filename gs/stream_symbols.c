@@ -88,7 +88,7 @@ static uint8_t active_level(const struct gs_symbols *s, uint32_t i)
     return level_of(sum);
 }
 
-static void find_active(const struct gs_symbols *s)
+void gs_symbols_find_active(const struct gs_symbols *s)
 {
     for (uint32_t block = 0; block < gs_symbol_blocks(s->count); block++) {
         s->active->block[block] = 0;
@@ -218,7 +218,7 @@ void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struc
 {
     size_t comps = (size_t)s->comps;
     if (s->active && c->writing) {
-        find_active(s);
+        gs_symbols_find_active(s);
         code_some(c, m, s, true);
     } else if (s->active) {
         code_some(c, m, s, false);

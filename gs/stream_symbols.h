@@ -56,6 +56,8 @@ struct gs_symbols {
     const struct gs_active *active, *active_before;
 };
 void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s);
+/* Sets s->active by q, as writing does. */
+void gs_symbols_find_active(const struct gs_symbols *s);
 /* All symbols 0 again, of those that are active. */
 void gs_symbols_clear(const struct gs_symbols *s);
 

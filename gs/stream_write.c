@@ -69,7 +69,7 @@ int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kin
     return put(out, chunks);
 }
 
-int gs_stream_out_index(struct gs_stream_out *out)
+static int put_index(struct gs_stream_out *out)
 {
     struct gs_bytes bytes = {0}, end = {0};
     uint64_t at = out->written;
@@ -80,4 +80,17 @@ int gs_stream_out_index(struct gs_stream_out *out)
     bytes.failed = bytes.failed || out->index.failed || end.failed;
     free(end.data);
     return put(out, &bytes);
+}
+
+int gs_stream_out_end(struct gs_stream_out *out, int rc)
+{
+    if (rc == 0 || (rc == FV_ECANCELLED && out->frames)) {
+        int end = put_index(out);
+        end = end == 0 ? fv_writer_commit(&out->file) : end;
+        rc = end < 0 ? end : rc;
+    }
+    fv_writer_abort(&out->file);
+    free(out->index.data);
+    out->index = (struct gs_bytes){0};
+    return rc;
 }

@@ -190,6 +190,36 @@ static void bench_measures_every_kind(void **state)
     fails("bench stream", 2, "needs a file");
 }
 
+/* A QUEEN model as it is; its frames come out as scenes, and play. */
+static void a_queen_model_becomes_a_stream(void **state)
+{
+    (void)state;
+    char *text, model[512], file[256];
+    const char *golden = test_golden("05_queen");
+    assert_non_null(golden);
+    snprintf(model, sizeof model, "%s", golden);
+    snprintf(file, sizeof file, "%s", test_tmp_path("queen.fvv"));
+    runs(&text, format(args, "encode '%s' -o '%s' --gop 2", model, file));
+    assert_non_null(strstr(text, "3 frames"));
+    assert_non_null(strstr(text, "1 whole, all bits kept"));
+    free(text);
+    runs(&text, format(args, "info --json '%s'", file));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_near(number(info, "gaussians"), 120, 0);
+    assert_near(number(info, "frames"), 3, 0);
+    assert_string_equal(cJSON_GetObjectItemCaseSensitive(info, "model")->valuestring, "queen");
+    cJSON_Delete(info);
+    runs(NULL, format(args, "convert '%s' --frame 2 -o '%s' -q", file, test_tmp_path("two.ply")));
+    runs(NULL, format(args, "render '%s' -o '%s' --size 96x64 --frames 3 -q", file,
+                      test_tmp_path("q%d.png")));
+    runs(&text, format(args, "bench stream '%s' --json --size 64x48", file));
+    assert_non_null(strstr(text, "\"entry\""));
+    free(text);
+    fails(format(args, "encode '%s/frames/0002' -o '%s'", model, file), 1, "holds no scene files");
+    fails(format(args, "encode '%s' '%s' -o '%s'", model, model, file), 1, "holds no scene files");
+}
+
 static void refuses_with_a_sentence(void **state)
 {
     (void)state;
@@ -215,6 +245,7 @@ int main(void)
         cmocka_unit_test(videos_have_its_length_and_rate),
         cmocka_unit_test(frames_come_out_as_scenes),
         cmocka_unit_test(bench_measures_every_kind),
+        cmocka_unit_test(a_queen_model_becomes_a_stream),
         cmocka_unit_test(refuses_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, write_frames, NULL);
