@@ -42,7 +42,7 @@ static int tell(struct work *w, const char *what, uint32_t done, uint32_t total)
 static int decode(struct work *w, uint32_t frame, struct times *t)
 {
     double wall = fv_now(), cpu = fv_cpu_time();
-    FV_TRY(gs_stream_decode(w->in.stream, frame, w->in.sh, &w->in.scene));
+    FV_TRY(stream_in_decode(&w->in, frame, &w->in.scene));
     t->wall[t->count] = 1e3 * (fv_now() - wall);
     t->cpu[t->count++] = 1e3 * (fv_cpu_time() - cpu);
     return 0;
@@ -166,9 +166,9 @@ int bench_stream(struct app *app, const struct bench_stream *o)
     struct work w = {.o = o};
     struct times *const all[] = {&w.base, &w.entry, &w.residual, &w.seek};
     FV_TRY(stream_in_open(&w.in, o->path, &(struct scene_opts){.sh = o->sh}));
+    int rc = stream_in_whole(&w.in);
     w.frames = w.in.info->frame_count < MOST_FRAMES ? w.in.info->frame_count : MOST_FRAMES;
     progress_start(&w.progress, o->progress, "frames", app->quiet);
-    int rc = 0;
     for (int k = 0; k < 4 && rc == 0; k++)
         rc = make_times(all[k], w.frames > SEEKS ? w.frames : SEEKS);
     rc = rc == 0 ? measure_decoding(&w) : rc;

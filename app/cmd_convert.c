@@ -117,9 +117,13 @@ static int load(struct gs_scene *scene, const char *path, const struct values *v
     if (!stream_in_is(path))
         return scene_in_load(scene, path, &v->scene, p);
     struct stream_in in;
+    struct scene_opts how = v->scene;
+    how.on_wait = stream_in_progress;
+    how.wait_ud = p;
     *scene = (struct gs_scene){0};
-    FV_TRY(stream_in_open(&in, path, &v->scene));
-    int rc = gs_stream_decode(in.stream, (uint32_t)v->frame, in.sh, scene);
+    FV_TRY(stream_in_open(&in, path, &how));
+    int rc = stream_in_whole(&in);
+    rc = rc == 0 ? stream_in_decode(&in, (uint32_t)v->frame, scene) : rc;
     stream_in_finish(&in);
     return rc;
 }

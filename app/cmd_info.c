@@ -207,15 +207,53 @@ static int info_scene(struct app *app, struct report *r, const char *path, const
 
 /* ---- streams ---------------------------------------------------------------------------- */
 
-static int info_stream(struct report *r, const char *path)
+/* What is wrong with it, frame by frame; of one on a server only its list is read. */
+static int say_damage(struct report *r, struct stream_in *in)
+{
+    enum { SHOWN = 8 };
+    uint32_t bad = 0;
+    char text[64];
+    cJSON *list = r->json ? cJSON_AddArrayToObject(r->object, "damage") : NULL;
+    if (in->info->damage[0] && list)
+        cJSON_AddItemToArray(list, cJSON_CreateString(in->info->damage));
+    else if (in->info->damage[0])
+        say_text(r, "", "damage", in->info->damage);
+    for (uint32_t f = 0; f < in->info->frame_count && !in->http; f++) {
+        int rc = gs_stream_verify(in->stream, f);
+        if (rc == 0)
+            continue;
+        if (rc != FV_EFORMAT)
+            return rc;
+        size_t name = strlen(in->name) + 2; /* which stands above */
+        const char *what = strlen(fv_error()) > name ? fv_error() + name : fv_error();
+        if (list)
+            cJSON_AddItemToArray(list, cJSON_CreateString(what));
+        else if (bad < SHOWN)
+            say_text(r, "", bad || in->info->damage[0] ? "" : "damage", what);
+        bad++;
+    }
+    snprintf(text, sizeof text, "%u frames in all; others play", bad);
+    if (bad && !r->json)
+        say_text(r, "", "", text);
+    return 0;
+}
+
+static int info_stream(struct report *r, const char *path, struct progress *p)
 {
     static const char *const kinds[] = {"base", "entry", "residual"};
-    struct gs_stream *stream;
+    struct stream_in in;
     char text[160], size[32];
     uint64_t bytes[3] = {0};
     uint32_t count[3] = {0};
-    FV_TRY(gs_stream_open(&stream, path));
-    const struct gs_stream_info *i = gs_stream_info(stream);
+    FV_TRY(stream_in_open(&in, path, &(struct scene_opts){.sh = 3, .on_wait = stream_in_progress,
+                                                          .wait_ud = p}));
+    int rc = stream_in_whole(&in);
+    progress_done(p);
+    if (rc < 0) {
+        stream_in_finish(&in);
+        return rc;
+    }
+    const struct gs_stream_info *i = in.info;
     for (uint32_t k = 0; k < i->frame_count; k++) {
         bytes[i->frame[k].kind] += i->frame[k].size;
         count[i->frame[k].kind]++;
@@ -236,7 +274,7 @@ static int info_stream(struct report *r, const char *path)
     say_count(r, "gaussians", "Gaussians", i->count);
     snprintf(text, sizeof text, "%d", i->sh_degree);
     say_number(r, "sh_degree", "SH degree", i->sh_degree, text);
-    say_bytes(r, "bytes", "on disk", i->bytes);
+    say_bytes(r, "bytes", in.http ? "on server" : "on disk", i->bytes);
     bytes_text(size, i->bytes / i->frame_count);
     snprintf(text, sizeof text, "%s, %.3f Mbit/s", size,
              8e-6 * (double)i->bytes / i->frame_count * i->fps);
@@ -256,8 +294,9 @@ static int info_stream(struct report *r, const char *path)
         cJSON_AddNumberToObject(o, "bytes", i->frame[k].size);
         cJSON_AddItemToArray(list, o);
     }
-    gs_stream_close(&stream);
-    return 0;
+    rc = say_damage(r, &in);
+    stream_in_finish(&in);
+    return rc;
 }
 
 /* ---- cameras ---------------------------------------------------------------------------- */
@@ -421,7 +460,7 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
         if (nn_file_is_weights(path))
             return info_weights(r->object, path, v->tensors);
         if (stream_in_is(path))
-            return info_stream(r, path);
+            return info_stream(r, path, p);
         if (is_video_name(path))
             return info_video(r, path);
         if (is_poses(path))

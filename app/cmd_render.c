@@ -20,7 +20,7 @@ struct values {
     int format, aov, progress;
     struct opt_size size;
     int frames, supersample, mode, stereo;
-    double seconds, splat_scale, eye_distance;
+    double live, seconds, splat_scale, eye_distance;
     struct opt_rate fps;
     struct opt_vec3 bg;
     struct opt_box crop;
@@ -76,6 +76,8 @@ static const struct opt opts[] = {
     {"exact", 0, OPT_FLAG, AT(exact), .rare = true,
      .help = "reference arithmetic; always on for .npy"},
     SCENE_OPTS(struct values, scene),
+    {"live", 0, OPT_FLOAT, AT(live), .rare = true, .def = "0", .max = 86400,
+     .help = "a stream that is still written: wait until nothing was added for so many seconds"},
     {.type = OPT_GROUP, .help = "Video"},
     {"codec", 0, OPT_ENUM, AT(codec), .rare = true, .def = "auto", .choices = video_codec_names,
      .help = "auto is H.264, VP9 in .webm"},
@@ -143,6 +145,16 @@ static bool takes_several(const struct work *w)
     return !output_is_sequence(&w->output) || w->output.numbered || w->output.directory;
 }
 
+static int open_stream(struct work *w)
+{
+    struct scene_opts how = w->v->scene;
+    how.live = w->v->live;
+    how.on_wait = stream_in_progress;
+    how.wait_ud = &w->progress;
+    FV_TRY(stream_in_open(&w->moving, w->scene_path, &how));
+    return stream_in_whole(&w->moving);
+}
+
 static int plan(struct work *w)
 {
     const struct values *v = w->v;
@@ -163,7 +175,7 @@ static int plan(struct work *w)
         return fv_fail(CMD_USAGE, "%s: several frames need a numbered name, such as frame_%%04d%s",
                        v->output, w->output.format == OUTPUT_NPY ? ".npy" : ".png");
     if (stream_in_is(w->scene_path))
-        FV_TRY(stream_in_open(&w->moving, w->scene_path, &v->scene));
+        FV_TRY(open_stream(w));
     struct shots_opts o = {.file = v->cameras,
                            .camera = v->camera,
                            .size = v->size,
@@ -225,6 +237,7 @@ static int load(struct app *app, struct work *w)
     struct vk_device *dev;
     if (w->moving.stream) {
         FV_TRY(stream_in_first(&w->moving));
+        w->moving.opts.on_wait = NULL; /* frames are counted from here on */
         shots_place(&w->shots, &w->moving.scene);
         FV_TRY(app_device(app, &dev));
         stream_in_start(&w->moving, dev, w->exact);
@@ -342,6 +355,9 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
             rc = explain(&w, &stats, rc);
         else
             summary(app, &w, &stats);
+        if (rc >= 0 && w.moving.held)
+            rc = fv_fail(FV_EFORMAT, "%s; %u of %zu pictures show an earlier frame", w.moving.damage,
+                         w.moving.held, w.stats.frames);
     }
     sink_stats_finish(&stats);
     gs_renderer_destroy(&w.renderer);
@@ -368,7 +384,9 @@ const struct cmd cmd_render = {
         "turn around it. A camera path gives its own length; a list of cameras gives one frame "
         "for each, or a smooth path through them with --frames or --seconds.\n\n"
         "A stream (.fvv) plays once at its own rate while the camera moves, and again from its "
-        "start when --frames or --seconds ask for more.\n\n"
+        "start when --frames or --seconds ask for more. It may be on a web server: "
+        "https://host/talk.fvv. Where it is damaged the frame before is shown until a group begins "
+        "that is whole, and the exit status is 1.\n\n"
         "The output takes its name only when it is complete. After Ctrl-C or an error the frames "
         "so far are kept: under the output's name if there was no such file, else as "
         "NAME.partial.EXT.\n\n"

@@ -7,6 +7,7 @@
 #include "vk/nn/nn.h"
 
 #include <cjson/cJSON.h>
+#include <curl/curl.h>
 #include <errno.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -178,6 +179,8 @@ void context_version(FILE *out)
     library(out, "cJSON", cjson[0], cjson[1], cjson[2], "MIT");
     library(out, "zlib", zlib[0], zlib[1], zlib[2], "Zlib");
     library(out, "zstd", zstd / 10000, zstd / 100 % 100, zstd % 100, "BSD-3-Clause");
+    unsigned curl = curl_version_info(CURLVERSION_NOW)->version_num;
+    library(out, "libcurl", curl >> 16, curl >> 8 & 255, curl & 255, "curl (MIT-like)");
     library(out, "libwebp", (unsigned)webp >> 16, (unsigned)webp >> 8 & 255, (unsigned)webp & 255,
             "BSD-3-Clause");
     fprintf(out, "  %-12s %-12s %s\n", "stb", "", "public domain or MIT");

@@ -10,6 +10,10 @@ struct scene_opts {
     int lod;      /* level of a lod-meta.json */
     int spz_axes; /* index into spz_axes_choices */
     int sh;       /* highest degree kept; -1 = all */
+    double live;  /* a stream without an index may still be written: until nothing came for so many
+                     seconds; 0: it is as it is */
+    fv_progress_fn on_wait; /* of a stream, while bytes are waited for; non-zero cancels. NULL: none */
+    void *wait_ud;
 };
 
 extern const char *const spz_axes_choices[];
