@@ -64,7 +64,7 @@ void test_stream_write(const char *path, const struct test_stream *t)
             gs_scene_finish(&scene);
             assert_ok(gs_stream_write_key(&base, &target, sections));
             assert_ok(gs_stream_group_create(&group, &base));
-            gs_put_base(&chunks, f, &base, sections);
+            gs_put_base(&chunks, f, GS_BASE_DIRECT, &base, sections);
         } else {
             if (entry) {
                 gs_stream_group_begin(&group);
@@ -82,11 +82,9 @@ void test_stream_write(const char *path, const struct test_stream *t)
         if (whole)
             gs_stream_group_begin(&group);
     }
-    assert_ok(gs_stream_out_index(&out));
-    assert_ok(fv_writer_commit(&out.file));
+    assert_ok(gs_stream_out_end(&out, 0));
     gs_stream_group_finish(&group);
     gs_stream_base_finish(&base);
     gs_stream_state_finish(&target);
-    free(out.index.data);
     free(pose);
 }
