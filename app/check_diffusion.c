@@ -1,4 +1,4 @@
-/* Cases of diffusion transformers: in.x a forward pass, in.z a sampling, else schedules (with the
+/* Cases of text encoders (in.input_ids) and diffusion transformers: in.x a forward pass, in.z a sampling, else schedules (with the
  * settings of each in a .json of the same name). */
 #include "app/check_nn.h"
 #include "diffusion/diffusion.h"
@@ -256,5 +256,45 @@ static int run_case(struct check_case *k, void *model)
     return fv_fail(FV_EFORMAT, "%s: neither in.x nor in.z nor schedules", k->file->name);
 }
 
+/* ---- text encoders ----------------------------------------------------------------------- */
+
+static int open_t5(void **model, struct vk_device *dev, const char *dir, enum nn_dtype dtype)
+{
+    struct df_t5 *t = NULL;
+    int rc = df_t5_open(&t, dev, dir, &(struct df_t5_opts){.dtype = dtype});
+    *model = t;
+    return rc;
+}
+
+static void close_t5(void *model)
+{
+    struct df_t5 *t = model;
+    df_t5_close(&t);
+}
+
+static int run_t5(struct check_case *k, void *model)
+{
+    struct check_array ids;
+    struct df_t5_run run = {.on_trace = k->trace ? check_trace : NULL, .ud = k};
+    bool *mask;
+    FV_TRY(sized_input(k, "in.input_ids", 2, &ids));
+    FV_TRY(truths(k, "in.attention_mask", ids.shape[0], ids.shape[1], &mask));
+    int32_t *words = fv_arena_alloc(&k->arena, ids.count * sizeof *words);
+    size_t n = ids.count * df_t5_info(model)->width;
+    float *out = fv_arena_alloc(&k->arena, n * sizeof *out);
+    if (!words || !out)
+        return FV_ENOMEM;
+    for (size_t i = 0; i < ids.count; i++)
+        words[i] = (int32_t)ids.data[i];
+    run.batch = ids.shape[0];
+    run.tokens = ids.shape[1];
+    run.ids = words;
+    run.mask = mask;
+    FV_TRY(df_t5_encode(model, &run, out));
+    return check_output(k, "out.last_hidden_state", out, n);
+}
+
 const struct check_arch check_arch_diffusion[] = {
-    {"opensora12_stdit3", open_model, run_case, close_model}, {NULL, NULL, NULL, NULL}};
+    {"opensora12_stdit3", open_model, run_case, close_model},
+    {"t5_encoder", open_t5, run_t5, close_t5},
+    {NULL, NULL, NULL, NULL}};

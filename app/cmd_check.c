@@ -29,6 +29,7 @@ static const char *const archs[] = {"auto",
                                     "opensora12_vae",
                                     "sd_autoencoderkl",
                                     "opensora12_stdit3",
+                                    "t5_encoder",
                                     NULL};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
 static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};

@@ -1,4 +1,5 @@
-/* Latent video diffusion: the STDiT3 transformer of Open-Sora 1.2 and its rectified-flow sampler.
+/* Latent video diffusion: the T5 text encoder, the STDiT3 transformer of Open-Sora 1.2 and its
+ * rectified-flow sampler.
  *
  * Zheng et al., "Open-Sora: Democratizing Efficient Video Production for All" (2024), code of v1.2;
  * Liu et al., "Flow Straight and Fast" (ICLR 2023) for the flow. Checkpoints keep their authors'
@@ -15,6 +16,40 @@
 #define DIFFUSION_DIFFUSION_H
 
 #include "vk/nn/nn.h"
+
+/* ---- text: the encoder of T5 v1.1 -------------------------------------------------------- */
+
+/* Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
+ * Transformer" (JMLR 2020), in its 1.1 form (gated GELU). Weights under the names of transformers
+ * or of GGUF files, in one file or several. They stay in the file: a layer at a time comes to the
+ * device, into the memory of the one before, so the device holds one layer however large the model. */
+struct df_t5;
+
+struct df_t5_info {
+    uint32_t layers, width, heads, head, ff_width, words;
+    uint64_t parameters;
+    uint64_t layer_bytes; /* on the device */
+};
+struct df_t5_opts {
+    enum nn_dtype dtype; /* of matrices on the device: NN_F32 (0 too), NN_F16, NN_BF16; what they work
+                            on is f32, as f16 overflows in the largest models */
+};
+/* dev NULL: for information. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED. o may be NULL. */
+int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path, const struct df_t5_opts *o);
+void df_t5_close(struct df_t5 **t);
+const struct df_t5_info *df_t5_info(const struct df_t5 *t);
+
+struct df_t5_run {
+    uint32_t batch, tokens;
+    const int32_t *ids; /* [batch][tokens] */
+    const bool *mask;   /* [batch][tokens]: which are of the text; NULL: all */
+    nn_trace_fn on_trace;
+    fv_progress_fn on_progress; /* in layers */
+    void *ud;
+};
+/* -> out [batch][tokens][width]; padding gets values too. Returns 0, FV_EINVALID (no such word),
+ * FV_EFORMAT (a layer's tensors), FV_EGPUMEM, FV_EDEVICE, FV_ECANCELLED. */
+int df_t5_encode(struct df_t5 *t, const struct df_t5_run *run, float *out);
 
 /* ---- the transformer ----------------------------------------------------------------------- */
 

@@ -56,17 +56,29 @@ static const struct nn_weight_row block_rows[] = {
 /* Buffers that are computed from the config. */
 static const char *const ignored[] = {"rope.freqs", "pos_embed.", NULL};
 
+char *df_beside(const char *path, const char *name)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return fv_path_join(path, name);
+    const char *base = fv_path_base(path);
+    char *folder = base == path ? strdup(".") : strndup(path, (size_t)(base - path));
+    char *out = folder ? fv_path_join(folder, name) : NULL;
+    free(folder);
+    return out;
+}
+
 /* ---- sizes ------------------------------------------------------------------------------- */
 
 struct config {
     uint32_t heads, input_size;
 };
 
-static int read_config(struct config *c, const char *folder)
+static int read_config(struct config *c, const char *model)
 {
     struct fv_json doc;
     struct stat st;
-    char *path = fv_path_join(folder, "config.json");
+    char *path = df_beside(model, "config.json");
     if (!path)
         return fv_fail(FV_ENOMEM, "out of memory");
     int rc = stat(path, &st) == 0 ? fv_json_open(&doc, path) : 1;
@@ -199,16 +211,6 @@ static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_o
     return rc;
 }
 
-/* The folder of a weight file, or the folder itself. */
-static char *folder_of(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return strdup(path);
-    const char *base = fv_path_base(path);
-    return base == path ? strdup(".") : strndup(path, (size_t)(base - path));
-}
-
 int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
                 const struct df_dit_opts *o)
 {
@@ -220,8 +222,7 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
         return fv_fail(FV_ENOMEM, "out of memory");
     d->dev = dev;
     snprintf(d->path, sizeof d->path, "%s", path);
-    char *folder = folder_of(path);
-    int rc = folder ? read_config(&config, folder) : fv_fail(FV_ENOMEM, "out of memory");
+    int rc = read_config(&config, path);
     if (rc == 0)
         rc = nn_file_open(&f, path, NULL);
     if (rc >= 0)
@@ -229,7 +230,6 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
     if (rc >= 0)
         rc = load(d, f, o ? o : &usual);
     nn_file_close(&f);
-    free(folder);
     if (rc < 0)
         df_dit_close(out);
     return rc;

@@ -5,6 +5,9 @@
 #include "diffusion/diffusion.h"
 #include "vk/nn/weights.h"
 
+/* A file beside a weight file, or in a folder of one; NULL without memory. open.c */
+char *df_beside(const char *path, const char *name);
+
 struct df_mlp {
     nn_tensor fc1, fc1_bias, fc2, fc2_bias;
 };

@@ -104,7 +104,7 @@ static bool begin_packing(struct nn_rec *r)
     return true;
 }
 
-/* Weights that the recording itself makes are packed in it, whenever it runs. */
+/* Weights that the recording itself makes, or that vary, are packed in it, whenever it runs. */
 static nn_tensor pack_here(struct nn_rec *r, enum nn_dtype dtype, uint32_t rank,
                            const uint32_t *shape, bool *fresh)
 {
@@ -119,7 +119,7 @@ nn_tensor nn_cached(struct nn_rec *r, nn_tensor w, uint32_t key, enum nn_dtype d
     *fresh = false;
     if (!nn_ready(r))
         return (nn_tensor){0};
-    if (nn_pool_find(&r->pool, w, &piece))
+    if (r->opts.weights_vary || nn_pool_find(&r->pool, w, &piece))
         return pack_here(r, dtype, rank, shape, fresh);
     struct entry *e = find(r->cache, w, key);
     bool seen = e && e->serial == r->serial;
