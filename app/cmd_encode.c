@@ -5,13 +5,14 @@
 #include "vk/base/thread.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct values {
     const char *output, *cameras, *report;
-    double psnr, fps;
+    double psnr, fps, seconds;
     int group, clusters, frames, progress;
     struct scene_opts scene;
 };
@@ -22,6 +23,8 @@ static const struct opt opts[] = {
      .help = "the stream"},
     {"fps", 'r', OPT_FLOAT, AT(fps), .def = "30", .min = 0.01, .max = 1000,
      .help = "frames a second"},
+    {"seconds", 0, OPT_FLOAT, AT(seconds), .value = "S", .def = "2", .min = 0.01, .max = 86400,
+     .help = "length of a .splatv, whose time goes from 0 to 1"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 10e6,
      .help = "only this many; 0 is all"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
@@ -45,6 +48,8 @@ struct frames {
     struct fv_paths paths; /* in order */
     struct gs_queen_files queen; /* in their place: a model that was trained as QUEEN */
     const struct values *v;
+    bool splatv;           /* the one path is evaluated at times */
+    uint32_t count;
 };
 
 static bool is_scene_file(const char *name)
@@ -76,6 +81,11 @@ static int add_folder(struct fv_paths *p, const char *folder)
 static int load_frame(void *ud, uint32_t frame, struct gs_scene *out)
 {
     struct frames *f = ud;
+    if (f->splatv) {
+        struct scene_opts at = f->v->scene;
+        at.time = f->count > 1 ? frame / (double)(f->count - 1) : 0;
+        return scene_in_load(out, f->paths.items[0], &at, NULL);
+    }
     return scene_in_load(out, f->paths.items[frame], &f->v->scene, NULL);
 }
 
@@ -156,6 +166,10 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     for (size_t i = 0; i < args->count && rc == 0; i++)
         rc = add_input(&frames, args, i);
     size_t count = frames.queen.count ? frames.queen.count : frames.paths.count;
+    frames.splatv = frames.paths.count == 1 && fv_ends_with(frames.paths.items[0], ".splatv");
+    if (frames.splatv)
+        count = (size_t)fmax(1, floor(v->seconds * v->fps + 0.5));
+    frames.count = (uint32_t)count;
     if (v->frames && (size_t)v->frames < count)
         count = (size_t)v->frames;
     if (rc == 0 && v->cameras)
@@ -196,11 +210,12 @@ const struct cmd cmd_encode = {
     .examples = "fovea encode frames/*.ply -o talk.fvv\tfrom files in this order\n"
                 "fovea encode frames -o talk.fvv --psnr 45 --fps 25\tfrom a folder, finer\n"
                 "fovea encode sear_steak -o steak.fvv\ta model trained as QUEEN, as it is\n"
+                "fovea encode fire.splatv -o fire.fvv --seconds 3\ta moving scene of one file\n"
                 "fovea render talk.fvv -o talk.mp4\tplayed along a camera",
     .details =
-        "Every frame is a scene file. Gaussians are found again in the next frame by their order, else "
-        "by what they look like and where; others end and begin there. Where too little carries over, "
-        "a frame is stored whole.\n\n"
+        "Every frame is a scene file, or a moment of one .splatv. Gaussians are found again in the next "
+        "frame by their order, else by what they look like and where; others end and begin there. Where "
+        "too little carries over, a frame is stored whole.\n\n"
         "A folder of QUEEN's files (frames/NNNN/compressed/point_cloud.pkl) keeps its latents and "
         "decoders: every frame plays as trained, to the last bit. Of the options only --fps, --gop, "
         "--frames and --report are used; entries are long, so a larger --gop saves much.\n\n"
@@ -209,6 +224,6 @@ const struct cmd cmd_encode = {
     .size = sizeof(struct values),
     .least_args = 1,
     .most_args = 1u << 24,
-    .arg = "a scene file, a folder of them or of a QUEEN model",
+    .arg = "a scene file, a folder of them or of a QUEEN model, or one .splatv",
     .run = run,
 };

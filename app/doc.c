@@ -246,7 +246,7 @@ void doc_man(FILE *out)
     if (command("view"))
         fputs(".br\n.B fovea\n\\fISCENE\\fR\n", out);
     fputs(".SH DESCRIPTION\nRenders, shows, converts and checks Gaussian\\-splat scenes on "
-          "Vulkan compute. Reads .ply, .compressed.ply, .splat, .ksplat, .spz, .sog, .glb and "
+          "Vulkan compute. Reads .ply, .compressed.ply, .splat, .ksplat, .splatv, .spz, .sog, .glb and "
           ".gltf; writes video, pictures and arrays.\n.SH COMMANDS\n",
           out);
     for (const struct cmd *const *c = app_commands; *c; c++) {

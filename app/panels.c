@@ -365,7 +365,7 @@ static void welcome(void)
     struct ui_place place = {.ax = 0.5f, .ay = 0.5f, .width = 380, .flags = UI_NO_TITLE};
     if (ui_panel_begin("welcome", &place, NULL)) {
         ui_text("Drop a scene of Gaussian splats here");
-        ui_note(".ply  .spz  .sog  .splat  .ksplat  .glb  .gltf");
+        ui_note(".ply  .spz  .sog  .splat  .splatv  .ksplat  .glb  .gltf");
     }
     ui_panel_end();
 }

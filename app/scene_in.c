@@ -7,7 +7,9 @@ const char *const spz_axes_choices[] = {"rub", "raw", NULL};
 
 struct gs_load_opts scene_load_opts(const struct scene_opts *opts)
 {
-    return (struct gs_load_opts){.lod = opts->lod, .spz_raw_axes = opts->spz_axes == SPZ_AXES_RAW};
+    return (struct gs_load_opts){.lod = opts->lod,
+                                 .time = opts->time,
+                                 .spz_raw_axes = opts->spz_axes == SPZ_AXES_RAW};
 }
 
 int scene_in_load(struct gs_scene *out, const char *path, const struct scene_opts *opts,

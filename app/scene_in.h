@@ -9,6 +9,7 @@
 struct scene_opts {
     int lod;      /* level of a lod-meta.json */
     int spz_axes; /* index into spz_axes_choices */
+    double time;  /* of a .splatv */
     int sh;       /* highest degree kept; -1 = all */
     double live;  /* a stream without an index may still be written: until nothing came for so many
                      seconds; 0: it is as it is */
@@ -26,6 +27,13 @@ extern const char *const spz_axes_choices[];
      .max = 31,                                                                                    \
      .rare = true,                                                                                 \
      .help = "level of a streaming scene (lod-meta.json); 0 is finest"},                           \
+    {.name = "time",                                                                               \
+     .type = OPT_FLOAT,                                                                            \
+     .offset = offsetof(T, m.time),                                                                \
+     .def = "0",                                                                                   \
+     .max = 1,                                                                                     \
+     .rare = true,                                                                                 \
+     .help = "moment of a .splatv, from 0 to 1"},                                                  \
     {                                                                                              \
         .name = "spz-axes", .type = OPT_ENUM, .offset = offsetof(T, m.spz_axes), .def = "rub",     \
         .choices = spz_axes_choices,                                                               \

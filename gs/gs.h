@@ -45,6 +45,7 @@ enum gs_format {
     GS_FORMAT_SPZ,            /* Niantic, versions 1-4 */
     GS_FORMAT_SOG,            /* PlayCanvas: .sog bundle, meta.json folder, lod-meta.json */
     GS_FORMAT_GLTF,           /* .glb/.gltf with KHR_gaussian_splatting; writes .glb */
+    GS_FORMAT_SPLATV,         /* antimatter15, moving: what it is at a time; read only */
 };
 
 /* Gaussians on the host, as arrays ("structure of arrays"). sh_coefs = (sh_degree+1)^2. */
@@ -66,6 +67,7 @@ struct gs_scene {
 struct gs_load_opts {
     enum gs_format format; /* AUTO */
     int lod;               /* level of a lod-meta.json: 0 = finest (default) */
+    double time;           /* of a .splatv, 0 (default) to 1 */
     bool spz_raw_axes;     /* take SPZ coordinates as they are stored: splat-transform (3.2) and
                               Niantic's ply_to_spz store the .ply's frame, and nothing in such a
                               file tells. Default: right-up-back as the format says, or as the

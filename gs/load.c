@@ -1,7 +1,7 @@
 /* Which reader or writer a file goes to (gs.h).
  *
  * A file says what it is by its first bytes; the name decides only for formats that have no
- * magic (.splat, .ksplat) and for folders. */
+ * magic (.splat, .ksplat, .splatv) and for folders. */
 #include "gs/scene.h"
 #include "gs/ply_header.h"
 #include "vk/base/log.h"
@@ -25,6 +25,7 @@ static const struct {
     [GS_FORMAT_SPZ] = {"spz", ".spz", gs_read_spz, gs_write_spz},
     [GS_FORMAT_SOG] = {"sog", ".sog", gs_read_sog, gs_write_sog, gs_read_sog_path},
     [GS_FORMAT_GLTF] = {"gltf", ".glb", gs_read_glb, gs_write_glb, gs_read_gltf_path},
+    [GS_FORMAT_SPLATV] = {"splatv", ".splatv", gs_read_splatv, NULL},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -83,7 +84,7 @@ static int unknown_format(const char *name, const uint8_t *data, size_t size)
         snprintf(first + 3 * i, 4, "%02x ", data[i]);
     return fv_fail(FV_EFORMAT,
                    "%s: neither its name nor its first bytes (%.*s) are of a scene format I read: "
-                   "ply, compressed.ply, splat, ksplat, spz, sog, glb",
+                   "ply, compressed.ply, splat, ksplat, spz, sog, glb, splatv",
                    name, (int)strlen(first) - 1, first);
 }
 

@@ -49,6 +49,7 @@ gs_read_fn gs_read_splat;          /* splat.c */
 gs_read_fn gs_read_ksplat;         /* ksplat.c */
 gs_read_fn gs_read_spz;            /* spz.c */
 gs_read_fn gs_read_sog;            /* sog.c: the .sog bundle */
+gs_read_fn gs_read_splatv;         /* splatv.c */
 gs_read_fn gs_read_glb;            /* gltf.c: .glb in memory */
 /* The same for formats whose files may have neighbours: path is that of a .sog, meta.json or
  * lod-meta.json; of a .glb or .gltf. */

@@ -3,6 +3,7 @@ fv_test(gs/test_ply LABELS cpu)
 fv_test(gs/test_compressed_ply LABELS cpu)
 fv_test(gs/test_splat LABELS cpu)
 fv_test(gs/test_ksplat LABELS cpu)
+fv_test(gs/test_splatv LABELS cpu)
 fv_test(gs/test_edit LABELS cpu)
 fv_test(gs/test_load LABELS cpu)
 # .spz, .sog, .glb and what they are made of.

@@ -1,6 +1,7 @@
 /* The real binary: frames to a stream, what it is, and back to pictures. */
 #include "support/test.h"
 #include "app/image_io.h"
+#include "vk/base/half.h"
 
 #include <cjson/cJSON.h>
 #include <sys/stat.h>
@@ -237,6 +238,60 @@ static void refuses_with_a_sentence(void **state)
     fails(format(args, "info '%s'", test_tmp_path("x.fvv")), 1, "version 9");
 }
 
+/* A .splatv of 20 Gaussians, half of them there in the first half of its time only. */
+static void moving_scenes_of_one_file(void **state)
+{
+    (void)state;
+    enum { ROWS = 20 };
+    static struct {
+        char head[8], json[32];
+        struct {
+            float position[3];
+            uint16_t half[8];
+            uint8_t rgba[4];
+            uint16_t motion[16];
+        } row[ROWS];
+    } f;
+    static const char json[] = "[{\"type\":\"splat\",\"size\":1280}]";
+    char splatv[256], out[256], *text;
+    _Static_assert(sizeof f == 40 + 64 * ROWS, "as in the file");
+    memcpy(f.head, "\x4b\x67\0\0\x20\0\0\0", 8);
+    memset(f.json, ' ', sizeof f.json);
+    memcpy(f.json, json, sizeof json - 1);
+    for (int i = 0; i < ROWS; i++) {
+        for (int k = 0; k < 3; k++) {
+            f.row[i].position[k] = (float)((i * (k + 3) % 7) * 0.2);
+            f.row[i].half[4 + k] = fv_f32_to_f16(0.1f);
+        }
+        f.row[i].half[0] = fv_f32_to_f16(1);
+        memcpy(f.row[i].rgba, (const uint8_t[]){200, (uint8_t)(10 * i), 90, 230}, 4);
+        f.row[i].motion[0] = fv_f32_to_f16(0.5f);
+        f.row[i].motion[14] = fv_f32_to_f16(i % 2 ? 0.5f : 0);
+        f.row[i].motion[15] = fv_f32_to_f16(i % 2 ? 4 : 0.25f);
+    }
+    snprintf(splatv, sizeof splatv, "%s", test_tmp_path("a.splatv"));
+    snprintf(out, sizeof out, "%s", test_tmp_path("v.fvv"));
+    test_write_file(splatv, &f, sizeof f);
+    runs(NULL, format(args, "encode '%s' -o '%s' --seconds 1.2 --fps 10 -q", splatv, out));
+    runs(&text, format(args, "info --json '%s'", out));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_near(number(info, "frames"), 12, 0);
+    assert_near(number(info, "gaussians"), ROWS, 0);
+    cJSON_Delete(info);
+    static const char *const sources[] = {"convert '%s' --time 1 -o '%s' -q", "convert '%s' --frame 11 -o '%s' -q"};
+    for (int k = 0; k < 2; k++) { /* from the scene and from the stream */
+        char ply[256];
+        snprintf(ply, sizeof ply, "%s", test_tmp_path("v.ply"));
+        runs(NULL, format(args, sources[k], k ? out : splatv, ply));
+        runs(&text, format(args, "info --json '%s'", ply));
+        info = cJSON_Parse(text);
+        free(text);
+        assert_near(number(info, "gaussians"), ROWS / 2, 0);
+        cJSON_Delete(info);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +299,7 @@ int main(void)
         cmocka_unit_test(plays_its_frames_in_order),
         cmocka_unit_test(videos_have_its_length_and_rate),
         cmocka_unit_test(frames_come_out_as_scenes),
+        cmocka_unit_test(moving_scenes_of_one_file),
         cmocka_unit_test(bench_measures_every_kind),
         cmocka_unit_test(a_queen_model_becomes_a_stream),
         cmocka_unit_test(refuses_with_a_sentence),
