@@ -259,7 +259,8 @@ static void judge(struct http_source *s)
     bool versions = s->has_version && s->o.live <= 0;
     if (r->status == 206) {
         if (r->from != r->pos) {
-            give_up(r, true, "the server sends other bytes than it was asked for");
+            /* an answer may break off before it says which bytes it has */
+            give_up(r, r->from != UINT64_MAX, "the server sends other bytes than it was asked for");
             return;
         }
         if ((versions && !same_version(s, &r->version)) || !takes_size(s, r->total)) {
@@ -610,7 +611,7 @@ static void end_request(struct http_source *s, CURLcode code)
     r->active = false;
     if (s->restart || s->stop || s->state == HTTP_CHANGED)
         return;
-    if (code == CURLE_OK && !r->judged)
+    if (code == CURLE_OK && !r->judged && !r->problem[0] && !r->moved)
         judge(s); /* an answer without a body */
     if (s->state == HTTP_CHANGED)
         return;
@@ -675,9 +676,14 @@ static double oversee(struct http_source *s)
     }
     bool stalled = !r->paused && now - r->last > s->o.stall_seconds &&
                    now - r->began > s->o.connect_seconds * (r->status ? 0 : 1);
-    bool urgent = r->judged && s->need.size && missing(s, s->need.offset, s->need.size, &at) &&
-                  (at < r->pos || (s->parts == PARTS_YES &&
-                                   (at >= r->end || (double)(at - r->pos) > s->bandwidth + 65536)));
+    /* something that a reader waits for and that does not come soon: a new connection costs, too */
+    bool urgent = r->judged && s->need.size && missing(s, s->need.offset, s->need.size, &at);
+    if (urgent && s->parts == PARTS_YES) {
+        uint64_t before = at < r->pos || at >= r->end ? r->end - r->pos : at - r->pos;
+        urgent = (double)before > TAIL + s->bandwidth * 0.3;
+    } else {
+        urgent = urgent && at < r->pos;
+    }
     if (stalled)
         give_up(r, false, "no byte came for %.3g s", s->o.stall_seconds);
     if (stalled || urgent || s->restart) {
