@@ -95,10 +95,13 @@ static int run_forward(struct check_case *k, struct df_dit *d)
     struct df_size size;
     struct df_run *run = NULL;
     float fps[MOST_SAMPLES], time[MOST_SAMPLES];
+    double at, merged;
     bool *mask, *made;
     FV_TRY(sized_input(k, "in.x", 5, &x));
     FV_TRY(size_of(k, &x, df_dit_info(d)->channels, &size, fps));
     FV_TRY(sample_numbers(k, "in.timestep", size.batch, time));
+    FV_TRY(check_input_number(k, "in.step", 0, &at));
+    FV_TRY(check_input_number(k, "in.merge_steps", 0, &merged));
     FV_TRY(sized_input(k, "in.y", 4, &y));
     if (y.shape[0] != size.batch || y.shape[3] != df_dit_info(d)->text_width)
         return fv_fail(FV_EFORMAT, "%s: in.y is not [%u, 1, L, %u]", k->file->name, size.batch,
@@ -115,7 +118,8 @@ static int run_forward(struct check_case *k, struct df_dit *d)
     const struct df_run_opts opts = {.masked = made != NULL, .fps = fps,
                                      .on_trace = k->trace ? check_trace : NULL, .ud = k};
     FV_TRY(df_run_create(&run, d, &size, &text, &opts));
-    int rc = df_run_step(run, x.data, time, made, out);
+    const struct df_step step = {x.data, time, made, at < merged};
+    int rc = df_run_step(run, &step, out);
     df_run_destroy(&run);
     return rc < 0 ? rc : check_output(k, "out", out, n);
 }
@@ -140,7 +144,9 @@ static int on_step(void *ud, uint32_t step, enum df_event what, const float *dat
 {
     static const char *const names[] = {[DF_INPUT] = "mid.z_per_step",
                                         [DF_OUTPUT] = "mid.model_out_per_step",
-                                        [DF_FRAMES] = "mid.x_mask_per_step"};
+                                        [DF_FRAMES] = "mid.x_mask_per_step",
+                                        [DF_COSINE] = "mid.mean_cosine_to_prev",
+                                        [DF_LEAP] = "mid.leap_flag"};
     struct sampling *s = ud;
     (void)step;
     return s->k->trace ? check_output(s->k, names[what], data, n) : 0;
@@ -150,11 +156,11 @@ static int on_step(void *ud, uint32_t step, enum df_event what, const float *dat
 static bool times_are(const struct df_schedule *s, const struct check_array *want)
 {
     float *t = malloc(s->steps * sizeof *t + 1);
-    size_t samples = want->count / s->steps;
+    uint32_t samples = want->shape[1];
     bool same = t != NULL;
     if (t)
         df_times(s, t);
-    for (uint32_t i = 0; same && i < s->steps; i++)
+    for (uint32_t i = 0; same && i < want->shape[0]; i++)
         same = fabsf(t[i] - want->data[i * samples]) < 0.01f;
     free(t);
     return same;
@@ -165,8 +171,9 @@ static int run_sampling(struct check_case *k, struct df_dit *d)
     struct sampling state = {.k = k};
     struct check_array z, y, times, mask;
     struct df_sampling s = {.on_step = on_step, .ud = &state};
+    struct df_sampled done;
     float fps[MOST_SAMPLES], frames[MOST_SAMPLES];
-    double guidance;
+    double guidance, steps, merged, from, gain, patience;
     bool *words;
     FV_TRY(sized_input(k, "in.z", 5, &z));
     FV_TRY(size_of(k, &z, df_dit_info(d)->channels, &s.size, fps));
@@ -189,19 +196,32 @@ static int run_sampling(struct check_case *k, struct df_dit *d)
     }
     s.text = (struct df_text){y.shape[1], y.data, words};
     s.guidance = (float)guidance;
-    s.schedule = (struct df_schedule){.steps = times.shape[0],
+    FV_TRY(check_input_number(k, "in.num_sampling_steps", times.shape[0], &steps));
+    FV_TRY(check_input_number(k, "in.merge_steps", 0, &merged));
+    FV_TRY(check_input_number(k, "in.minimum_steps", 0, &from));
+    FV_TRY(check_input_number(k, "in.cos_tolerance", 0, &gain));
+    FV_TRY(check_input_number(k, "in.tolerance_n", 0, &patience));
+    if (!(steps >= times.shape[0] && steps <= 10000 && merged >= 0 && merged <= 10000 && from >= 0 &&
+          from <= 10000 && patience >= 0 && patience <= 10000))
+        return fv_fail(FV_EFORMAT, "%s: %g steps, %g merged, a leap from %g on", k->file->name, steps,
+                       merged, from);
+    s.merge_steps = (uint32_t)merged;
+    if (check_has(k, "in.tolerance_n"))
+        s.leap = (struct df_leap){DF_LEAP_ROWS, (uint32_t)from, (float)gain, (uint32_t)patience};
+    s.schedule = (struct df_schedule){.steps = (uint32_t)steps,
                                       .pixel_height = s.size.pixel_height,
                                       .pixel_width = s.size.pixel_width,
                                       .frames = (uint32_t)frames[0]};
     s.schedule.transform = !times_are(&s.schedule, &times); /* a setting of the sampler, not an input */
-    float *t = fv_arena_alloc(&k->arena, times.count * sizeof *t);
+    size_t room = (size_t)s.schedule.steps * times.shape[1];
+    float *t = fv_arena_alloc(&k->arena, room * sizeof *t);
     if (!t)
         return FV_ENOMEM;
     df_times(&s.schedule, t);
-    for (size_t i = times.count; i-- > 0;) /* one a sample */
+    for (size_t i = room; i-- > 0;) /* one a sample */
         t[i] = t[i / times.shape[1]];
-    FV_TRY(check_output(k, "mid.timesteps", t, times.count));
-    FV_TRY(df_sample(d, &s, z.data));
+    FV_TRY(df_sample(d, &s, z.data, &done));
+    FV_TRY(check_output(k, "mid.timesteps", t, (size_t)done.evaluations * times.shape[1]));
     return check_output(k, "out", z.data, z.count);
 }
 
@@ -296,5 +316,6 @@ static int run_t5(struct check_case *k, void *model)
 
 const struct check_arch check_arch_diffusion[] = {
     {"opensora12_stdit3", open_model, run_case, close_model},
+    {"ondevice_sora", open_model, run_case, close_model},
     {"t5_encoder", open_t5, run_t5, close_t5},
     {NULL, NULL, NULL, NULL}};

@@ -29,6 +29,7 @@ static const char *const archs[] = {"auto",
                                     "opensora12_vae",
                                     "sd_autoencoderkl",
                                     "opensora12_stdit3",
+                                    "ondevice_sora",
                                     "t5_encoder",
                                     NULL};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};

@@ -113,11 +113,19 @@ struct df_run_opts {
 int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *size,
                   const struct df_text *text, const struct df_run_opts *o);
 void df_run_destroy(struct df_run **r);
-/* z -> out [batch][out_channels][T][H][W]: the velocity, then the variance if there is one.
- * time[batch]: 0 (data) .. 1000 (noise). kept[batch][T] (with `masked`; else NULL): frames that are
- * data already, modulated as at time 0. */
-int df_run_step(struct df_run *r, const float *z, const float *time, const bool *kept, float *out);
-struct nn_cost df_run_cost(const struct df_run *r); /* of a step */
+struct df_step {
+    const float *z;    /* [batch][channels][T][H][W] */
+    const float *time; /* [batch]: 0 (data) .. 1000 (noise) */
+    const bool *kept;  /* [batch][T] (with `masked`; else NULL): frames that are data already, modulated
+                          as at time 0 */
+    bool merge;        /* attentions see frames two by two, as their means: temporal dimension token
+                          merging (Kim et al., "On-device Sora", 2025, section 3.2) */
+};
+/* -> out [batch][out_channels][T][H][W]: the velocity, then the variance if there is one. Returns 0,
+ * FV_EGPUMEM, FV_EDEVICE. Steps that merge and steps that do not are different recordings: they are
+ * best not mixed. */
+int df_run_step(struct df_run *r, const struct df_step *step, float *out);
+struct nn_cost df_run_cost(const struct df_run *r); /* of the last step */
 
 /* ---- rectified flow ------------------------------------------------------------------------ */
 
@@ -131,12 +139,30 @@ struct df_schedule {
 };
 void df_times(const struct df_schedule *s, float *out);
 
-enum df_event { DF_INPUT, DF_OUTPUT, DF_FRAMES };
+/* Linear proportional leap (On-device Sora, section 3.1): once the velocity hardly turns any more,
+ * one step goes all the way to the data. How it turns: the cosine between one step's velocity and
+ * the last one's. */
+enum df_leap_by {
+    DF_LEAP_NEVER,
+    DF_LEAP_FIXED, /* at step `from` */
+    DF_LEAP_ROWS,  /* the authors' code: mean over the rows of channel 0 of frame 0 */
+    DF_LEAP_WHOLE, /* over all of the latents */
+};
+struct df_leap {
+    enum df_leap_by by;
+    uint32_t from;     /* steps before it is looked for; 0 = half of them, the authors take 14 of 30 */
+    float gain;        /* less than this over the best so far counts as none; 0 = 0.001 */
+    uint32_t patience; /* leaps after so many steps without gain; 0 = 3 */
+};
+
+enum df_event { DF_INPUT, DF_OUTPUT, DF_FRAMES, DF_COSINE, DF_LEAP };
 struct df_sampling {
     struct df_size size; /* of what is wanted: each sample is run with its caption and without */
     struct df_text text;
     struct df_schedule schedule;
-    float guidance; /* v = without + guidance (with - without) */
+    float guidance;       /* v = without + guidance (with - without) */
+    uint32_t merge_steps; /* so many first steps merge frames */
+    struct df_leap leap;
     /* [batch][T]: 0 a frame that is kept, 1 one that is made, between: one that is changed from
      * that share of the noise on; NULL: all are made. Then noise fills n normal numbers. */
     const float *frame_mask;
@@ -147,8 +173,13 @@ struct df_sampling {
     fv_progress_fn on_progress; /* in steps */
     void *ud;
 };
+struct df_sampled {
+    uint32_t evaluations; /* of the model, both halves at once; fewer than steps after a leap */
+    uint32_t merged;      /* of them with merged frames */
+    double flops;         /* of all of them */
+};
 /* z [batch][channels][T][H][W]: noise (and given frames) in, a sample out. Returns 0, a code of
- * df_run_create and df_run_step, FV_ECANCELLED. */
-int df_sample(struct df_dit *d, const struct df_sampling *s, float *z);
+ * df_run_create and df_run_step, FV_ECANCELLED. what may be NULL. */
+int df_sample(struct df_dit *d, const struct df_sampling *s, float *z, struct df_sampled *what);
 
 #endif

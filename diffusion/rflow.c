@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS = 1000 }; /* times count from 0 to it */
+enum { STEPS = 1000 /* times count from 0 to it */, MOST_SAMPLES = 32 };
 
 /* Open-Sora 1.2: large and long clips hide more of the noise, so times move towards it. */
 static double moved(const struct df_schedule *s, double time)
@@ -36,6 +36,10 @@ struct sampler {
     float *z2, *v2;     /* both halves */
     float *noise, *was, *made; /* of masked frames */
     bool *active, *kept, *noised; /* [batch][T], kept of both halves */
+    float *v, *last;   /* guided, of this step and the one before */
+    double best;       /* cosine between them */
+    uint32_t patience;
+    struct df_sampled done;
     float *states;      /* captions of both halves */
     bool *mask;
 };
@@ -104,34 +108,101 @@ static int tell(const struct df_sampling *s, uint32_t step, enum df_event what, 
     return s->on_step ? s->on_step(s->ud, step, what, data, n) : 0;
 }
 
-static int take_step(struct sampler *k, uint32_t step, float *z)
+/* ---- the leap ---------------------------------------------------------------------------- */
+
+static double cosine(const float *a, const float *b, size_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return ab / (fmax(sqrt(aa), 1e-8) * fmax(sqrt(bb), 1e-8));
+}
+
+/* How little the velocity turned since the last step. */
+static double likeness(const struct sampler *k)
+{
+    uint32_t rows = k->s->size.height, cols = k->s->size.width;
+    double sum = 0;
+    if (k->s->leap.by == DF_LEAP_WHOLE)
+        return cosine(k->v, k->last, k->s->size.batch * k->n);
+    for (size_t y = 0; y < rows; y++)
+        sum += cosine(k->v + y * cols, k->last + y * cols, cols);
+    return sum / rows;
+}
+
+/* Whether this step goes all the way. */
+static int leap(struct sampler *k, uint32_t step, bool *leaps)
+{
+    const struct df_leap *l = &k->s->leap;
+    uint32_t from = l->from ? l->from : k->s->schedule.steps / 2;
+    float like = 0, flag;
+    *leaps = l->by == DF_LEAP_FIXED && step >= from;
+    if (l->by == DF_LEAP_ROWS || l->by == DF_LEAP_WHOLE) {
+        double now = step ? likeness(k) : 0;
+        like = (float)now;
+        if (step >= from && now > k->best + (l->gain > 0 ? (double)l->gain : 1e-3)) {
+            k->best = now;
+            k->patience = l->patience ? l->patience : 3;
+        } else if (step && step >= from) {
+            k->patience--;
+        }
+        *leaps = !k->patience;
+    }
+    flag = *leaps;
+    FV_TRY(tell(k->s, step, DF_COSINE, &like, 1));
+    return tell(k->s, step, DF_LEAP, &flag, 1);
+}
+
+/* ---- steps ------------------------------------------------------------------------------- */
+
+/* The model for both halves, and the velocity of both together. */
+static int evaluate(struct sampler *k, uint32_t step, const float *z)
 {
     const struct df_sampling *s = k->s;
     uint32_t batch = s->size.batch;
     size_t all = batch * k->n;
-    float time[128];
-    if (s->frame_mask)
-        FV_TRY(mask_frames(k, step, z));
-    if (s->frame_mask && s->on_step) {
-        size_t frames = (size_t)2 * batch * s->size.frames;
-        for (size_t f = 0; f < frames; f++)
-            k->made[f] = !k->kept[f];
-        FV_TRY(tell(s, step, DF_FRAMES, k->made, frames));
-    }
-    FV_TRY(tell(s, step, DF_INPUT, z, all));
+    float time[2 * MOST_SAMPLES];
     for (uint32_t b = 0; b < 2 * batch; b++)
         time[b] = k->times[step];
     memcpy(k->z2, z, all * sizeof *z);
     memcpy(k->z2 + all, z, all * sizeof *z);
-    FV_TRY(df_run_step(k->run, k->z2, time, s->frame_mask ? k->kept : NULL, k->v2));
+    const struct df_step model = {k->z2, time, s->frame_mask ? k->kept : NULL, step < s->merge_steps};
+    FV_TRY(df_run_step(k->run, &model, k->v2));
+    k->done.evaluations++;
+    k->done.merged += model.merge;
+    k->done.flops += df_run_cost(k->run).flops;
     FV_TRY(tell(s, step, DF_OUTPUT, k->v2, 2 * batch * k->out_n));
-    float next = step + 1 < s->schedule.steps ? k->times[step + 1] : 0;
-    float dt = (k->times[step] - next) / STEPS;
+    float *last = k->last;
+    k->last = k->v;
+    k->v = last;
     for (uint32_t b = 0; b < batch; b++)
         for (size_t i = 0; i < k->n; i++) { /* the velocity is the first channels */
             float with = k->v2[b * k->out_n + i], without = k->v2[(batch + b) * k->out_n + i];
-            z[b * k->n + i] += (without + s->guidance * (with - without)) * dt;
+            k->v[b * k->n + i] = without + s->guidance * (with - without);
         }
+    return 0;
+}
+
+static int take_step(struct sampler *k, uint32_t step, float *z, bool *ends)
+{
+    const struct df_sampling *s = k->s;
+    size_t all = s->size.batch * k->n, frames = (size_t)2 * s->size.batch * s->size.frames;
+    if (s->frame_mask)
+        FV_TRY(mask_frames(k, step, z));
+    for (size_t f = 0; s->frame_mask && f < frames; f++)
+        k->made[f] = !k->kept[f];
+    if (s->frame_mask)
+        FV_TRY(tell(s, step, DF_FRAMES, k->made, frames));
+    FV_TRY(tell(s, step, DF_INPUT, z, all));
+    FV_TRY(evaluate(k, step, z));
+    FV_TRY(leap(k, step, ends));
+    float next = !*ends && step + 1 < s->schedule.steps ? k->times[step + 1] : 0;
+    float dt = (k->times[step] - next) / STEPS;
+    for (size_t i = 0; i < all; i++)
+        z[i] += k->v[i] * dt;
     if (s->frame_mask)
         restore_frames(k, z);
     return 0;
@@ -142,7 +213,7 @@ static int prepare(struct sampler *k)
     const struct df_sampling *s = k->s;
     const struct df_dit_info *i = df_dit_info(k->d);
     uint32_t batch = s->size.batch, frames = s->size.frames;
-    if (!s->schedule.steps || s->schedule.steps > 10000 || !batch || batch > 32)
+    if (!s->schedule.steps || s->schedule.steps > 10000 || !batch || batch > MOST_SAMPLES)
         return fv_fail(FV_EINVALID, "%u steps of %u samples", s->schedule.steps, batch);
     if (s->frame_mask && !s->noise)
         return fv_fail(FV_EINVALID, "frames that change need noise");
@@ -154,11 +225,14 @@ static int prepare(struct sampler *k)
     k->v2 = malloc(2 * batch * k->out_n * sizeof *k->v2);
     k->noise = malloc(batch * k->n * sizeof *k->noise);
     k->was = malloc(batch * k->n * sizeof *k->was);
+    k->v = malloc(batch * k->n * sizeof *k->v);
+    k->last = malloc(batch * k->n * sizeof *k->last);
+    k->patience = s->leap.patience ? s->leap.patience : 3;
     k->made = malloc((size_t)2 * batch * frames * sizeof *k->made);
     k->active = calloc((size_t)batch * frames, 1);
     k->noised = calloc((size_t)batch * frames, 1);
     k->kept = calloc((size_t)2 * batch * frames, 1);
-    if (!k->times || !k->z2 || !k->v2 || !k->noise || !k->was || !k->made || !k->active || !k->noised || !k->kept)
+    if (!k->times || !k->z2 || !k->v2 || !k->noise || !k->was || !k->v || !k->last || !k->made || !k->active || !k->noised || !k->kept)
         return fv_fail(FV_ENOMEM, "out of memory");
     for (uint32_t f = 0; s->frame_mask && f < batch * frames; f++)
         k->noised[f] = s->frame_mask[f] == 1;
@@ -166,16 +240,19 @@ static int prepare(struct sampler *k)
     return make_run(k);
 }
 
-int df_sample(struct df_dit *d, const struct df_sampling *s, float *z)
+int df_sample(struct df_dit *d, const struct df_sampling *s, float *z, struct df_sampled *what)
 {
     struct sampler k = {.d = d, .s = s};
     int rc = prepare(&k);
-    for (uint32_t step = 0; step < s->schedule.steps && rc == 0; step++) {
+    bool ends = false;
+    for (uint32_t step = 0; step < s->schedule.steps && rc == 0 && !ends; step++) {
         struct fv_progress p = {"sampling", step, s->schedule.steps};
         if (s->on_progress && s->on_progress(s->ud, &p))
             rc = fv_fail(FV_ECANCELLED, "cancelled at step %u of %u", step, s->schedule.steps);
-        rc = rc == 0 ? take_step(&k, step, z) : rc;
+        rc = rc == 0 ? take_step(&k, step, z, &ends) : rc;
     }
+    if (what)
+        *what = k.done;
     df_run_destroy(&k.run);
     free(k.times);
     free(k.z2);
@@ -183,6 +260,8 @@ int df_sample(struct df_dit *d, const struct df_sampling *s, float *z)
     free(k.noise);
     free(k.was);
     free(k.made);
+    free(k.v);
+    free(k.last);
     free(k.active);
     free(k.noised);
     free(k.kept);

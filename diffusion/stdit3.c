@@ -29,6 +29,7 @@ struct df_run {
     nn_tensor *keys_values; /* [2 depth]: [batch, tokens, 2, heads, head] of spatial 0, temporal 0 .. */
     nn_tensor hidden;       /* f32 [batch, 1, 1, tokens]: -inf where captions are shorter; or null */
     struct nn_rec *r;
+    bool recorded, merge; /* what r holds */
     nn_tensor out;
     float *times_host;
     int32_t *frame_time_host;
@@ -57,14 +58,35 @@ static struct modulation half(struct nn_rec *r, nn_tensor m, uint32_t which)
     return (struct modulation){part[0], part[1], part[2]};
 }
 
-/* x + gate * linear(h), or all of it by name. */
+/* Means of frames 0 and 1, 2 and 3, ...: [batch, T / 2, S, C]; an odd last one is left out. */
+static nn_tensor merge(struct df_run *s, nn_tensor x)
+{
+    uint32_t pairs = x.shape[1] / 2;
+    x = nn_slice(s->r, x, 1, 0, 2 * pairs);
+    x = nn_reshape(s->r, x, 5, (uint32_t[]){x.shape[0], pairs, 2, x.shape[2], x.shape[3]});
+    return nn_squeeze(s->r, nn_mean(s->r, x, 2), 2);
+}
+
+/* Frame t from pair t / 2; an odd last one from the last pair. */
+static nn_tensor unmerge(struct df_run *s, nn_tensor m)
+{
+    nn_tensor list[2] = {nn_repeat(s->r, m, 1, 2), nn_slice(s->r, m, 1, m.shape[1] - 1, 1)};
+    return s->size.frames % 2 ? nn_concat(s->r, 1, list, 2) : list[0];
+}
+
+/* x + gate * linear(h), or all of it by name. h may be of merged frames. */
 static nn_tensor add_linear(struct df_run *s, nn_tensor x, nn_tensor h, nn_tensor w, nn_tensor bias,
                             nn_tensor gate, const char *name)
 {
-    if (!s->named || !name)
+    bool merged = !nn_failed(s->r) && h.shape[1] != x.shape[1];
+    if (!merged && (!s->named || !name))
         return nn_linear(s->r, h, w,
                          &(struct nn_linear_opts){.bias = bias, .gate = gate, .residual = x});
-    nn_tensor y = nn_trace(s->r, name, nn_linear(s->r, h, w, &(struct nn_linear_opts){.bias = bias}));
+    nn_tensor y = nn_linear(s->r, h, w, &(struct nn_linear_opts){.bias = bias});
+    if (s->named && name)
+        nn_trace(s->r, name, y);
+    if (merged)
+        y = unmerge(s, y);
     if (nn_is_null(gate))
         return nn_add(s->r, x, y);
     uint32_t groups = gate.shape[0], width = gate.shape[1];
@@ -88,7 +110,7 @@ static nn_tensor over_places(struct df_run *s, nn_tensor q, nn_tensor k, nn_tens
     nn_tensor part[3] = {q, k, v};
     for (int i = 0; i < 3; i++) { /* [B T, heads, S, head] */
         part[i] = nn_reshape(s->r, part[i], 4,
-                             (uint32_t[]){s->size.batch * s->size.frames, s->rows * s->cols,
+                             (uint32_t[]){s->size.batch * part[i].shape[1], s->rows * s->cols,
                                           part[i].shape[3], part[i].shape[4]});
         part[i] = nn_transpose(s->r, part[i], 1, 2);
     }
@@ -103,14 +125,14 @@ static nn_tensor over_frames(struct df_run *s, nn_tensor q, nn_tensor k, nn_tens
         part[i] = nn_squeeze(s->r, nn_slice(s->r, part[i], 0, sample, 1), 0);
         part[i] = nn_permute(s->r, part[i], NN_ORDER(1, 2, 0, 3));
         if (i < 2)
-            part[i] = nn_rope(s->r, part[i], s->rope, false);
+            part[i] = nn_rope(s->r, part[i], nn_slice(s->r, s->rope, 0, 0, part[i].shape[2]), false);
     }
     return nn_attention(s->r, part[0], part[1], part[2], NULL);
 }
 
 static nn_tensor self_attention(struct df_run *s, const struct df_block *w, nn_tensor a, bool temporal)
 {
-    uint32_t batch = s->size.batch, frames = s->size.frames, places = s->rows * s->cols;
+    uint32_t batch = s->size.batch, frames = a.shape[1], places = s->rows * s->cols;
     uint32_t heads = s->d->info.heads, width = s->d->info.width;
     nn_tensor qkv = nn_linear(s->r, a, w->qkv, &(struct nn_linear_opts){.bias = w->qkv_bias});
     nn_tensor part[3];
@@ -165,20 +187,20 @@ static nn_tensor block(struct df_run *s, uint32_t number, bool temporal, nn_tens
     struct modulation one = half(r, m, 0), two = half(r, m, 1);
     nn_scope inner = nn_push(r);
     nn_tensor a = nn_layer_norm(r, x, &(struct nn_norm_opts){.shift = one.shift, .scale = one.scale});
-    nn_tensor h = self_attention(s, w, a, temporal);
-    if (s->named && temporal) { /* named in the order of the figure's temporal half */
+    nn_tensor h = self_attention(s, w, s->merge ? merge(s, a) : a, temporal);
+    name_of(text, temporal, number, s->merge ? "attn_merged" : "attn");
+    if (s->named && temporal) { /* the authors have places before frames here */
         nn_tensor y = nn_linear(r, h, w->proj, &(struct nn_linear_opts){.bias = w->proj_bias});
-        nn_trace(r, name_of(text, temporal, number, "attn"), nn_transpose(r, y, 1, 2));
+        nn_trace(r, text, nn_transpose(r, y, 1, 2));
     }
-    x = add_linear(s, x, h, w->proj, w->proj_bias, one.gate,
-                   temporal ? NULL : name_of(text, temporal, number, "attn"));
+    x = add_linear(s, x, h, w->proj, w->proj_bias, one.gate, temporal ? NULL : text);
     x = nn_pop_keep(r, inner, x);
 
     inner = nn_push(r);
-    h = cross_attention(s, w, x, kv);
-    h = nn_reshape(r, h, x.rank, x.shape);
+    a = s->merge ? merge(s, x) : x;
+    h = nn_reshape(r, cross_attention(s, w, a, kv), a.rank, a.shape);
     x = add_linear(s, x, h, w->cross_proj, w->cross_proj_bias, (nn_tensor){0},
-                   name_of(text, temporal, number, "cross_attn"));
+                   name_of(text, temporal, number, s->merge ? "cross_attn_merged" : "cross_attn"));
     x = nn_pop_keep(r, inner, x);
 
     inner = nn_push(r);
@@ -441,14 +463,18 @@ static int make_inputs(struct df_run *s, const struct captions *c, const float *
     return upload_constants(s, sample_fps);
 }
 
-static int record(struct df_run *s, const struct df_run_opts *o)
+static int record(struct df_run *s, bool merge)
 {
-    struct nn_rec_opts opts = {.cache = s->d->cache, .check = o->check, .on_trace = o->on_trace,
-                               .ud = o->ud};
-    FV_TRY(nn_rec_create(&s->r, s->d->dev, &opts));
+    merge = merge && s->size.frames > 1;
+    if (s->recorded && s->merge == merge)
+        return 0;
+    s->merge = merge;
+    s->recorded = false;
     nn_begin(s->r);
     forward(s);
-    return nn_end(s->r);
+    FV_TRY(nn_end(s->r));
+    s->recorded = true;
+    return 0;
 }
 
 static int check_sizes(const struct df_dit *d, const struct df_size *z, const struct df_text *t)
@@ -500,7 +526,9 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     if (rc == 0)
         rc = project_captions(s, text, &c, o);
     if (rc == 0)
-        rc = record(s, o);
+        rc = nn_rec_create(&s->r, d->dev,
+                           &(struct nn_rec_opts){.cache = d->cache, .check = o->check,
+                                                 .on_trace = o->on_trace, .ud = o->ud});
     free(c.row);
     free(c.hidden);
     if (rc < 0)
@@ -527,20 +555,22 @@ struct nn_cost df_run_cost(const struct df_run *r)
     return nn_cost_of(r->r);
 }
 
-int df_run_step(struct df_run *r, const float *z, const float *time, const bool *kept, float *out)
+int df_run_step(struct df_run *r, const struct df_step *step, float *out)
 {
     uint32_t batch = r->size.batch, frames = r->size.frames;
-    memcpy(r->times_host, time, batch * sizeof *time); /* the others stay 0 */
+    FV_TRY(record(r, step->merge));
+    memcpy(r->times_host, step->time, batch * sizeof *step->time); /* the others stay 0 */
     FV_TRY(nn_upload_f32(r->time, r->times_host));
     if (r->masked) {
         for (uint32_t i = 0; i < batch * frames; i++) {
-            r->frame_time_host[i] = (int32_t)(i / frames + (kept && kept[i] ? batch : 0));
-            r->kept_host[i] = kept && kept[i];
+            bool kept = step->kept && step->kept[i];
+            r->frame_time_host[i] = (int32_t)(i / frames + (kept ? batch : 0));
+            r->kept_host[i] = kept;
         }
         FV_TRY(nn_upload(r->frame_time, r->frame_time_host));
         FV_TRY(nn_upload_f32(r->kept, r->kept_host));
     }
-    FV_TRY(nn_upload_f32(r->z, z));
+    FV_TRY(nn_upload_f32(r->z, step->z));
     FV_TRY(nn_run(r->r));
     return nn_fetch_f32(out, r->out);
 }

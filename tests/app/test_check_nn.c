@@ -34,6 +34,21 @@ static void hold(const char *options)
         skip();
 }
 
+/* Cases beside another folder's model. */
+static void merging_and_leaps_hold(void **state)
+{
+    (void)state;
+    char *out;
+    const char *model = golden("opensora12_stdit3"), *cases = golden("ondevice_sora");
+    if (!model || !cases)
+        skip();
+    assert_int_equal(test_fovea(&out, "check --arch ondevice_sora %s %s/case_*.safetensors --trace", model,
+                                cases),
+                     0);
+    assert_non_null(strstr(out, " 0 do not"));
+    free(out);
+}
+
 static void networks_hold_in_f32(void **state)
 {
     (void)state;
@@ -93,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks_hold_in_f32),
+        cmocka_unit_test(merging_and_leaps_hold),
         cmocka_unit_test(networks_hold_in_f16),
         cmocka_unit_test(tells_a_wrong_result),
         cmocka_unit_test(tells_what_a_case_lacks),

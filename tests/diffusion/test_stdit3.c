@@ -99,15 +99,21 @@ static struct df_size size_of(uint32_t batch)
     return (struct df_size){batch, T, H, W, 40, 48, 24};
 }
 
-static void step(struct df_dit *d, uint32_t batch, const struct df_text *text, const float *z,
-                 const bool *kept, float *out)
+static void step_with(struct df_dit *d, uint32_t batch, const struct df_text *text, const float *z,
+                      const bool *kept, bool merge, float *out)
 {
     struct df_run *r = NULL;
     const float time[] = {700, 700};
     const struct df_size size = size_of(batch);
     assert_ok(df_run_create(&r, d, &size, text, &(struct df_run_opts){.masked = kept != NULL}));
-    assert_ok(df_run_step(r, z, time, kept, out));
+    assert_ok(df_run_step(r, &(struct df_step){z, time, kept, merge}, out));
     df_run_destroy(&r);
+}
+
+static void step(struct df_dit *d, uint32_t batch, const struct df_text *text, const float *z,
+                 const bool *kept, float *out)
+{
+    step_with(d, batch, text, z, kept, false, out);
 }
 
 static double most_apart(const float *a, const float *b, size_t n)
@@ -176,6 +182,51 @@ static void masks_of_nothing(void **state)
     df_dit_close(&d);
 }
 
+/* Frames that are all the same are what their means are: merging changes nothing then. */
+static void merging_of_equal_frames(void **state)
+{
+    (void)state;
+    struct df_dit *d = open_model();
+    float *z = numbers(N, 9), *y = numbers(TOKENS * TEXT, 10), plain[OUT_N], merged[OUT_N];
+    const struct df_text text = {TOKENS, y, NULL};
+    step_with(d, 1, &text, z, NULL, false, plain);
+    step_with(d, 1, &text, z, NULL, true, merged);
+    assert_true(most_apart(plain, merged, OUT_N) > 1e-3);
+    for (int c = 0; c < CHANNELS; c++)
+        for (int t = 1; t < T; t++)
+            memcpy(z + (c * T + t) * PLANE, z + c * T * PLANE, PLANE * sizeof *z);
+    step_with(d, 1, &text, z, NULL, false, plain);
+    step_with(d, 1, &text, z, NULL, true, merged);
+    assert_near(most_apart(plain, merged, OUT_N), 0, 5e-5);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
+/* A leap at step 2 of 6 is step 2 over all the time that is left. */
+static void leaps_to_the_end(void **state)
+{
+    (void)state;
+    struct df_dit *d = open_model();
+    float *z = numbers(N, 5), *far = numbers(N, 5), *y = numbers(TOKENS * TEXT, 6);
+    struct df_sampled done;
+    struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4,
+                            .schedule = {.steps = 6}, .merge_steps = 1,
+                            .leap = {.by = DF_LEAP_FIXED, .from = 2}};
+    assert_ok(df_sample(d, &s, z, &done));
+    assert_int_equal(done.evaluations, 3);
+    assert_int_equal(done.merged, 1);
+    assert_true(done.flops > 0);
+    s.leap = (struct df_leap){.by = DF_LEAP_WHOLE, .from = 1, .gain = 10, .patience = 2}; /* never a gain */
+    assert_ok(df_sample(d, &s, far, &done));
+    assert_int_equal(done.evaluations, 3); /* steps 1 and 2 gain nothing */
+    assert_near(most_apart(z, far, N), 0, 0);
+    free(z);
+    free(far);
+    free(y);
+    df_dit_close(&d);
+}
+
 static int some_noise(void *ud, uint32_t i, size_t n, float *out)
 {
     (void)ud;
@@ -198,20 +249,20 @@ static void sampling_keeps_frames(void **state)
     struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL},
                             .schedule = {.steps = 3, .pixel_height = 40, .pixel_width = 48, .frames = 9},
                             .guidance = 4, .frame_mask = mask, .noise = some_noise};
-    assert_ok(df_sample(d, &s, z));
+    assert_ok(df_sample(d, &s, z, NULL));
     for (int c = 0; c < CHANNELS; c++) {
         assert_near(most_apart(z + c * T * PLANE, was + c * T * PLANE, PLANE), 0, 0);
         for (int t = 1; t < T; t++)
             assert_true(most_apart(z + (c * T + t) * PLANE, was + (c * T + t) * PLANE, PLANE) > 1e-3);
     }
-    assert_ok(df_sample(d, &s, again)); /* the same once more */
+    assert_ok(df_sample(d, &s, again, NULL)); /* the same once more */
     assert_memory_equal(z, again, N * sizeof *z);
     s.on_progress = stop;
-    assert_fails(df_sample(d, &s, again), FV_ECANCELLED, "step 1 of 3");
+    assert_fails(df_sample(d, &s, again, NULL), FV_ECANCELLED, "step 1 of 3");
     s.noise = NULL;
-    assert_fails(df_sample(d, &s, again), FV_EINVALID, "noise");
+    assert_fails(df_sample(d, &s, again, NULL), FV_EINVALID, "noise");
     s.schedule.steps = 0;
-    assert_fails(df_sample(d, &s, again), FV_EINVALID, "0 steps");
+    assert_fails(df_sample(d, &s, again, NULL), FV_EINVALID, "0 steps");
     free(z);
     free(was);
     free(again);
@@ -278,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_its_sizes),      cmocka_unit_test(samples_stand_alone),
         cmocka_unit_test(masks_of_nothing),     cmocka_unit_test(sampling_keeps_frames),
+        cmocka_unit_test(merging_of_equal_frames), cmocka_unit_test(leaps_to_the_end),
         cmocka_unit_test(refuses_models),       cmocka_unit_test(refuses_sizes),
         cmocka_unit_test(times_run_from_noise),
     };
