@@ -10,7 +10,8 @@ struct values {
     struct opt_size size;
     struct opt_vec3 bg;
     int mode, sh, frames;
-    bool headless;
+    double at, speed;
+    bool headless, paused, once;
     struct scene_opts scene;
 };
 
@@ -30,6 +31,14 @@ static const struct opt opts[] = {
     {"sh", 0, OPT_INT, AT(sh), .def = "-1", .min = -1, .max = 3,
      .help = "highest spherical-harmonics degree drawn; -1 draws all"},
     SCENE_READ_OPTS(struct values, scene),
+    {.type = OPT_GROUP, .help = "Streams"},
+    {"at", 0, OPT_FLOAT, AT(at), .def = "0", .max = 1e9, .value = "SECONDS",
+     .help = "start there"},
+    {"paused", 0, OPT_FLAG, AT(paused), .help = "do not play yet"},
+    {"speed", 0, OPT_FLOAT, AT(speed), .def = "1", .min = 0.25, .max = 4, .value = "FACTOR",
+     .help = "of playing, 0.25 to 4"},
+    {"no-loop", 0, OPT_FLAG, AT(once), .help = "stop at the last frame"},
+    {.type = OPT_GROUP, .help = "Without a person"},
     {"screenshot", 0, OPT_STRING, AT(screenshot), .value = "FILE.png", .file = true,
      .help = "save the last picture when done"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 1e9, .value = "N",
@@ -55,6 +64,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                             .mode = v->mode,
                             .sh_bands = v->sh + 1,
                             .load = scene_load_opts(&v->scene),
+                            .play = {.at = v->at,
+                                     .speed = v->speed,
+                                     .once = v->once,
+                                     /* without a window the picture is of that moment */
+                                     .paused = v->paused || v->headless},
                             .has_bg = v->bg.set};
     memcpy(o.bg, v->bg.v, sizeof o.bg);
     if (v->size.set && (!o.width || !o.height || o.width > 16384 || o.height > 16384))
@@ -65,14 +79,18 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_view = {
     .name = "view",
-    .summary = "move through a scene in a window",
+    .summary = "move through a scene, or a stream as it plays, in a window",
     .usage = "[SCENE] [options]",
     .examples = "fovea view garden.spz\topen a window; H shows the keys\n"
                 "fovea view garden.ply --cameras cameras.json\tkeys 1 to 9 go to its cameras\n"
+                "fovea view talk.fvv --speed 0.5\ta stream, at half its speed\n"
                 "fovea view garden.ply --headless --screenshot a.png\tone picture, no window",
     .details = "Without SCENE the window waits for a file to be dropped on it. Cameras are taken "
                "from a cameras.json or transforms.json beside the scene unless --cameras is given; "
-               "the list, a path editor and video export are in the panel on the right.",
+               "the list, a path editor and video export are in the panel on the right.\n\n"
+               "A stream (.fvv) plays at its own rate: frames there is no time to draw are left "
+               "out, and what is damaged is told and passed over. The panel at the bottom has its "
+               "timeline; Space plays and pauses, Left and Right go from frame to frame.",
     .opts = opts,
     .size = sizeof(struct values),
     .most_args = 1,

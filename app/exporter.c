@@ -61,6 +61,8 @@ static void list_args(struct args *a, const struct exporter_opts *o, const char 
     arg(a, "--cameras=%s", path_file);
     arg(a, "--size=%ux%u", o->width, o->height);
     arg(a, "--fps=%.6g", o->fps);
+    if (o->seconds > 0)
+        arg(a, "--seconds=%.9g", o->seconds);
     arg(a, "--progress=json");
     if (o->device)
         arg(a, "--device=%s", o->device);

@@ -18,6 +18,7 @@ struct exporter_opts {
     const struct gs_cameras *path;
     uint32_t width, height;
     double fps;
+    double seconds; /* of the video; 0 = as long as the path */
     struct gs_render_opts render; /* mode, bands, background, splat scale and crop are taken over */
 };
 

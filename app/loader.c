@@ -1,5 +1,6 @@
 /* See loader.h. */
 #include "app/loader.h"
+#include "app/stream_in.h"
 #include "vk/base/thread.h"
 
 #include <stdio.h>
@@ -27,6 +28,7 @@ void loaded_destroy(struct loaded **s_)
     struct loaded *s = *s_;
     if (!s)
         return;
+    play_stop(&s->play);
     gs_gpu_scene_destroy(&s->gpu);
     gs_cameras_finish(&s->cameras);
     gs_scene_finish(&s->info);
@@ -126,6 +128,23 @@ static void keep_info(struct gs_scene *info, struct gs_scene *scene)
     gs_scene_finish(scene);
 }
 
+static int load_still(struct loader *l, struct loaded *s, struct gs_scene *scene)
+{
+    struct gs_load_opts how = l->opts.scene;
+    how.on_progress = on_progress;
+    how.ud = l;
+    FV_TRY(gs_scene_load(scene, l->path, &how));
+    return gs_gpu_scene_create(&s->gpu, l->dev, scene,
+                               &(struct gs_upload_opts){.on_progress = on_progress, .ud = l});
+}
+
+static int load_stream(struct loader *l, struct loaded *s, struct gs_scene *scene)
+{
+    struct play_opts how = l->opts.play;
+    how.wake = l->opts.wake;
+    return play_start(&s->play, l->dev, l->path, &how, scene);
+}
+
 static int load(struct loader *l, struct loaded *s)
 {
     int rc = 0;
@@ -133,14 +152,9 @@ static int load(struct loader *l, struct loaded *s)
     struct gs_scene scene = {0};
     s->path = strdup(l->path);
     s->file_bytes = size_on_disk(l->path);
-    struct gs_load_opts how = l->opts.scene;
-    how.on_progress = on_progress;
-    how.ud = l;
-    FV_GOTO(gs_scene_load(&scene, l->path, &how));
-    gs_scene_bounds(&scene, &s->bounds);
-    FV_GOTO(gs_gpu_scene_create(&s->gpu, l->dev, &scene,
-                                &(struct gs_upload_opts){.on_progress = on_progress, .ud = l}));
     FV_GOTO(load_cameras(l, s));
+    FV_GOTO(stream_in_is(l->path) ? load_stream(l, s, &scene) : load_still(l, s, &scene));
+    gs_scene_bounds(&scene, &s->bounds);
     s->device_bytes = gs_gpu_scene_bytes(scene.count, scene.sh_degree, false);
     s->seconds = fv_now() - start;
     if (scene.dropped && !*s->notice)

@@ -1,4 +1,5 @@
-/* Loading a scene in a thread of its own: file, bounds, upload, cameras beside it.
+/* Loading a scene in a thread of its own: file, bounds, upload, cameras beside it. A stream begins
+ * to be decoded.
  *
  *     struct loader *l;
  *     FV_TRY(loader_start(&l, dev, "garden.spz", &(struct loader_opts){.wake = window_wake}));
@@ -9,13 +10,14 @@
 #ifndef APP_LOADER_H
 #define APP_LOADER_H
 
-#include "gs/gs.h"
+#include "app/play.h"
 
 /* A scene ready to be drawn. */
 struct loaded {
     char *path;
-    struct gs_gpu_scene *gpu;
-    struct gs_scene info; /* as read, but without its arrays */
+    struct gs_gpu_scene *gpu; /* NULL: it is a stream, */
+    struct play *play;        /* which plays */
+    struct gs_scene info; /* as read, but without its arrays; of a stream its first frame */
     struct gs_bounds bounds;
     struct gs_cameras cameras; /* count 0 when there are none */
     char *cameras_path;        /* NULL when there are none */
@@ -34,6 +36,7 @@ struct loader_opts {
                             the scene, if anything */
     struct gs_cameras_opts picture; /* for cameras whose file holds no picture size */
     struct gs_load_opts scene;      /* without progress */
+    struct play_opts play;          /* of streams; wake is the loader's */
     void (*wake)(void); /* called from the thread when there is something new to poll; or NULL */
 };
 

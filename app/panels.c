@@ -9,10 +9,16 @@
 
 static const float edge = 10, panel_width = 300;
 
-/* Height left for a side panel, in points. */
+/* What is taken by a stream's panel at the bottom, in points. */
+static float bottom(const struct viewer *v)
+{
+    return v->scene && v->scene->play && v->panels ? panel_stream_height + 6 : 0;
+}
+
+/* Height left for a side panel. */
 static float room(const struct viewer *v)
 {
-    return (float)v->height / v->window->scale - 2 * edge - 34;
+    return (float)v->height / v->window->scale - 2 * edge - 34 - bottom(v);
 }
 
 /* --- the scene and how it is drawn --- */
@@ -28,10 +34,13 @@ static void scene_info(struct viewer *v)
     ui_tip(s->path);
     ui_row("Format", "%s%s%s", s->info.detail[0] ? s->info.detail : gs_format_name(s->info.format),
            s->file_bytes ? ", " : "", s->file_bytes ? file : "");
+    if (s->play)
+        ui_row("Frames", "%u at %.6g/s, %.2f s", v->play.frame_count, v->play.fps,
+               v->play.frame_count / v->play.fps);
     ui_row("Gaussians", "%s, SH degree %d", count, s->info.sh_degree);
     if (s->info.dropped)
         ui_row("Left out", "%zu unusable", s->info.dropped);
-    ui_row("On device", "%s, loaded in %.2f s", device, s->seconds);
+    ui_row("On device", "%s%s, loaded in %.2f s", device, s->play ? " a frame" : "", s->seconds);
     ui_row("Radius", "%.4g", s->bounds.radius);
 }
 
@@ -61,6 +70,7 @@ static void drawing(struct viewer *v)
     static const char *const kinds[] = {"Colour", "Alpha", "Depth"};
     static const char *const modes[] = {"Auto", "Classic", "AA"};
     static const char *const degrees[] = {"0", "1", "2", "3"};
+    static const char *const qualities[] = {"Auto", "0", "1", "2", "3"};
     int kind = v->kind, mode = v->mode;
     if (ui_choice("Show", &kind, kinds, 3))
         v->kind = kind;
@@ -69,8 +79,12 @@ static void drawing(struct viewer *v)
     ui_tip("How the scene was trained. Auto: as the file says.\n"
            "AA: antialiased (Mip-Splatting). Classic: 3DGS of 2023.");
     int most = v->scene->info.sh_degree, degree = v->sh_bands ? v->sh_bands - 1 : most;
-    if (most > 0 && ui_choice("SH degree", &degree, degrees, most + 1))
+    if (v->scene->play && most > 0) {
+        ui_choice("SH degree", &v->sh_bands, qualities, most + 2);
+        ui_tip("How much of the colours that change with the view is decoded. Auto: all");
+    } else if (most > 0 && ui_choice("SH degree", &degree, degrees, most + 1)) {
         v->sh_bands = degree == most ? 0 : degree + 1;
+    }
     ui_sliders("Splat scale", &v->splat_scale, 1, 0.05f, 2, "%.2f", false);
     const struct gs_camera *c = &v->lens;
     float bg[3] = {0};
@@ -135,6 +149,13 @@ static void statistics(struct viewer *v)
     ui_row("Picture", "%.2f ms at %ux%u", p->ms, v->drawn.camera.width, v->drawn.camera.height);
     ui_row("Window", "%.1f ms, at most %.1f ms", v->show_ms, v->worst_round_ms);
     ui_tip("What drawing the panels takes. The picture is drawn beside them.");
+    if (v->scene->play) {
+        ui_row("Decoding", "%.2f ms a frame", v->play.decode_ms);
+        ui_tip("Decoding and bringing it to the device, beside drawing");
+        ui_row("Left out", "%llu of %llu frames", (unsigned long long)v->play.drops,
+               (unsigned long long)(v->play.drops + v->play.shows));
+        ui_tip("Frames there was no time to draw");
+    }
     ui_row("Visible", "%s", visible);
     ui_row("Pairs", "%s", pairs);
     ui_row("Memory", "%s, %s of it for drawing", used, work);
@@ -232,7 +253,7 @@ static void path_buttons(struct viewer *v)
         if (v->playing && v->path_time >= gs_cameras_duration(p))
             v->path_time = 0;
     }
-    ui_tip("Space");
+    ui_tip(v->scene->play ? "P" : "Space or P");
     if (ui_button("Clear", 2, 3)) {
         gs_cameras_finish(p);
         *p = (struct gs_cameras){.is_path = true};
@@ -276,7 +297,7 @@ static void export_video(struct viewer *v)
         ui_note("A path of two keys or more can be exported to a video.");
         return;
     }
-    double fps = v->path.fps > 0 ? v->path.fps : 30;
+    double fps = viewer_export_fps(v);
     ui_input("Video file", v->video_file, sizeof v->video_file);
     ui_tip(".mp4, .mkv, .webm or .mov");
     if (ui_number("Width", &v->export_width, "%.0f"))
@@ -340,7 +361,7 @@ static void status_line(const struct viewer *v)
 {
     static const char *const modes[] = {"Orbit", "Turntable", "Fly"};
     struct ui_place place = {
-        .ay = 1, .x = edge, .y = -edge, .width = 390, .flags = UI_NO_TITLE | UI_NO_INPUT};
+        .ay = 1, .x = edge, .y = -edge - bottom(v), .width = 390, .flags = UI_NO_TITLE | UI_NO_INPUT};
     char reduced[48] = "";
     if (v->drawn_step > 0)
         snprintf(reduced, sizeof reduced, "   at %ux%u", v->drawn.camera.width,
@@ -354,7 +375,7 @@ static void status_line(const struct viewer *v)
 static void notice(const struct viewer *v)
 {
     struct ui_place place = {
-        .ax = 0.5f, .ay = 1, .y = -edge - 40, .flags = UI_NO_TITLE | UI_NO_INPUT};
+        .ax = 0.5f, .ay = 1, .y = -edge - 40 - bottom(v), .flags = UI_NO_TITLE | UI_NO_INPUT};
     if (ui_panel_begin("notice", &place, NULL))
         ui_text("%s", v->notice);
     ui_panel_end();
@@ -365,7 +386,7 @@ static void welcome(void)
     struct ui_place place = {.ax = 0.5f, .ay = 0.5f, .width = 380, .flags = UI_NO_TITLE};
     if (ui_panel_begin("welcome", &place, NULL)) {
         ui_text("Drop a scene of Gaussian splats here");
-        ui_note(".ply  .spz  .sog  .splat  .splatv  .ksplat  .glb  .gltf");
+        ui_note(".ply  .spz  .sog  .splat  .splatv  .ksplat  .glb  .gltf, or a stream: .fvv");
     }
     ui_panel_end();
 }
@@ -406,7 +427,8 @@ static void error_panel(struct viewer *v)
 /* Stays until the shader compiles: what is drawn until then is the last that did. */
 static void shader_panel(const struct viewer *v)
 {
-    struct ui_place place = {.ax = 0.5f, .ay = 1, .y = -edge - 80, .width = 620, .max_height = 260};
+    struct ui_place place = {
+        .ax = 0.5f, .ay = 1, .y = -edge - 80 - bottom(v), .width = 620, .max_height = 260};
     if (ui_panel_begin("Shader error: what compiled last is in use", &place, NULL))
         ui_text("%s", v->shaders);
     ui_panel_end();
@@ -431,6 +453,8 @@ void panels_draw(struct viewer *v)
         if (!narrow(v))
             right_panel(v);
         status_line(v);
+        if (v->scene->play)
+            panel_stream(v);
     }
     if (v->loader)
         loading(v);

@@ -16,8 +16,12 @@
 
 enum picture_kind { PICTURE_COLOUR, PICTURE_ALPHA, PICTURE_DEPTH };
 
+struct loaded;
+
 struct picture_request {
     const struct gs_gpu_scene *scene;
+    const struct loaded *stream; /* of whose frames scene holds one; NULL: it stands still */
+    uint32_t frame;              /* the one it holds: another is another picture */
     struct gs_camera camera;    /* its size is the picture's */
     struct gs_render_opts opts; /* output is chosen by kind */
     enum picture_kind kind;

@@ -20,9 +20,9 @@ struct slot {
 };
 
 struct job {
-    enum job_kind { JOB_NONE, JOB_DRAW, JOB_PICK, JOB_SAVE } kind;
+    enum job_kind { JOB_NONE, JOB_DRAW, JOB_PICK, JOB_SAVE, JOB_SKETCH } kind;
     struct picture_request request;
-    int step;
+    int step;        /* sketch: its tag */
     double at[2];    /* pick */
     char path[1024]; /* save */
 };
@@ -33,14 +33,17 @@ struct render_thread {
     pthread_t thread;
 
     struct slot slots[SLOTS];
+    struct picture small; /* the last sketch */
     int latest;            /* the thread's: last drawn, not to be drawn over; NONE */
-    struct job last;       /* the thread's: last picture drawn, to draw again with new shaders */
+    struct job last;       /* last picture drawn, to draw again with new shaders; written by the thread,
+                              under the lock */
     char shader_log[4096]; /* the thread's: as told last */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* work has come, or all is done */
     bool stop, busy;
-    struct job ask, pick, save;
+    struct job ask, pick, save, sketch;
+    struct job doing; /* kind 0 = none */
     struct loaded *retired; /* linked list */
     int shown, ready;       /* slots; NONE */
     struct render_news news;
@@ -67,10 +70,10 @@ static void tell_failure(struct render_thread *t, int code)
     snprintf(t->news.error, sizeof t->news.error, "%s", fv_error());
 }
 
-static bool is_retired(const struct render_thread *t, const struct gs_gpu_scene *scene)
+static bool is_retired(const struct render_thread *t, const struct picture_request *r)
 {
     for (const struct loaded *s = t->retired; s; s = s->next)
-        if (s->gpu == scene)
+        if (picture_of(r, s))
             return true;
     return false;
 }
@@ -79,10 +82,10 @@ static void draw(struct render_thread *t, const struct job *job)
 {
     pthread_mutex_lock(&t->lock);
     int at = free_slot(t);
-    pthread_mutex_unlock(&t->lock);
-    struct slot *s = &t->slots[at];
     t->last = *job;
     t->last.kind = JOB_DRAW;
+    pthread_mutex_unlock(&t->lock);
+    struct slot *s = &t->slots[at];
     s->request = job->request;
     s->step = job->step;
     t->latest = t->latest == at ? NONE : t->latest;
@@ -92,7 +95,7 @@ static void draw(struct render_thread *t, const struct job *job)
     pthread_mutex_lock(&t->lock);
     if (rc < 0)
         tell_failure(t, rc);
-    else if (!is_retired(t, s->request.scene))
+    else if (!is_retired(t, &s->request))
         t->ready = at;
     pthread_mutex_unlock(&t->lock);
 }
@@ -142,6 +145,19 @@ static void save(struct render_thread *t, const struct job *job)
     pthread_mutex_unlock(&t->lock);
 }
 
+static void sketch(struct render_thread *t, const struct job *job)
+{
+    int rc = painter_draw(t->painter, &job->request, &t->small);
+    pthread_mutex_lock(&t->lock);
+    if (rc < 0)
+        tell_failure(t, rc);
+    if (!is_retired(t, &job->request)) {
+        t->news.sketch = &t->small; /* empty if it failed */
+        t->news.tag = job->step;
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* A frame's edge: shaders that have changed take effect, and the last picture is drawn again. */
 static void watch(struct render_thread *t)
 {
@@ -156,7 +172,7 @@ static void watch(struct render_thread *t)
         t->news.shaders_told = true;
         snprintf(t->news.shader_log, sizeof t->news.shader_log, "%s", log);
     }
-    if (changed && !t->ask.kind && t->last.kind && !is_retired(t, t->last.request.scene))
+    if (changed && !t->ask.kind && t->last.kind && !is_retired(t, &t->last.request))
         t->ask = t->last;
     pthread_mutex_unlock(&t->lock);
     if (changed)
@@ -172,9 +188,11 @@ static void free_scenes(struct render_thread *t, struct loaded *list)
 {
     for (struct loaded *next; list; list = next) {
         next = list->next;
-        if (t->last.request.scene == list->gpu)
-            t->last.kind = JOB_NONE;
-        if (t->latest != NONE && t->slots[t->latest].request.scene == list->gpu)
+        pthread_mutex_lock(&t->lock);
+        if (picture_of(&t->last.request, list))
+            t->last = (struct job){0};
+        pthread_mutex_unlock(&t->lock);
+        if (t->latest != NONE && picture_of(&t->slots[t->latest].request, list))
             t->latest = NONE;
         loaded_destroy(&list);
     }
@@ -184,7 +202,7 @@ static void free_scenes(struct render_thread *t, struct loaded *list)
 
 static bool has_work(const struct render_thread *t)
 {
-    return t->stop || t->pick.kind || t->save.kind || t->ask.kind || t->retired;
+    return t->stop || t->pick.kind || t->save.kind || t->ask.kind || t->sketch.kind || t->retired;
 }
 
 /* Waits for work, but not longer than shaders may go unwatched. The lock is held. */
@@ -207,17 +225,19 @@ static void wait_for_work(struct render_thread *t)
 /* The next job, JOB_NONE if there is none, and the scenes to free. False: it is to end. */
 static bool next_job(struct render_thread *t, struct job *job, struct loaded **retired)
 {
-    struct job *const asked[] = {&t->pick, &t->save, &t->ask};
+    struct job *const asked[] = {&t->pick, &t->save, &t->ask, &t->sketch};
     job->kind = JOB_NONE;
     pthread_mutex_lock(&t->lock);
     t->busy = false;
+    t->doing.kind = JOB_NONE;
     pthread_cond_broadcast(&t->changed);
     wait_for_work(t);
     bool go_on = !t->stop;
-    for (int i = 0; go_on && i < 3 && !job->kind; i++) {
+    for (int i = 0; go_on && i < 4 && !job->kind; i++) {
         *job = *asked[i];
         asked[i]->kind = JOB_NONE;
     }
+    t->doing = *job;
     t->busy = job->kind != JOB_NONE;
     *retired = go_on ? t->retired : NULL;
     t->retired = go_on ? NULL : t->retired;
@@ -240,6 +260,8 @@ static void *run(void *ud)
             pick(t, &job);
         else if (job.kind == JOB_SAVE)
             save(t, &job);
+        else if (job.kind == JOB_SKETCH)
+            sketch(t, &job);
         if (job.kind && t->opts.wake)
             t->opts.wake();
     }
@@ -292,29 +314,54 @@ void render_thread_stop(struct render_thread **t_)
     free_scenes(t, t->retired);
     for (int i = 0; i < SLOTS; i++)
         picture_finish(&t->slots[i].picture);
+    picture_finish(&t->small);
     pthread_cond_destroy(&t->changed);
     pthread_mutex_destroy(&t->lock);
     free(t);
     *t_ = NULL;
 }
 
-static void put(struct render_thread *t, struct job *where, const struct job *job)
+/* True if it takes the place of another. */
+static bool put(struct render_thread *t, struct job *where, const struct job *job)
 {
     pthread_mutex_lock(&t->lock);
+    bool other = where->kind != JOB_NONE;
     *where = *job;
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
+    return other;
 }
 
-void render_thread_ask(struct render_thread *t, const struct picture_request *r, int step)
+bool picture_of(const struct picture_request *r, const struct loaded *s)
 {
-    put(t, &t->ask, &(struct job){.kind = JOB_DRAW, .request = *r, .step = step});
+    return r->scene && (r->stream ? r->stream == s : r->scene == s->gpu);
+}
+
+bool render_thread_uses(struct render_thread *t, const struct gs_gpu_scene *scene)
+{
+    bool uses = false;
+    pthread_mutex_lock(&t->lock);
+    const struct job *const jobs[] = {&t->ask, &t->pick, &t->save, &t->sketch, &t->doing, &t->last};
+    for (int i = 0; i < 6; i++)
+        uses |= jobs[i]->kind && jobs[i]->request.scene == scene;
+    pthread_mutex_unlock(&t->lock);
+    return uses;
+}
+
+bool render_thread_ask(struct render_thread *t, const struct picture_request *r, int step)
+{
+    return put(t, &t->ask, &(struct job){.kind = JOB_DRAW, .request = *r, .step = step});
 }
 
 void render_thread_pick(struct render_thread *t, const struct picture_request *r, double x,
                         double y)
 {
     put(t, &t->pick, &(struct job){.kind = JOB_PICK, .request = *r, .at = {x, y}});
+}
+
+void render_thread_sketch(struct render_thread *t, const struct picture_request *r, int tag)
+{
+    put(t, &t->sketch, &(struct job){.kind = JOB_SKETCH, .request = *r, .step = tag});
 }
 
 int render_thread_save(struct render_thread *t, const struct picture_request *r, const char *path)
@@ -334,12 +381,12 @@ int render_thread_save(struct render_thread *t, const struct picture_request *r,
 
 void render_thread_retire(struct render_thread *t, struct loaded *scene)
 {
-    struct job *const asked[] = {&t->ask, &t->pick, &t->save};
+    struct job *const asked[] = {&t->ask, &t->pick, &t->save, &t->sketch};
     pthread_mutex_lock(&t->lock);
-    for (int i = 0; i < 3; i++)
-        if (asked[i]->request.scene == scene->gpu)
+    for (int i = 0; i < 4; i++)
+        if (picture_of(&asked[i]->request, scene))
             asked[i]->kind = JOB_NONE;
-    if (t->ready != NONE && t->slots[t->ready].request.scene == scene->gpu)
+    if (t->ready != NONE && picture_of(&t->slots[t->ready].request, scene))
         t->ready = NONE;
     scene->next = t->retired;
     t->retired = scene;
@@ -366,7 +413,7 @@ void render_thread_poll(struct render_thread *t, struct render_news *out)
 void render_thread_wait(struct render_thread *t)
 {
     pthread_mutex_lock(&t->lock);
-    while (t->busy || t->ask.kind || t->pick.kind || t->save.kind)
+    while (t->busy || t->ask.kind || t->pick.kind || t->save.kind || t->sketch.kind)
         pthread_cond_wait(&t->changed, &t->lock);
     pthread_mutex_unlock(&t->lock);
 }

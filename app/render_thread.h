@@ -34,8 +34,9 @@ int render_thread_start(struct render_thread **out, const struct render_thread_o
  * NULL. Buffers of the last picture polled must not be in use any more. */
 void render_thread_stop(struct render_thread **t);
 
-/* Takes the place of a picture that was asked for and not begun. step is handed back. */
-void render_thread_ask(struct render_thread *t, const struct picture_request *r, int step);
+/* Takes the place of a picture that was asked for and not begun: true if there was one. step is
+ * handed back. */
+bool render_thread_ask(struct render_thread *t, const struct picture_request *r, int step);
 /* Looks for the point at pixel (x, y) of the request, before the next picture. */
 void render_thread_pick(struct render_thread *t, const struct picture_request *r, double x,
                         double y);
@@ -45,6 +46,15 @@ int render_thread_save(struct render_thread *t, const struct picture_request *r,
 /* Takes ownership of a scene, to free it when nothing draws it any more. Requests of it that were
  * not begun are forgotten, its pictures not published any more. */
 void render_thread_retire(struct render_thread *t, struct loaded *scene);
+
+/* Whether something that was asked for, or is being drawn, or may have to be drawn again, shows
+ * this scene: until then it is not to be written over. */
+bool render_thread_uses(struct render_thread *t, const struct gs_gpu_scene *scene);
+/* Whether the request is for a picture of this scene, or of a frame of this stream. */
+bool picture_of(const struct picture_request *r, const struct loaded *s);
+/* Draws a small picture for someone else to use, RGBA, when there is nothing better to do. The one
+ * asked for before must have come back as news. */
+void render_thread_sketch(struct render_thread *t, const struct picture_request *r, int tag);
 
 /* What happened since the last poll. */
 struct render_news {
@@ -58,6 +68,8 @@ struct render_news {
     double pick_at[2];
     bool saved;
     char path[1024]; /* of what was saved */
+    const struct picture *sketch; /* NULL = none newer. Borrowed: valid until the next is asked for */
+    int tag;                      /* as it was asked for */
     int failed;      /* code of the first failure; its text in error */
     char error[1024];
     bool shaders_told; /* shader_log is new: messages of shaders that do not compile now */

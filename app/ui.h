@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <vulkan/vulkan.h>
 
 #ifdef __cplusplus
@@ -90,6 +91,41 @@ bool ui_sliders(const char *label, float *values, int n, float low, float high, 
 bool ui_colour(const char *label, float rgb[3]);
 bool ui_number(const char *label, double *value, const char *format); /* Enter or leaving it */
 bool ui_input(const char *label, char *text, size_t size);
+enum ui_icon { UI_START, UI_BACK, UI_PLAY, UI_PAUSE, UI_ON, UI_END, UI_LOOP };
+/* A small button, beside the widget before unless it is the first of its line; lit: what it
+ * switches is on. */
+bool ui_icon_button(const char *id, enum ui_icon icon, bool first, bool lit);
+/* A slider so many points wide beside the widget before, logarithmic. */
+bool ui_knob(const char *id, float *value, float low, float high, const char *format, float width);
+/* Text beside the widget before, at the right edge of the panel; false and nothing where there is
+ * no room for it. */
+bool ui_right(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Small pictures, of samples: RGBA. */
+enum { UI_THUMB_WIDTH = 96, UI_THUMB_HEIGHT = 54 };
+struct ui_thumb {
+    uint32_t frame;
+    uint8_t rgba[UI_THUMB_HEIGHT][UI_THUMB_WIDTH][4];
+};
+enum ui_span_kind { UI_LOADED, UI_AHEAD, UI_DAMAGED };
+struct ui_span {
+    double from, to; /* frames */
+    enum ui_span_kind kind;
+};
+struct ui_timeline {
+    uint32_t frames, at;
+    double fps;
+    const uint32_t *ticks; /* frames */
+    size_t tick_count;
+    const struct ui_span *spans;
+    size_t span_count;
+    const struct ui_thumb *const *thumbs; /* by frame */
+    size_t thumb_count;
+};
+/* As wide as the panel. True while the person holds a place on it: *to is the frame there. Shows what
+ * is under the mouse. */
+bool ui_scrub(const struct ui_timeline *t, uint32_t *to);
+
 /* A line that can be picked. */
 bool ui_line(const char *text, bool selected);
 /* A scrolling list of at most so many lines' height; names from a callback. */

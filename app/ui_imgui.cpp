@@ -298,3 +298,160 @@ bool ui_list(const char *id, int *selected, bool (*name)(void *, int, const char
     ImGui::SetNextItemWidth(-FLT_MIN);
     return ImGui::ListBox(id, selected, name, ud, count, lines);
 }
+
+bool ui_icon_button(const char *id, ui_icon icon, bool first, bool lit)
+{
+    float h = ImGui::GetFrameHeight();
+    if (!first)
+        ImGui::SameLine(0, 3 * unit);
+    ImVec2 at = ImGui::GetCursorScreenPos();
+    ImGui::PushStyleColor(ImGuiCol_Button,
+                          ImGui::GetStyle().Colors[lit ? ImGuiCol_SliderGrab : ImGuiCol_FrameBg]);
+    bool pressed = ImGui::Button(id, ImVec2(1.3f * h, h));
+    ImGui::PopStyleColor();
+    ImDrawList *d = ImGui::GetWindowDrawList();
+    ImU32 ink = ImGui::GetColorU32(ImGuiCol_Text);
+    float r = 0.24f * h; // half an icon
+    ImVec2 c(at.x + 0.65f * h, at.y + 0.5f * h);
+    auto bar = [&](float x, float w) {
+        d->AddRectFilled(ImVec2(c.x + x * r - w * r, c.y - r), ImVec2(c.x + x * r + w * r, c.y + r), ink);
+    };
+    auto wedge = [&](float from, float to) { // a triangle with its point at `to`
+        d->AddTriangleFilled(ImVec2(c.x + from * r, c.y - r), ImVec2(c.x + from * r, c.y + r),
+                             ImVec2(c.x + to * r, c.y), ink);
+    };
+    switch (icon) {
+    case UI_START: bar(-1, 0.2f), wedge(1.1f, -0.7f); break;
+    case UI_BACK: bar(1, 0.2f), wedge(0.5f, -1.1f); break;
+    case UI_PLAY: wedge(-0.8f, 1.1f); break;
+    case UI_PAUSE: bar(-0.55f, 0.3f), bar(0.55f, 0.3f); break;
+    case UI_ON: bar(-1, 0.2f), wedge(-0.5f, 1.1f); break;
+    case UI_END: bar(1, 0.2f), wedge(-1.1f, 0.7f); break;
+    case UI_LOOP:
+        d->PathArcTo(c, r, -0.9f, 4.2f, 16);
+        d->PathStroke(ink, 0, 0.3f * r);
+        d->AddTriangleFilled(ImVec2(c.x + 0.1f * r, c.y - 0.75f * r), ImVec2(c.x + 1.3f * r, c.y - 0.9f * r),
+                             ImVec2(c.x + 0.75f * r, c.y + 0.2f * r), ink);
+        break;
+    }
+    return pressed;
+}
+
+bool ui_knob(const char *id, float *value, float low, float high, const char *format, float width)
+{
+    ImGui::SameLine(0, 8 * unit);
+    ImGui::SetNextItemWidth(width * unit);
+    return ImGui::SliderFloat(id, value, low, high, format,
+                              ImGuiSliderFlags_AlwaysClamp | ImGuiSliderFlags_Logarithmic);
+}
+
+bool ui_right(const char *fmt, ...)
+{
+    char text[160];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    float gap = 10 * unit, right = ImGui::GetWindowContentRegionMax().x;
+    float left = right - ImGui::CalcTextSize(text).x;
+    ImGui::SameLine(0, gap);
+    if (ImGui::GetCursorPosX() > left) {
+        ImGui::NewLine();
+        return false;
+    }
+    ImGui::SetCursorPosX(left);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted(text);
+    return true;
+}
+
+// A picture as a mesh of coloured points, every `step`-th sample: the backend of 1.86 has no textures
+// but the font's.
+static void mesh(ImDrawList *d, const ui_thumb *t, ImVec2 a, ImVec2 b, int step, float alpha)
+{
+    int w = UI_THUMB_WIDTH / step, h = UI_THUMB_HEIGHT / step;
+    ImVec2 white = ImGui::GetFontTexUvWhitePixel();
+    d->PrimReserve(6 * (w - 1) * (h - 1), w * h);
+    ImDrawIdx base = ImDrawIdx(d->_VtxCurrentIdx);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            const uint8_t *c = t->rgba[y * step + step / 2][x * step + step / 2];
+            d->PrimWriteVtx(ImVec2(a.x + (b.x - a.x) * float(x) / float(w - 1),
+                                   a.y + (b.y - a.y) * float(y) / float(h - 1)),
+                            white, IM_COL32(c[0], c[1], c[2], int(255 * alpha)));
+        }
+    for (int y = 0; y + 1 < h; y++)
+        for (int x = 0; x + 1 < w; x++) {
+            int i = base + y * w + x, corners[6] = {i, i + 1, i + w + 1, i, i + w + 1, i + w};
+            for (int k : corners)
+                d->PrimWriteIdx(ImDrawIdx(k));
+        }
+}
+
+static void film(ImDrawList *d, const ui_timeline *t, ImVec2 a, ImVec2 b, float per_frame)
+{
+    float wide = (b.y - a.y) * UI_THUMB_WIDTH / UI_THUMB_HEIGHT;
+    for (size_t i = 0; i < t->thumb_count; i++) {
+        float x = a.x + per_frame * float(t->thumbs[i]->frame);
+        float next = i + 1 < t->thumb_count ? a.x + per_frame * float(t->thumbs[i + 1]->frame) : b.x;
+        d->PushClipRect(ImVec2(x, a.y), ImVec2(next - unit, b.y), true);
+        mesh(d, t->thumbs[i], ImVec2(x, a.y), ImVec2(x + wide, b.y), 3, 0.75f);
+        d->PopClipRect();
+    }
+}
+
+static void hover(const ui_timeline *t, ImVec2 a, ImVec2 b, uint32_t frame)
+{
+    ImVec2 screen = ImGui::GetIO().DisplaySize;
+    float w = 160 * unit, h = 90 * unit, x = ImGui::GetIO().MousePos.x, half = w / 2 + 12 * unit;
+    x = x > screen.x - half ? screen.x - half : x;
+    x = x < half ? half : x;
+    const ui_thumb *found = nullptr;
+    for (size_t i = 0; i < t->thumb_count && t->thumbs[i]->frame <= frame; i++)
+        found = t->thumbs[i];
+    ImGui::SetNextWindowPos(ImVec2(x, a.y - 6 * unit), ImGuiCond_Always, ImVec2(0.5f, 1));
+    ImGui::BeginTooltip();
+    if (found) {
+        ImVec2 at = ImGui::GetCursorScreenPos();
+        mesh(ImGui::GetWindowDrawList(), found, at, ImVec2(at.x + w, at.y + h), 1, 1);
+        ImGui::Dummy(ImVec2(w, h));
+    }
+    ImGui::Text("%.2f s, frame %u", frame / t->fps, frame);
+    ImGui::EndTooltip();
+    ImGui::GetWindowDrawList()->AddLine(ImVec2(ImGui::GetIO().MousePos.x, a.y),
+                                        ImVec2(ImGui::GetIO().MousePos.x, b.y), IM_COL32(255, 255, 255, 140));
+}
+
+bool ui_scrub(const ui_timeline *t, uint32_t *to)
+{
+    static const ImU32 colours[] = {IM_COL32(150, 160, 170, 160), IM_COL32(90, 190, 245, 255),
+                                    IM_COL32(235, 80, 70, 150)};
+    float width = ImGui::GetContentRegionAvail().x, height = 38 * unit, foot = 4 * unit;
+    ImVec2 a = ImGui::GetCursorScreenPos(), b(a.x + width, a.y + height);
+    ImGui::InvisibleButton("##timeline", ImVec2(width, height));
+    ImDrawList *d = ImGui::GetWindowDrawList();
+    float per_frame = width / float(t->frames);
+    auto x_of = [&](double frame) { return a.x + per_frame * float(frame); };
+    d->AddRectFilled(a, b, ImGui::GetColorU32(ImGuiCol_FrameBg), 3 * unit);
+    film(d, t, a, ImVec2(b.x, b.y - foot - unit), per_frame);
+    for (size_t i = 0; i < t->span_count; i++) {
+        const ui_span &s = t->spans[i];
+        d->AddRectFilled(ImVec2(x_of(s.from), s.kind == UI_DAMAGED ? a.y : b.y - foot),
+                         ImVec2(x_of(s.to), b.y), colours[s.kind]);
+    }
+    if (float(t->tick_count) * 5 * unit < width)
+        for (size_t i = 1; i < t->tick_count; i++)
+            d->AddLine(ImVec2(x_of(t->ticks[i]), b.y - 2.5f * foot), ImVec2(x_of(t->ticks[i]), b.y - foot),
+                       IM_COL32(255, 255, 255, 110));
+    float x = x_of(t->at + 0.5);
+    d->AddRectFilled(ImVec2(x - 2 * unit, a.y), ImVec2(x + 2 * unit, b.y), IM_COL32(0, 0, 0, 150));
+    d->AddRectFilled(ImVec2(x - unit, a.y), ImVec2(x + unit, b.y), IM_COL32(255, 255, 255, 255));
+    float under = (ImGui::GetIO().MousePos.x - a.x) / per_frame;
+    uint32_t frame = under > 0 ? uint32_t(under) : 0;
+    frame = frame < t->frames ? frame : t->frames - 1;
+    bool held = ImGui::IsItemActive();
+    if (held || ImGui::IsItemHovered())
+        hover(t, a, b, frame);
+    *to = frame;
+    return held;
+}

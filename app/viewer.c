@@ -46,7 +46,9 @@ struct gs_camera viewer_camera(const struct viewer *v)
 
 struct picture_request viewer_request(const struct viewer *v)
 {
-    struct picture_request r = {.scene = v->scene->gpu,
+    struct picture_request r = {.scene = v->gpu,
+                                .stream = v->scene->play ? v->scene : NULL,
+                                .frame = v->scene->play ? v->play.held : 0,
                                 .camera = viewer_camera(v),
                                 .kind = v->kind,
                                 .profile = v->profile,
@@ -195,6 +197,9 @@ static int take_scene(struct viewer *v, const char *camera)
     if (v->scene)
         render_thread_retire(v->render, v->scene);
     v->scene = s;
+    v->gpu = s->gpu;
+    v->play = (struct play_state){0};
+    v->load.play.at = 0; /* told of the first only */
     v->asked = v->drawn = (struct picture_request){0};
     v->ever_loaded = true;
     v->playing = false;
@@ -274,6 +279,34 @@ static int poll_loader(struct viewer *v, const char *camera)
     return rc;
 }
 
+/* --- streams --- */
+
+static bool is_drawn(void *ud, const struct gs_gpu_scene *scene)
+{
+    return render_thread_uses(ud, scene);
+}
+
+/* The frame whose time has come becomes what is drawn. */
+static void play_stream(struct viewer *v)
+{
+    struct play *p = v->scene ? v->scene->play : NULL;
+    if (!p)
+        return;
+    bool waiting = v->play.waiting, damaged = v->play.damage[0];
+    play_set_sh_bands(p, v->sh_bands);
+    play_tick(p, v->now, &v->play);
+    v->gpu = v->play.scene;
+    if (v->play.ahead != v->ahead || waiting != v->play.waiting || damaged != (bool)v->play.damage[0])
+        v->redraws = v->redraws ? v->redraws : 1;
+}
+
+/* Frames that nothing shows any more can be written over. */
+static void settle_stream(struct viewer *v)
+{
+    if (v->scene && v->scene->play)
+        play_settle(v->scene->play, is_drawn, v->render);
+}
+
 /* --- camera path --- */
 
 void viewer_scrub(struct viewer *v, double time)
@@ -308,6 +341,11 @@ void viewer_add_key(struct viewer *v)
     viewer_notice(v, "Key at %.2f s: %zu in all", time, v->path.count);
 }
 
+double viewer_export_fps(const struct viewer *v)
+{
+    return v->path.fps > 0 ? v->path.fps : v->scene->play ? v->play.fps : 30;
+}
+
 void viewer_export(struct viewer *v)
 {
     struct exporter_opts o = {.scene = v->scene->path,
@@ -316,7 +354,9 @@ void viewer_export(struct viewer *v)
                               .path = &v->path,
                               .width = (uint32_t)v->export_width & ~1u,
                               .height = (uint32_t)v->export_height & ~1u,
-                              .fps = v->path.fps > 0 ? v->path.fps : 30,
+                              .fps = viewer_export_fps(v),
+                              /* a stream has a length of its own */
+                              .seconds = v->scene->play ? gs_cameras_duration(&v->path) : 0,
                               .render = viewer_request(v).opts};
     exporter_destroy(&v->exporter);
     if (exporter_start(&v->exporter, &o) < 0)
@@ -345,7 +385,7 @@ static void poll_exporter(struct viewer *v)
 void viewer_shoot(struct viewer *v)
 {
     char name[560];
-    if (v->saving || v->lost[0])
+    if (v->saving || v->lost[0] || !v->gpu)
         return;
     snprintf(name, sizeof name, "%s", v->video_file);
     char *dot = strrchr(name, '.');
@@ -365,7 +405,7 @@ void viewer_shoot(struct viewer *v)
 /* Asks for a picture if anything has changed since the last one asked for. */
 static void ask_picture(struct viewer *v)
 {
-    if (!v->scene || !v->width || !v->height || v->lost[0])
+    if (!v->gpu || !v->width || !v->height || v->lost[0])
         return;
     struct picture_request r = viewer_request(v);
     bool resized =
@@ -376,6 +416,7 @@ static void ask_picture(struct viewer *v)
         step = 0;
     if (!changed && step >= v->asked_step)
         return;
+    bool next = r.frame != v->asked.frame;
     v->asked = r;
     v->asked_step = step;
     double part = pace_factor(step);
@@ -386,7 +427,8 @@ static void ask_picture(struct viewer *v)
         r.fill_width = v->width;
         r.fill_height = v->height;
     }
-    render_thread_ask(v->render, &r, step);
+    if (render_thread_ask(v->render, &r, step) && next && r.stream && v->play.playing)
+        play_overtaken(v->scene->play);
 }
 
 static void take_picture(struct viewer *v, const struct render_news *news)
@@ -401,6 +443,8 @@ static void take_picture(struct viewer *v, const struct render_news *news)
     v->fresh = true;
     v->rate = since > 0 && since < 0.5 ? 0.9 * v->rate + 0.1 / since : 1000 / v->picture->ms;
     pace_measured(&v->pace, news->step, v->picture->ms);
+    if (v->scene && v->scene->play)
+        play_drew(v->scene->play, v->picture->ms / 1000);
     if (news->step == 0) /* at rest: its statistics may have changed the panels' layout */
         v->redraws = SETTLE_DRAWS;
 }
@@ -473,6 +517,7 @@ static int show(struct viewer *v)
         return ready;
     ui_begin(v->ui);
     panels_draw(v);
+    v->ahead = v->play.ahead;
     if (v->scene && v->picture)
         vk_swapchain_picture(v->swapchain, &v->picture->pixels, v->picture->width,
                              v->picture->height, v->fresh);
@@ -492,7 +537,7 @@ static int show(struct viewer *v)
 /* The picture is of the scene there is, and not of the one before. */
 static bool shows_scene(const struct viewer *v)
 {
-    return v->scene && v->picture && v->drawn.scene == v->scene->gpu;
+    return v->scene && v->picture && picture_of(&v->drawn, v->scene);
 }
 
 /* Seconds to wait for input. */
@@ -509,6 +554,8 @@ static double patience(const struct viewer *v)
         wait = fmin(wait, v->before + v->frame_seconds - now);
     if (v->scene && v->asked_step > 0)
         wait = fmin(wait, pace_settle(&v->pace, now));
+    if (v->scene && v->scene->play)
+        wait = fmin(wait, play_wait(v->scene->play) - (now - v->now));
     return fmax(wait, 0);
 }
 
@@ -528,12 +575,15 @@ static bool due(const struct viewer *v)
 /* A round without a window: the picture is waited for. */
 static int step_headless(struct viewer *v)
 {
+    if (v->play.damage[0])
+        return fv_fail(FV_EFORMAT, "%s", v->play.damage);
     ask_picture(v);
     render_thread_wait(v->render);
     FV_TRY(take_news(v));
-    v->shown += v->scene != NULL;
-    if (!v->scene)
-        usleep(2000); /* it is being loaded */
+    settle_stream(v);
+    v->shown += v->gpu != NULL;
+    if (!v->gpu)
+        usleep(2000); /* it is being loaded, or decoded */
     return 0;
 }
 
@@ -550,6 +600,7 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     if (rc < 0 && rc != FV_ECANCELLED)
         viewer_failed(v);
     poll_exporter(v);
+    play_stream(v);
     if (!v->window)
         return step_headless(v);
     if (v->notice[0] && v->now > v->notice_until) {
@@ -567,6 +618,7 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
         play(v, dt);
     ask_picture(v);
     FV_TRY(take_news(v));
+    settle_stream(v);
     if (!due(v))
         return 0;
     int shown = show(v);
@@ -609,6 +661,7 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     v->mode = opts->mode;
     v->sh_bands = opts->sh_bands;
     v->load.scene = opts->load;
+    v->load.play = opts->play;
     v->load.picture = (struct gs_cameras_opts){opts->width, opts->height};
     v->has_bg = opts->has_bg;
     memcpy(v->bg, opts->bg, sizeof v->bg);
@@ -662,7 +715,7 @@ static void finish(struct viewer *v)
 static int last_shot(struct viewer *v, const char *path)
 {
     struct render_news news;
-    if (!v->scene)
+    if (!v->gpu)
         return fv_fail(FV_EINVALID, "%s: there is no picture to save yet", path);
     struct picture_request r = viewer_request(v);
     render_thread_wait(v->render);

@@ -30,6 +30,7 @@ struct viewer_opts {
     enum gs_mode mode;
     int sh_bands;             /* 1..4; 0 = all */
     struct gs_load_opts load; /* of every scene opened */
+    struct play_opts play;    /* of streams; `at` of the first only */
     bool has_bg;
     float bg[3];
 };
@@ -54,6 +55,9 @@ struct viewer {
     struct loader_opts load; /* of every file opened, but for the cameras */
     struct fv_progress loading;
     struct loaded *scene; /* NULL when there is none */
+    struct play_state play;        /* of a stream: as of this round */
+    const struct gs_gpu_scene *gpu; /* what is drawn of the scene; NULL: its first frame is to come */
+    unsigned ahead;                 /* of play, as the panels showed it */
 
     struct camera_control control;
     struct gs_camera lens; /* intrinsics of the view; its pose is in control */
@@ -118,6 +122,7 @@ void viewer_reset(struct viewer *v);
 void viewer_frame_scene(struct viewer *v);
 /* The present view at the picture's full size. */
 struct gs_camera viewer_camera(const struct viewer *v);
+/* v->gpu is there. */
 struct picture_request viewer_request(const struct viewer *v);
 /* Vertical field of view, degrees. */
 double viewer_fov(const struct viewer *v);
@@ -130,6 +135,8 @@ void viewer_notice(struct viewer *v, const char *fmt, ...) __attribute__((format
 void viewer_add_key(struct viewer *v);
 void viewer_scrub(struct viewer *v, double time);
 void viewer_export(struct viewer *v);
+/* Frames a second of the video: the path's, else the stream's, else 30. */
+double viewer_export_fps(const struct viewer *v);
 /* Starts saving the view's picture at full size under the first free name. */
 void viewer_shoot(struct viewer *v);
 
@@ -143,5 +150,8 @@ extern const char *const viewer_help[][2]; /* keys and what they do; {NULL} last
 
 /* panels.c */
 void panels_draw(struct viewer *v);
+/* panel_stream.c: playing, at the bottom of the window. */
+void panel_stream(struct viewer *v);
+extern const float panel_stream_height; /* points */
 
 #endif

@@ -17,7 +17,12 @@ const char *const viewer_help[][2] = {
     {"1 to 9", "go to a camera"},
     {"[ and ]", "previous and next camera"},
     {"K", "add the view to the camera path"},
-    {"Space", "play or pause the path"},
+    {"P", "play or pause the path"},
+    {"Space", "play or pause the stream, or else the path"},
+    {"Left, Right or , .", "one frame of the stream back, on"},
+    {"Home, End", "first and last frame of the stream"},
+    {"- and =", "half and twice the speed of the stream"},
+    {"L", "play the stream once or again and again"},
     {"V", "next of colour, alpha, depth"},
     {"C", "next of file's mode, classic, antialiased"},
     {"Tab", "hide and show the panels"},
@@ -52,8 +57,49 @@ static void toggle_play(struct viewer *v)
         v->path_time = 0;
 }
 
+/* True if the key is one of streams. */
+static bool stream_key(struct viewer *v, int key)
+{
+    struct play *p = v->scene->play;
+    if (!p)
+        return false;
+    switch (key) {
+    case KEY_SPACE:
+        play_set_playing(p, !v->play.playing);
+        break;
+    case KEY_LEFT:
+    case KEY_COMMA:
+        play_step(p, -1);
+        break;
+    case KEY_RIGHT:
+    case KEY_PERIOD:
+        play_step(p, 1);
+        break;
+    case KEY_HOME:
+        play_seek(p, 0);
+        break;
+    case KEY_END:
+        play_seek(p, v->play.frame_count - 1);
+        break;
+    case KEY_MINUS:
+        play_set_speed(p, v->play.speed / 2);
+        break;
+    case KEY_EQUAL:
+        play_set_speed(p, v->play.speed * 2);
+        break;
+    case 'L':
+        play_set_loop(p, !v->play.loop);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
 static void scene_key(struct viewer *v, int key)
 {
+    if (stream_key(v, key))
+        return;
     switch (key) {
     case 'M':
         v->control.mode = (v->control.mode + 1) % 3;
@@ -72,6 +118,7 @@ static void scene_key(struct viewer *v, int key)
         viewer_add_key(v);
         break;
     case KEY_SPACE:
+    case 'P':
         toggle_play(v);
         break;
     case 'V':
@@ -160,7 +207,7 @@ static void point_of_ray(const struct viewer *v, const struct gs_camera *c, cons
 void viewer_picked(struct viewer *v, const struct render_news *news)
 {
     double point[3];
-    if (!v->scene || news->pick.scene != v->scene->gpu)
+    if (!v->scene || !picture_of(&news->pick, v->scene))
         return; /* another scene has taken its place */
     memcpy(point, news->point, sizeof point);
     if (!news->hit)
@@ -191,7 +238,7 @@ static void drag(struct viewer *v)
 static void mouse(struct viewer *v, bool taken)
 {
     const struct window_input *in = &v->window->input;
-    if (!taken && in->double_click) {
+    if (!taken && in->double_click && v->gpu) {
         struct picture_request r = viewer_request(v);
         render_thread_pick(v->render, &r, in->mouse[0], in->mouse[1]);
     }

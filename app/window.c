@@ -9,7 +9,11 @@
 _Static_assert(KEY_SPACE == GLFW_KEY_SPACE && KEY_ESCAPE == GLFW_KEY_ESCAPE &&
                    KEY_TAB == GLFW_KEY_TAB && KEY_F1 == GLFW_KEY_F1 && KEY_F11 == GLFW_KEY_F11 &&
                    KEY_F12 == GLFW_KEY_F12 && KEY_LEFT_BRACKET == GLFW_KEY_LEFT_BRACKET &&
-                   KEY_RIGHT_BRACKET == GLFW_KEY_RIGHT_BRACKET && 'A' == GLFW_KEY_A,
+                   KEY_RIGHT_BRACKET == GLFW_KEY_RIGHT_BRACKET && 'A' == GLFW_KEY_A &&
+                   KEY_COMMA == GLFW_KEY_COMMA && KEY_MINUS == GLFW_KEY_MINUS &&
+                   KEY_PERIOD == GLFW_KEY_PERIOD && KEY_EQUAL == GLFW_KEY_EQUAL &&
+                   KEY_RIGHT == GLFW_KEY_RIGHT && KEY_LEFT == GLFW_KEY_LEFT &&
+                   KEY_HOME == GLFW_KEY_HOME && KEY_END == GLFW_KEY_END,
                "window_key follows GLFW's codes");
 
 static const double double_click_seconds = 0.35, double_click_pixels = 6;
@@ -33,13 +37,14 @@ static void on_key(GLFWwindow *handle, int key, int scancode, int action, int mo
     (void)scancode;
     struct window *w = glfwGetWindowUserPointer(handle);
     struct window_input *in = &w->input;
-    if (action == GLFW_REPEAT) {
-        in->typed = true;
+    bool again = action == GLFW_REPEAT, steps = key == KEY_LEFT || key == KEY_RIGHT ||
+                                                key == KEY_COMMA || key == KEY_PERIOD;
+    in->typed |= again;
+    if (again && !steps)
         return;
-    }
     w->p->events++;
     int room = sizeof in->keys / sizeof *in->keys;
-    if (action != GLFW_PRESS || in->key_count == room)
+    if (action == GLFW_RELEASE || in->key_count == room)
         return;
     in->keys[in->key_count].code = key;
     in->keys[in->key_count++].control = mods & GLFW_MOD_CONTROL;

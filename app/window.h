@@ -19,10 +19,18 @@
 /* Letters and digits are their upper-case ASCII codes. */
 enum window_key {
     KEY_SPACE = 32,
+    KEY_COMMA = 44,
+    KEY_MINUS = 45,
+    KEY_PERIOD = 46,
+    KEY_EQUAL = 61,
     KEY_LEFT_BRACKET = 91,
     KEY_RIGHT_BRACKET = 93,
     KEY_ESCAPE = 256,
     KEY_TAB = 258,
+    KEY_RIGHT = 262,
+    KEY_LEFT = 263,
+    KEY_HOME = 268,
+    KEY_END = 269,
     KEY_F1 = 290,
     KEY_F11 = 300,
     KEY_F12 = 301,
@@ -41,7 +49,7 @@ struct window_input {
     struct {
         int code;
         bool control; /* was held when it was pressed */
-    } keys[16];       /* pressed (not repeated), in order */
+    } keys[16];       /* pressed, in order; those that step come again while they are held */
     int key_count;
     bool typed;    /* text, or a key held down that came again */
     char *dropped; /* path of a file let go over the window; the window's, until the next wait */

@@ -1,0 +1,112 @@
+/* The panel of a stream: what plays it, where it is, what is decoded and damaged. */
+#include "app/viewer.h"
+
+#include <math.h>
+#include <stdio.h>
+
+const float panel_stream_height = 80;
+static const float edge = 10;
+
+static void buttons(struct viewer *v)
+{
+    const struct play_state *s = &v->play;
+    struct play *p = v->scene->play;
+    if (ui_icon_button("##start", UI_START, true, false))
+        play_seek(p, 0);
+    ui_tip("First frame: Home");
+    if (ui_icon_button("##back", UI_BACK, false, false))
+        play_step(p, -1);
+    ui_tip("One frame back: Left");
+    if (ui_icon_button("##play", s->playing ? UI_PAUSE : UI_PLAY, false, false))
+        play_set_playing(p, !s->playing);
+    ui_tip(s->playing ? "Pause: Space" : "Play: Space");
+    if (ui_icon_button("##on", UI_ON, false, false))
+        play_step(p, 1);
+    ui_tip("One frame on: Right");
+    if (ui_icon_button("##end", UI_END, false, false))
+        play_seek(p, s->frame_count - 1);
+    ui_tip("Last frame: End");
+    if (ui_icon_button("##loop", UI_LOOP, false, s->loop))
+        play_set_loop(p, !s->loop);
+    ui_tip(s->loop ? "Again and again: L" : "Once: L");
+    float speed = (float)s->speed;
+    if (ui_knob("##speed", &speed, 0.25f, 4, "%.2fx", 62))
+        play_set_speed(p, speed);
+    ui_tip("Speed: - and =");
+}
+
+static void where(const struct viewer *v)
+{
+    const struct play_state *s = &v->play;
+    char state[64] = "";
+    if (s->waiting)
+        snprintf(state, sizeof state, "waiting   ");
+    else if (s->drops)
+        snprintf(state, sizeof state, "%llu left out   ", (unsigned long long)s->drops);
+    double end = s->frame_count / s->fps, now = s->frame / s->fps;
+    if (!ui_right("%s%u ahead   frame %u of %u   %.2f / %.2f s", state, s->ahead, s->frame,
+                  s->frame_count, now, end) &&
+        !ui_right("%u / %u   %.2f / %.2f s", s->frame, s->frame_count, now, end))
+        ui_right("%.2f s", now);
+}
+
+/* What is decoded ahead, round the end where it loops. */
+static size_t ahead(const struct play_state *s, struct ui_span out[2])
+{
+    double from = s->frame, to = from + s->ahead + 1;
+    out[0] = (struct ui_span){from, fmin(to, s->frame_count), UI_AHEAD};
+    out[1] = (struct ui_span){0, fmin(to - s->frame_count, s->frame_count), UI_AHEAD};
+    return to > s->frame_count && s->loop ? 2 : 1;
+}
+
+static void timeline(struct viewer *v)
+{
+    const struct play_state *s = &v->play;
+    struct ui_span spans[PLAY_SPANS + 2];
+    size_t n = ahead(s, spans);
+    for (unsigned i = 0; i < s->damaged_count; i++)
+        spans[n++] = (struct ui_span){s->damaged[i].from, s->damaged[i].to, UI_DAMAGED};
+    struct ui_timeline t = {.frames = s->frame_count,
+                            .at = s->frame,
+                            .fps = s->fps,
+                            .spans = spans,
+                            .span_count = n};
+    t.tick_count = play_groups(v->scene->play, &t.ticks);
+    uint32_t to;
+    if (ui_scrub(&t, &to) && to != s->frame)
+        play_seek(v->scene->play, to);
+}
+
+static void damage(const struct viewer *v)
+{
+    struct ui_place place = {.ax = 0.5f,
+                             .ay = 1,
+                             .y = -edge - panel_stream_height - 40,
+                             .width = 440,
+                             .flags = UI_NO_TITLE | UI_NO_INPUT};
+    if (ui_panel_begin("damage", &place, NULL)) {
+        ui_text("Frames %u to %u cannot be shown.", v->play.damage_span.from,
+                v->play.damage_span.to - 1);
+        ui_note("%s", v->play.damage);
+    }
+    ui_panel_end();
+}
+
+void panel_stream(struct viewer *v)
+{
+    if (!v->play.frame_count)
+        return; /* in the next round */
+    struct ui_place place = {.ay = 1,
+                             .x = edge,
+                             .y = -edge,
+                             .width = (float)v->width / v->window->scale - 2 * edge,
+                             .flags = UI_NO_TITLE};
+    if (ui_panel_begin("stream", &place, NULL)) {
+        buttons(v);
+        where(v);
+        timeline(v);
+    }
+    ui_panel_end();
+    if (v->play.damage[0])
+        damage(v);
+}

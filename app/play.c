@@ -1,0 +1,318 @@
+/* See play.h. One lock guards the player and what is told; it is not held while a frame is decoded. */
+#include "app/play.h"
+#include "app/stream_in.h"
+#include "vk/base/thread.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_SLOTS = 8 };
+static const uint64_t default_room = 512ull << 20;
+
+struct play {
+    struct stream_in in;                   /* the thread's, once it runs */
+    struct stream_slot slot[GS_PLAYER_MOST]; /* his whose state the player's slot is in */
+    uint64_t room;
+    void (*wake)(void);
+    uint32_t *groups;
+    size_t group_count;
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* there may be something to decode */
+    bool stop;
+    int sh; /* highest degree wanted */
+    struct gs_player player;
+    char why[GS_PLAYER_MOST][1024]; /* of slots that failed */
+    struct play_state now;          /* what is not the player's */
+};
+
+/* --- the thread --- */
+
+/* How many scenes of this size there may be. */
+static unsigned slots_for(const struct play *p, const struct gs_scene *s)
+{
+    uint64_t bytes = gs_gpu_scene_bytes(s->count, s->sh_degree, false);
+    uint64_t n = p->room / (bytes ? bytes : 1);
+    return n < MOST_SLOTS ? (unsigned)n : MOST_SLOTS;
+}
+
+/* The first frame after a damaged one that does not build on it. */
+static uint32_t next_group(const struct gs_stream_info *info, uint32_t frame)
+{
+    uint32_t next = frame + 1;
+    while (next < info->frame_count && info->frame[next].entry == info->frame[frame].entry)
+        next++;
+    return next;
+}
+
+static void note_damage(struct play *p, uint32_t from, uint32_t to)
+{
+    struct play_state *s = &p->now;
+    for (unsigned i = 0; i < s->damaged_count; i++)
+        if (s->damaged[i].from <= from && from < s->damaged[i].to)
+            return; /* known from an earlier loop */
+    if (s->damaged_count < PLAY_SPANS)
+        s->damaged[s->damaged_count++] = (struct play_span){from, to};
+}
+
+/* The lock is held. */
+static void take_frame(struct play *p, int slot, int rc, double seconds)
+{
+    struct gs_player *pl = &p->player;
+    uint32_t frame = pl->slot[slot].frame;
+    bool wanted;
+    if (rc < 0) {
+        uint32_t resume = next_group(p->in.info, frame);
+        wanted = gs_player_failed(pl, slot, resume);
+        snprintf(p->why[slot], sizeof p->why[slot], "%s", fv_error());
+        note_damage(p, frame, resume);
+    } else {
+        wanted = gs_player_decoded(pl, slot);
+        double ms = seconds * 1000;
+        p->now.decode_ms += p->now.decode_ms > 0 ? 0.2 * (ms - p->now.decode_ms) : ms;
+        pl->decoding = p->now.decode_ms / 1000;
+        gs_player_limit(pl, slots_for(p, &p->in.scene));
+    }
+    bool due = wanted && (double)pl->slot[slot].turn <= pl->at;
+    if (due && p->wake)
+        p->wake();
+}
+
+/* Scenes beyond the number there may be, of when there were smaller ones. The lock is held. */
+static void free_spare(struct play *p)
+{
+    for (unsigned i = p->player.slots; i < GS_PLAYER_MOST; i++)
+        if (p->player.slot[i].state == GS_SLOT_FREE)
+            gs_gpu_scene_destroy(&p->slot[i].gpu);
+}
+
+static void *run(void *ud)
+{
+    struct play *p = ud;
+    uint32_t frame;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stop) {
+        int slot = gs_player_next(&p->player, &frame);
+        free_spare(p);
+        if (slot < 0) {
+            pthread_cond_wait(&p->changed, &p->lock);
+            continue;
+        }
+        p->in.sh = p->sh;
+        pthread_mutex_unlock(&p->lock);
+        double start = fv_now();
+        int rc = stream_in_put(&p->in, &p->slot[slot], frame);
+        double seconds = fv_now() - start;
+        pthread_mutex_lock(&p->lock);
+        take_frame(p, slot, rc, seconds);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* --- its life --- */
+
+static int list_groups(struct play *p)
+{
+    const struct gs_stream_info *info = p->in.info;
+    p->groups = malloc(info->frame_count * sizeof *p->groups);
+    if (!p->groups)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    for (uint32_t f = 0; f < info->frame_count; f++)
+        if (info->frame[f].entry == f)
+            p->groups[p->group_count++] = f;
+    return 0;
+}
+
+static int start(struct play *p, struct vk_device *dev, const char *path,
+                 const struct play_opts *opts, struct gs_scene *first)
+{
+    FV_TRY(stream_in_open(&p->in, path, &(struct scene_opts){.sh = 3}));
+    FV_TRY(gs_stream_decode(p->in.stream, 0, 3, first));
+    FV_TRY(list_groups(p));
+    stream_in_start(&p->in, dev, false);
+    const struct gs_stream_info *info = p->in.info;
+    double at = floor(opts->at * info->fps + 1e-6);
+    gs_player_init(&p->player,
+                   &(struct gs_player_opts){.frame_count = info->frame_count,
+                                            .fps = info->fps,
+                                            .speed = opts->speed,
+                                            .slots = slots_for(p, first),
+                                            .paused = opts->paused,
+                                            .once = opts->once,
+                                            .frame = (uint32_t)fmin(fmax(at, 0), UINT32_MAX)});
+    if (pthread_create(&p->thread, NULL, run, p))
+        return fv_fail(FV_ENOMEM, "%s: no thread to decode it in", path);
+    return 0;
+}
+
+static void finish(struct play *p)
+{
+    for (int i = 0; i < GS_PLAYER_MOST; i++)
+        gs_gpu_scene_destroy(&p->slot[i].gpu);
+    stream_in_finish(&p->in);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    free(p->groups);
+    free(p);
+}
+
+int play_start(struct play **out, struct vk_device *dev, const char *path,
+               const struct play_opts *opts, struct gs_scene *first)
+{
+    *out = NULL;
+    struct play *p = calloc(1, sizeof *p);
+    if (!p)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    p->room = opts->room ? opts->room : default_room;
+    p->wake = opts->wake;
+    p->sh = opts->sh_bands ? opts->sh_bands - 1 : 3;
+    int rc = start(p, dev, path, opts, first);
+    if (rc < 0)
+        finish(p);
+    else
+        *out = p;
+    return rc;
+}
+
+void play_stop(struct play **p_)
+{
+    struct play *p = *p_;
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    finish(p);
+    *p_ = NULL;
+}
+
+/* --- what the window's thread calls --- */
+
+static void fill(const struct play *p, struct play_state *out)
+{
+    const struct gs_player *pl = &p->player;
+    *out = p->now;
+    if (pl->shown >= 0) {
+        out->scene = p->slot[pl->shown].gpu;
+        out->held = pl->slot[pl->shown].frame;
+    }
+    out->frame = gs_player_frame(pl);
+    out->frame_count = pl->frame_count;
+    out->fps = pl->fps;
+    out->speed = pl->speed;
+    out->playing = pl->playing;
+    out->loop = pl->loop;
+    out->waiting = !pl->arrived || (pl->playing && pl->at >= (double)pl->covered + 1);
+    out->ahead = gs_player_ahead(pl);
+    out->slots = pl->slots;
+    out->shows = pl->shows;
+    out->drops = pl->drops;
+}
+
+bool play_tick(struct play *p, double now, struct play_state *out)
+{
+    pthread_mutex_lock(&p->lock);
+    struct gs_player *pl = &p->player;
+    bool changed = gs_player_tick(pl, now);
+    if (pl->bad >= 0) {
+        const struct gs_slot *s = &pl->slot[pl->bad];
+        memcpy(p->now.damage, p->why[pl->bad], sizeof p->now.damage);
+        p->now.damage_span =
+            (struct play_span){s->frame, s->frame + (uint32_t)(s->until - s->turn)};
+        pl->bad = -1;
+    }
+    uint32_t frame = gs_player_frame(pl);
+    if (frame < p->now.damage_span.from || frame >= p->now.damage_span.to)
+        p->now.damage[0] = 0;
+    fill(p, out);
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+    return changed;
+}
+
+double play_wait(struct play *p)
+{
+    pthread_mutex_lock(&p->lock);
+    double seconds = gs_player_wait(&p->player);
+    pthread_mutex_unlock(&p->lock);
+    return seconds;
+}
+
+void play_settle(struct play *p, bool (*drawn)(void *ud, const struct gs_gpu_scene *scene), void *ud)
+{
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < GS_PLAYER_MOST; i++)
+        if (p->player.slot[i].state == GS_SLOT_LEAVING && !drawn(ud, p->slot[i].gpu))
+            gs_player_release(&p->player, i);
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Something of the player's is changed, and the thread looks at it anew. */
+#define CHANGE(p, what)                                                                            \
+    pthread_mutex_lock(&(p)->lock);                                                                \
+    what;                                                                                          \
+    pthread_cond_signal(&(p)->changed);                                                            \
+    pthread_mutex_unlock(&(p)->lock)
+
+void play_drew(struct play *p, double seconds)
+{
+    double *picture = &p->player.picture;
+    CHANGE(p, *picture += *picture > 0 ? 0.3 * (seconds - *picture) : seconds);
+}
+
+void play_overtaken(struct play *p)
+{
+    CHANGE(p, p->player.drops++);
+}
+
+void play_set_playing(struct play *p, bool playing)
+{
+    CHANGE(p, gs_player_play(&p->player, playing));
+}
+
+void play_set_loop(struct play *p, bool loop)
+{
+    CHANGE(p, gs_player_loop(&p->player, loop));
+}
+
+void play_set_speed(struct play *p, double speed)
+{
+    CHANGE(p, p->player.speed = fmin(fmax(speed, 0.25), 4));
+}
+
+void play_set_sh_bands(struct play *p, int bands)
+{
+    int degree = bands ? bands - 1 : 3;
+    pthread_mutex_lock(&p->lock);
+    if (p->sh != degree) {
+        p->sh = degree;
+        gs_player_discard(&p->player);
+        pthread_cond_signal(&p->changed);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void play_seek(struct play *p, uint32_t frame)
+{
+    CHANGE(p, gs_player_seek(&p->player, frame));
+}
+
+void play_step(struct play *p, int frames)
+{
+    CHANGE(p, gs_player_step(&p->player, frames));
+}
+
+size_t play_groups(const struct play *p, const uint32_t **out)
+{
+    *out = p->groups;
+    return p->group_count;
+}
