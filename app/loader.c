@@ -142,7 +142,9 @@ static int load_stream(struct loader *l, struct loaded *s, struct gs_scene *scen
 {
     struct play_opts how = l->opts.play;
     how.wake = l->opts.wake;
-    return play_start(&s->play, l->dev, l->path, &how, scene);
+    FV_TRY(play_start(&s->play, l->dev, l->path, &how, scene));
+    snprintf(scene->detail, sizeof scene->detail, "fvv");
+    return 0;
 }
 
 static int load(struct loader *l, struct loaded *s)

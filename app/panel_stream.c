@@ -53,7 +53,7 @@ static void where(const struct viewer *v)
 /* What is decoded ahead, round the end where it loops. */
 static size_t ahead(const struct play_state *s, struct ui_span out[2])
 {
-    double from = s->frame, to = from + s->ahead + 1;
+    double from = s->frame, to = from + s->reach + 1;
     out[0] = (struct ui_span){from, fmin(to, s->frame_count), UI_AHEAD};
     out[1] = (struct ui_span){0, fmin(to - s->frame_count, s->frame_count), UI_AHEAD};
     return to > s->frame_count && s->loop ? 2 : 1;

@@ -213,6 +213,8 @@ static void fill(const struct play *p, struct play_state *out)
     out->waiting = !pl->arrived || (pl->playing && pl->at >= (double)pl->covered + 1);
     out->ahead = gs_player_ahead(pl);
     out->slots = pl->slots;
+    int64_t reach = pl->covered - (int64_t)pl->at;
+    out->reach = reach > 0 ? (uint32_t)reach : 0;
     out->shows = pl->shows;
     out->drops = pl->drops;
 }
@@ -266,6 +268,7 @@ void play_settle(struct play *p, bool (*drawn)(void *ud, const struct gs_gpu_sce
 void play_drew(struct play *p, double seconds)
 {
     double *picture = &p->player.picture;
+    seconds = fmin(seconds, 0.25); /* the first ones compile their kernels */
     CHANGE(p, *picture += *picture > 0 ? 0.3 * (seconds - *picture) : seconds);
 }
 

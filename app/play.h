@@ -38,7 +38,8 @@ struct play_state {
     double fps, speed;
     bool playing, loop;
     bool waiting; /* for a frame that is not decoded yet */
-    unsigned ahead, slots;
+    unsigned ahead, slots; /* scenes decoded and not shown yet; scenes there may be */
+    uint32_t reach;        /* frames from the clock's to the last of them */
     uint64_t shows, drops;
     double decode_ms;     /* of a frame, lately: decoding and bringing it to the device */
     char damage[1024]; /* why the frame the clock is at cannot be shown; "" = it can */

@@ -468,6 +468,7 @@ struct gs_queen_files;
 int gs_stream_import_queen(const char *path, const struct gs_queen_files *files,
                            uint32_t frame_count, const struct gs_stream_opts *opts,
                            struct gs_stream_report *report);
+
 /* ---- playing streams ------------------------------------------------------------------- */
 
 #include "gs/player.h"

@@ -1,0 +1,35 @@
+/* The real viewer in a window on an X server of the test's own (support/xserver.h), and what the
+ * window shows. */
+#ifndef VIEWER_RIG_H
+#define VIEWER_RIG_H
+
+#include "app/image_io.h"
+
+#include <sys/types.h>
+
+enum { WIDTH = 640, HEIGHT = 480 };
+
+struct viewer {
+    pid_t pid;
+    char log[256]; /* its standard error */
+};
+
+/* Largest difference of any sample, 0..255; 256 when the sizes differ. */
+double largest(const struct image *a, const struct image *b);
+/* Share of the samples that differ by more than 8. */
+double share(const struct image *a, const struct image *b);
+struct image load(const char *path);
+
+/* Runs in the temporary directory, where it saves pictures. extra: more arguments, NULL last. */
+struct viewer start(const char *file, const char *const *extra);
+/* By Ctrl + Q; returns its exit status, fails on validation messages. */
+int quit(struct viewer *v);
+/* Waits until the panels, or anything, is on the screen. */
+void wait_for_window(void);
+struct image grab(int width, int height);
+/* Grabs until the window shows the picture (within one step of 255), or fails. */
+void shows(const struct image *wanted, const char *when);
+/* Grabs until the window shows something else. */
+void shows_not(const struct image *old, double least_share, const char *when);
+
+#endif
