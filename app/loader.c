@@ -142,6 +142,8 @@ static int load_stream(struct loader *l, struct loaded *s, struct gs_scene *scen
 {
     struct play_opts how = l->opts.play;
     how.wake = l->opts.wake;
+    how.on_wait = on_progress;
+    how.wait_ud = l;
     FV_TRY(play_start(&s->play, l->dev, l->path, &how, scene));
     snprintf(scene->detail, sizeof scene->detail, "fvv");
     return 0;

@@ -1,4 +1,5 @@
 /* The panel of a stream: what plays it, where it is, what is decoded and damaged. */
+#include "app/text.h"
 #include "app/viewer.h"
 
 #include <math.h>
@@ -35,16 +36,31 @@ static void buttons(struct viewer *v)
     ui_tip("Speed: - and =");
 }
 
+/* What the network does: its trouble, else what it brings. */
+static void network(char out[300], const struct play_state *s)
+{
+    char rate[32];
+    out[0] = 0;
+    if (!s->remote)
+        return;
+    bytes_text(rate, (uint64_t)s->net.bandwidth);
+    if (s->net.text[0])
+        snprintf(out, 300, "%s   ", s->net.text);
+    else if (s->net.state == HTTP_LOADING && s->net.bandwidth > 0)
+        snprintf(out, 300, "%s/s   ", rate);
+}
+
 static void where(const struct viewer *v)
 {
     const struct play_state *s = &v->play;
-    char state[64] = "";
+    char state[64] = "", net[300];
+    network(net, s);
     if (s->waiting)
         snprintf(state, sizeof state, "waiting   ");
     else if (s->drops)
         snprintf(state, sizeof state, "%llu left out   ", (unsigned long long)s->drops);
     double end = s->frame_count / s->fps, now = s->frame / s->fps;
-    if (!ui_right("%s%u ahead   frame %u of %u   %.2f / %.2f s", state, s->ahead, s->frame,
+    if (!ui_right("%s%s%u ahead   frame %u of %u   %.2f / %.2f s", net, state, s->ahead, s->frame,
                   s->frame_count, now, end) &&
         !ui_right("%u / %u   %.2f / %.2f s", s->frame, s->frame_count, now, end))
         ui_right("%.2f s", now);
@@ -62,8 +78,13 @@ static size_t ahead(const struct play_state *s, struct ui_span out[2])
 static void timeline(struct viewer *v)
 {
     const struct play_state *s = &v->play;
-    struct ui_span spans[PLAY_SPANS + 2];
-    size_t n = ahead(s, spans);
+    enum { MOST_TICKS = 1024 }; /* more would not be told apart */
+    struct ui_span spans[PLAY_SPANS + 3];
+    uint32_t ticks[MOST_TICKS];
+    size_t n = 0;
+    if (s->remote)
+        spans[n++] = (struct ui_span){s->frame, s->frame + s->loaded, UI_LOADED};
+    n += ahead(s, spans + n);
     for (unsigned i = 0; i < s->damaged_count; i++)
         spans[n++] = (struct ui_span){s->damaged[i].from, s->damaged[i].to, UI_DAMAGED};
     struct ui_timeline t = {.frames = s->frame_count,
@@ -71,7 +92,9 @@ static void timeline(struct viewer *v)
                             .fps = s->fps,
                             .spans = spans,
                             .span_count = n};
-    t.tick_count = play_groups(v->scene->play, &t.ticks);
+    t.tick_count = play_groups(v->scene->play, ticks, MOST_TICKS);
+    t.ticks = ticks;
+    t.tick_count = t.tick_count > MOST_TICKS ? 0 : t.tick_count;
     uint32_t to;
     if (ui_scrub(&t, &to) && to != s->frame)
         play_seek(v->scene->play, to);

@@ -81,7 +81,8 @@ static void drawing(struct viewer *v)
     int most = v->scene->info.sh_degree, degree = v->sh_bands ? v->sh_bands - 1 : most;
     if (v->scene->play && most > 0) {
         ui_choice("SH degree", &v->sh_bands, qualities, most + 2);
-        ui_tip("How much of the colours that change with the view is decoded. Auto: all");
+        ui_tip("How much of the colours that change with the view is decoded.\n"
+               "Auto: all, or what the network brings");
     } else if (most > 0 && ui_choice("SH degree", &degree, degrees, most + 1)) {
         v->sh_bands = degree == most ? 0 : degree + 1;
     }
@@ -152,6 +153,14 @@ static void statistics(struct viewer *v)
     if (v->scene->play) {
         ui_row("Decoding", "%.2f ms a frame", v->play.decode_ms);
         ui_tip("Decoding and bringing it to the device, beside drawing");
+        if (v->play.remote) {
+            char size[32], came[32], rate[32];
+            bytes_text(size, v->play.net.size);
+            bytes_text(came, v->play.net.received);
+            bytes_text(rate, (uint64_t)v->play.net.bandwidth);
+            ui_row("Network", "%s/s, SH degree %d", rate, v->play.sh);
+            ui_row("Loaded", "%s of %s", came, v->play.net.size ? size : "?");
+        }
         ui_row("Left out", "%llu of %llu frames", (unsigned long long)v->play.drops,
                (unsigned long long)(v->play.drops + v->play.shows));
         ui_tip("Frames there was no time to draw");

@@ -1,30 +1,36 @@
 /* See play.h. One lock guards the player and what is told; it is not held while a frame is decoded. */
 #include "app/play.h"
 #include "app/stream_in.h"
+#include "vk/base/array.h"
 #include "vk/base/thread.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MOST_SLOTS = 8 };
 static const uint64_t default_room = 512ull << 20;
+static const double look = 0.05;       /* seconds a frame's bytes are waited for at a time */
+static const double look_around = 0.2; /* seconds between looks at what has come from afar */
+static const double want_seconds = 20; /* that are loaded ahead */
 
 struct play {
     struct stream_in in;                   /* the thread's, once it runs */
     struct stream_slot slot[GS_PLAYER_MOST]; /* his whose state the player's slot is in */
     uint64_t room;
     void (*wake)(void);
-    uint32_t *groups;
-    size_t group_count;
     pthread_t thread;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* there may be something to decode */
     bool stop;
-    int sh; /* highest degree wanted */
+    int sh; /* highest degree wanted; -1: by the network, else all */
     struct gs_player player;
+    uint32_t *groups;
+    size_t group_count, group_room;
+    uint32_t listed; /* frames whose groups are in there */
     char why[GS_PLAYER_MOST][1024]; /* of slots that failed */
     struct play_state now;          /* what is not the player's */
 };
@@ -37,15 +43,6 @@ static unsigned slots_for(const struct play *p, const struct gs_scene *s)
     uint64_t bytes = gs_gpu_scene_bytes(s->count, s->sh_degree, false);
     uint64_t n = p->room / (bytes ? bytes : 1);
     return n < MOST_SLOTS ? (unsigned)n : MOST_SLOTS;
-}
-
-/* The first frame after a damaged one that does not build on it. */
-static uint32_t next_group(const struct gs_stream_info *info, uint32_t frame)
-{
-    uint32_t next = frame + 1;
-    while (next < info->frame_count && info->frame[next].entry == info->frame[frame].entry)
-        next++;
-    return next;
 }
 
 static void note_damage(struct play *p, uint32_t from, uint32_t to)
@@ -65,7 +62,7 @@ static void take_frame(struct play *p, int slot, int rc, double seconds)
     uint32_t frame = pl->slot[slot].frame;
     bool wanted;
     if (rc < 0) {
-        uint32_t resume = next_group(p->in.info, frame);
+        uint32_t resume = gs_stream_next_group(p->in.stream, frame);
         wanted = gs_player_failed(pl, slot, resume);
         snprintf(p->why[slot], sizeof p->why[slot], "%s", fv_error());
         note_damage(p, frame, resume);
@@ -89,25 +86,117 @@ static void free_spare(struct play *p)
             gs_gpu_scene_destroy(&p->slot[i].gpu);
 }
 
+/* The groups of frames that were not there before. The lock is held, or nobody else is there yet. */
+static int list_groups(struct play *p)
+{
+    const struct gs_stream_info *info = p->in.info;
+    for (; p->listed < info->frame_count; p->listed++)
+        if (info->frame[p->listed].entry == p->listed) {
+            FV_TRY(fv_grow(&p->groups, &p->group_room, p->group_count, sizeof *p->groups));
+            p->groups[p->group_count++] = p->listed;
+        }
+    return 0;
+}
+
+/* What has changed at the other end: frames that were written meanwhile, what came over the network.
+ * The lock is not held. */
+static void look_afar(struct play *p)
+{
+    int more = 0;
+    while (p->in.info->growing && (more = stream_in_follow(&p->in)) > 0)
+        ;
+    pthread_mutex_lock(&p->lock);
+    struct play_state *s = &p->now;
+    list_groups(p); /* without memory for it the new ones are not marked */
+    s->growing = p->in.info->growing;
+    gs_player_grow(&p->player, p->in.info->frame_count, s->growing);
+    uint32_t frame = gs_player_frame(&p->player), all = p->in.info->frame_count;
+    bool loop = p->player.loop;
+    pthread_mutex_unlock(&p->lock);
+    stream_in_want(&p->in, frame, (uint32_t)ceil(want_seconds * p->in.info->fps), loop);
+    uint32_t loaded = gs_stream_ahead(p->in.stream, frame, all, p->in.sh);
+    struct http_stats net = {0};
+    bool remote = stream_in_stats(&p->in, &net);
+    pthread_mutex_lock(&p->lock);
+    s->loaded = loaded;
+    s->remote = remote;
+    s->net = net;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Whether something may happen at the other end. */
+static bool is_afar(const struct play *p)
+{
+    return p->in.http || p->in.info->growing;
+}
+
+/* Decodes into a slot; what has not come yet is waited for, unless it is not wanted any more. */
+static void decode(struct play *p, int slot, uint32_t frame)
+{
+    double start = fv_now(), seconds;
+    int rc;
+    pthread_mutex_lock(&p->lock);
+    int sh = p->sh;
+    pthread_mutex_unlock(&p->lock);
+    bool enters = p->in.info->frame[frame].entry == frame;
+    p->in.adapts = sh < 0;
+    if (sh >= 0 || !p->in.http)
+        p->in.sh = sh < 0 ? 3 : sh;
+    else if (enters)
+        stream_in_adapt(&p->in, frame);
+    for (;;) {
+        rc = stream_in_put(&p->in, &p->slot[slot], frame);
+        seconds = fv_now() - start;
+        pthread_mutex_lock(&p->lock);
+        bool wanted = p->player.slot[slot].state == GS_SLOT_DECODING && !p->stop;
+        if (rc != FV_EAGAIN || !wanted)
+            break;
+        pthread_mutex_unlock(&p->lock);
+        look_afar(p);
+        start = fv_now(); /* waiting is not decoding */
+    }
+    p->now.sh = p->in.sh;
+    take_frame(p, slot, rc, seconds);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Until there may be something to do. The lock is held. */
+static void rest(struct play *p)
+{
+    struct timespec until;
+    if (!is_afar(p)) {
+        pthread_cond_wait(&p->changed, &p->lock);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(look_around * 1e9);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&p->changed, &p->lock, &until);
+}
+
 static void *run(void *ud)
 {
     struct play *p = ud;
     uint32_t frame;
+    double looked = 0;
     pthread_mutex_lock(&p->lock);
     while (!p->stop) {
         int slot = gs_player_next(&p->player, &frame);
         free_spare(p);
-        if (slot < 0) {
-            pthread_cond_wait(&p->changed, &p->lock);
+        bool afar = is_afar(p) && fv_now() > looked + look_around;
+        if (slot < 0 && !afar) {
+            rest(p);
             continue;
         }
-        p->in.sh = p->sh;
         pthread_mutex_unlock(&p->lock);
-        double start = fv_now();
-        int rc = stream_in_put(&p->in, &p->slot[slot], frame);
-        double seconds = fv_now() - start;
+        if (afar) {
+            look_afar(p);
+            looked = fv_now();
+        }
+        if (slot >= 0)
+            decode(p, slot, frame);
         pthread_mutex_lock(&p->lock);
-        take_frame(p, slot, rc, seconds);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -115,23 +204,22 @@ static void *run(void *ud)
 
 /* --- its life --- */
 
-static int list_groups(struct play *p)
-{
-    const struct gs_stream_info *info = p->in.info;
-    p->groups = malloc(info->frame_count * sizeof *p->groups);
-    if (!p->groups)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    for (uint32_t f = 0; f < info->frame_count; f++)
-        if (info->frame[f].entry == f)
-            p->groups[p->group_count++] = f;
-    return 0;
-}
-
 static int start(struct play *p, struct vk_device *dev, const char *path,
                  const struct play_opts *opts, struct gs_scene *first)
 {
-    FV_TRY(stream_in_open(&p->in, path, &(struct scene_opts){.sh = 3}));
-    FV_TRY(gs_stream_decode(p->in.stream, 0, 3, first));
+    FV_TRY(stream_in_open(&p->in, path,
+                          &(struct scene_opts){.sh = 3,
+                                               .live = opts->live,
+                                               .on_wait = opts->on_wait,
+                                               .wait_ud = opts->wait_ud}));
+    p->in.adapts = p->sh < 0;
+    if (p->sh >= 0)
+        p->in.sh = p->sh;
+    FV_TRY(stream_in_first(&p->in));
+    *first = p->in.scene;
+    p->in.scene = (struct gs_scene){0};
+    p->in.opts.on_wait = NULL; /* the caller's is gone; the thread looks often */
+    p->in.patience = look;
     FV_TRY(list_groups(p));
     stream_in_start(&p->in, dev, false);
     const struct gs_stream_info *info = p->in.info;
@@ -171,7 +259,7 @@ int play_start(struct play **out, struct vk_device *dev, const char *path,
     pthread_cond_init(&p->changed, NULL);
     p->room = opts->room ? opts->room : default_room;
     p->wake = opts->wake;
-    p->sh = opts->sh_bands ? opts->sh_bands - 1 : 3;
+    p->sh = opts->sh_bands - 1;
     int rc = start(p, dev, path, opts, first);
     if (rc < 0)
         finish(p);
@@ -294,10 +382,9 @@ void play_set_speed(struct play *p, double speed)
 
 void play_set_sh_bands(struct play *p, int bands)
 {
-    int degree = bands ? bands - 1 : 3;
     pthread_mutex_lock(&p->lock);
-    if (p->sh != degree) {
-        p->sh = degree;
+    if (p->sh != bands - 1) {
+        p->sh = bands - 1;
         gs_player_discard(&p->player);
         pthread_cond_signal(&p->changed);
     }
@@ -314,8 +401,11 @@ void play_step(struct play *p, int frames)
     CHANGE(p, gs_player_step(&p->player, frames));
 }
 
-size_t play_groups(const struct play *p, const uint32_t **out)
+size_t play_groups(struct play *p, uint32_t *out, size_t room)
 {
-    *out = p->groups;
-    return p->group_count;
+    pthread_mutex_lock(&p->lock);
+    size_t n = p->group_count;
+    memcpy(out, p->groups, (n < room ? n : room) * sizeof *out);
+    pthread_mutex_unlock(&p->lock);
+    return n;
 }

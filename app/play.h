@@ -1,4 +1,4 @@
-/* A stream being played: decoded ahead on the device in a thread of its own, into a ring of scenes
+/* A stream being played, from a file or a web server: decoded ahead on the device in a thread of its own, into a ring of scenes
  * whose number and bytes are bounded. What is shown when is gs/player.h's.
  *
  *     struct play *p;
@@ -13,7 +13,7 @@
 #ifndef APP_PLAY_H
 #define APP_PLAY_H
 
-#include "gs/gs.h"
+#include "app/http_source.h"
 
 struct play;
 
@@ -21,7 +21,12 @@ struct play_opts {
     bool paused, once;  /* once: ends at the last frame, else begins again */
     double speed;       /* default 1 */
     double at;          /* seconds to begin at */
-    int sh_bands;       /* bands of spherical harmonics decoded, 1..4; 0 = all */
+    int sh_bands;       /* bands of spherical harmonics decoded, 1..4; 0 = all, or of a URL what the
+                           network brings */
+    double live;        /* a stream without an index may still be written: until nothing came for so
+                           many seconds; 0: it is as it is */
+    fv_progress_fn on_wait; /* of play_start, while bytes are waited for; non-zero cancels. NULL: none */
+    void *wait_ud;
     uint64_t room;      /* bytes of device memory for scenes, at least three are made; default 512 Mi */
     void (*wake)(void); /* called from the thread when there is something new to show; NULL */
 };
@@ -38,6 +43,11 @@ struct play_state {
     double fps, speed;
     bool playing, loop;
     bool waiting; /* for a frame that is not decoded yet */
+    bool growing; /* more frames will come */
+    int sh;       /* highest degree that is decoded now */
+    bool remote;  /* from a web server: the next two are filled */
+    struct http_stats net;
+    uint32_t loaded; /* frames from the clock's on that could be decoded without waiting */
     unsigned ahead, slots; /* scenes decoded and not shown yet; scenes there may be */
     uint32_t reach;        /* frames from the clock's to the last of them */
     uint64_t shows, drops;
@@ -48,7 +58,7 @@ struct play_state {
     unsigned damaged_count;
 };
 
-/* Opens the stream and decodes its first frame into the zeroed `first`, then begins. */
+/* Opens the stream and decodes its first frame into the zeroed `first`, then begins. Waits for both. */
 int play_start(struct play **out, struct vk_device *dev, const char *path,
                const struct play_opts *opts, struct gs_scene *first);
 /* Ends the thread, frees the scenes: nothing may be drawing them. Accepts NULL. */
@@ -72,7 +82,7 @@ void play_set_sh_bands(struct play *p, int bands);
 void play_seek(struct play *p, uint32_t frame);
 void play_step(struct play *p, int frames);
 
-/* Groups: frames at which decoding enters. *out is borrowed. */
-size_t play_groups(const struct play *p, const uint32_t **out);
+/* Groups: frames at which decoding enters, at most `room` of them. Returns how many there are. */
+size_t play_groups(struct play *p, uint32_t *out, size_t room);
 
 #endif

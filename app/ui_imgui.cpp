@@ -439,7 +439,7 @@ bool ui_scrub(const ui_timeline *t, uint32_t *to)
         d->AddRectFilled(ImVec2(x_of(s.from), s.kind == UI_DAMAGED ? a.y : b.y - foot),
                          ImVec2(x_of(s.to), b.y), colours[s.kind]);
     }
-    if (float(t->tick_count) * 5 * unit < width)
+    if (float(t->tick_count) * 4 * unit < width)
         for (size_t i = 1; i < t->tick_count; i++)
             d->AddLine(ImVec2(x_of(t->ticks[i]), b.y - 2.5f * foot), ImVec2(x_of(t->ticks[i]), b.y - foot),
                        IM_COL32(255, 255, 255, 110));

@@ -672,7 +672,7 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     v->path.is_path = true;
     v->export_width = 1280;
     v->export_height = 720;
-    if (opts->scene && !fv_exists(opts->scene)) /* before a window flashes up */
+    if (opts->scene && !http_is_url(opts->scene) && !fv_exists(opts->scene)) /* before a window flashes up */
         return fv_fail(FV_EIO, "%s: no such file or folder", opts->scene);
     if (!opts->headless)
         FV_TRY(open_window(v, opts));
