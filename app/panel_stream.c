@@ -102,10 +102,12 @@ static void timeline(struct viewer *v)
 
 static void damage(const struct viewer *v)
 {
-    struct ui_place place = {.ax = 0.5f,
+    bool narrow = (float)v->width / v->window->scale < 900; /* then beside the left panel */
+    struct ui_place place = {.ax = narrow ? 1 : 0.5f,
                              .ay = 1,
+                             .x = narrow ? -edge : 0,
                              .y = -edge - panel_stream_height - 40,
-                             .width = 440,
+                             .width = narrow ? 300 : 440,
                              .flags = UI_NO_TITLE | UI_NO_INPUT};
     if (ui_panel_begin("damage", &place, NULL)) {
         ui_text("Frames %u to %u cannot be shown.", v->play.damage_span.from,

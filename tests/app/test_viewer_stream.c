@@ -182,7 +182,7 @@ static void the_timeline_is_clicked_and_dragged(void **state)
             snprintf(input, sizeof input, "mousemove %d 440 click 1 mousemove 320 200 key Tab", x);
         else /* pressed at one place, let go at another */
             snprintf(input, sizeof input,
-                     "mousemove 100 440 mousedown 1 sleep 0.5 mousemove 300 440 sleep 0.5 mousemove "
+                     "mousemove 100 440 sleep 0.7 mousedown 1 sleep 0.5 mousemove 300 440 sleep 0.5 mousemove "
                      "%d 440 sleep 1.5 mouseup 1 sleep 0.5 mousemove 320 200 key Tab",
                      x);
         xserver_input(input);
