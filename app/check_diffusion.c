@@ -118,7 +118,8 @@ static int run_forward(struct check_case *k, struct df_dit *d)
     const struct df_run_opts opts = {.masked = made != NULL, .fps = fps,
                                      .on_trace = k->trace ? check_trace : NULL, .ud = k};
     FV_TRY(df_run_create(&run, d, &size, &text, &opts));
-    const struct df_step step = {x.data, time, made, at < merged};
+    const struct df_step step = {.z = x.data, .time = time, .kept = made, .last = true,
+                                 .merge = at < merged};
     int rc = df_run_step(run, &step, out);
     df_run_destroy(&run);
     return rc < 0 ? rc : check_output(k, "out", out, n);

@@ -70,18 +70,32 @@ struct df_dit_info {
 };
 
 struct df_dit_opts {
-    enum nn_dtype dtype; /* storage: NN_F32 (0 too), NN_F16, NN_BF16 */
+    enum nn_dtype dtype;    /* storage: NN_F32 (0 too), NN_F16, NN_BF16 */
+    uint64_t weight_memory; /* bytes on the device for the blocks' weights; those that do not fit are
+                               read from the file in every step, while the one before runs. 0 = all
+                               stay */
     fv_progress_fn on_progress;
     void *ud;
 };
 
 /* Loads a model onto the device. path: a weight file, or a folder of one. dev NULL: nothing is
  * loaded, for information. Returns 0, FV_EIO, FV_EFORMAT (missing or wrong tensors: named),
- * FV_EUNSUPPORTED (no model known here), FV_EGPUMEM, FV_ECANCELLED. */
+ * FV_EUNSUPPORTED (no model known here), FV_EGPUMEM (also where weight_memory is less than two pairs
+ * of blocks take), FV_ECANCELLED. */
 int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
                 const struct df_dit_opts *o);
 void df_dit_close(struct df_dit **d);
 const struct df_dit_info *df_dit_info(const struct df_dit *d);
+/* What was read from the file since the model was opened. */
+struct df_loading {
+    uint32_t resident;   /* pairs of blocks that stay */
+    uint32_t pairs;      /* loads of others */
+    uint64_t pair_bytes; /* on the device */
+    uint64_t bytes;      /* of all loads */
+    double seconds;      /* in loads; the device works meanwhile but for the first of each prompt */
+    double waited;       /* for the device, after a load was done: then loading costs nothing */
+};
+struct df_loading df_dit_loading(const struct df_dit *d);
 /* Of the caption "nothing", as trained: f32 [text_tokens][text_width]. */
 int df_dit_null_text(const struct df_dit *d, float *out);
 
@@ -118,6 +132,7 @@ struct df_step {
     const float *time; /* [batch]: 0 (data) .. 1000 (noise) */
     const bool *kept;  /* [batch][T] (with `masked`; else NULL): frames that are data already, modulated
                           as at time 0 */
+    bool last;         /* no other will follow: nothing is read ahead for it */
     bool merge;        /* attentions see frames two by two, as their means: temporal dimension token
                           merging (Kim et al., "On-device Sora", 2025, section 3.2) */
 };

@@ -161,49 +161,67 @@ static int find_sizes(struct df_dit *d, const struct nn_file *f, const struct co
 
 /* ---- loading ----------------------------------------------------------------------------- */
 
-static int want(struct df_dit *d, struct nn_wants *w)
+static void fill_dims(uint32_t dims[DIMS], const struct df_dit_info *i)
 {
-    const struct df_dit_info *i = &d->info;
-    const uint32_t dims[DIMS] = {
+    const uint32_t all[DIMS] = {
         [WIDTH] = i->width,         [WIDTH2] = 2 * i->width,  [WIDTH3] = 3 * i->width,
         [WIDTH6] = 6 * i->width,    [HEAD] = i->width / i->heads, [MLP] = i->mlp_width,
         [TEXT] = i->text_width,     [TOKENS] = i->text_tokens, [TIME] = TIME_FEATURES,
         [CHANNELS] = i->channels,   [PT] = i->patch[0],       [PH] = i->patch[1],
         [PW] = i->patch[2],
         [OUT] = i->out_channels * i->patch[0] * i->patch[1] * i->patch[2]};
+    memcpy(dims, all, sizeof all);
+}
+
+void df_want_pair(struct nn_wants *w, const struct df_dit *d, struct df_pair *pair, uint32_t number)
+{
     const size_t n = sizeof block_rows / sizeof *block_rows;
-    d->spatial = calloc(i->depth, sizeof *d->spatial);
-    d->temporal = calloc(i->depth, sizeof *d->temporal);
-    if (!d->spatial || !d->temporal)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    nn_wants_rows(w, d, model_rows, sizeof model_rows / sizeof *model_rows, dims);
+    uint32_t dims[DIMS];
+    fill_dims(dims, &d->info);
     nn_wants_push(w, "spatial_blocks.");
-    nn_wants_blocks(w, d->spatial, sizeof *d->spatial, 0, i->depth, block_rows, n, dims);
+    nn_wants_blocks(w, &pair->spatial, sizeof pair->spatial, number, 1, block_rows, n, dims);
     nn_wants_pop(w);
     nn_wants_push(w, "temporal_blocks.");
-    nn_wants_blocks(w, d->temporal, sizeof *d->temporal, 0, i->depth, block_rows, n, dims);
+    nn_wants_blocks(w, &pair->temporal, sizeof pair->temporal, number, 1, block_rows, n, dims);
     nn_wants_pop(w);
+}
+
+static int want(struct df_dit *d, struct nn_wants *w)
+{
+    uint32_t dims[DIMS];
+    fill_dims(dims, &d->info);
+    d->pair = calloc(d->resident + 1, sizeof *d->pair);
+    if (!d->pair)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    nn_wants_rows(w, d, model_rows, sizeof model_rows / sizeof *model_rows, dims);
+    for (uint32_t n = 0; n < d->resident; n++)
+        df_want_pair(w, d, &d->pair[n], n);
     return 0;
 }
+
+/* What is there beside the tensors that are wanted now. */
+static const char *const streamed[] = {"rope.freqs", "pos_embed.", "spatial_blocks.", "temporal_blocks.",
+                                       NULL};
 
 static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_opts *o)
 {
     struct nn_wants *wants = NULL;
     struct nn_weights_report report = {0};
     struct nn_weights_opts w = {.dtype = o->dtype ? o->dtype : NN_F32,
-                                .ignore = ignored,
                                 .on_progress = o->on_progress,
                                 .ud = o->ud,
                                 .report = &report};
     d->info.dtype = w.dtype;
+    FV_TRY(df_plan_pairs(d, f, d->dev ? o->weight_memory : 0, w.dtype));
+    w.ignore = d->resident < d->info.depth ? streamed : ignored;
     FV_TRY(nn_wants_create(&wants));
     int rc = want(d, wants);
     if (rc == 0)
         rc = d->dev ? nn_weights_load(&d->weights, d->dev, wants, f, &w)
                     : nn_weights_plan(&d->info.weight_bytes, NULL, wants, f, &w);
-    d->info.parameters = report.parameters;
+    d->info.parameters += report.parameters;
     if (d->weights)
-        d->info.weight_bytes = d->weights->bytes;
+        d->info.weight_bytes += d->weights->bytes;
     nn_weights_report_finish(&report);
     nn_wants_destroy(&wants);
     if (rc == 0 && d->dev)
@@ -229,7 +247,10 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
         rc = find_sizes(d, f, &config);
     if (rc >= 0)
         rc = load(d, f, o ? o : &usual);
-    nn_file_close(&f);
+    if (rc >= 0 && d->resident < d->info.depth)
+        d->file = f;
+    else
+        nn_file_close(&f);
     if (rc < 0)
         df_dit_close(out);
     return rc;
@@ -241,8 +262,9 @@ void df_dit_close(struct df_dit **d)
         return;
     nn_cache_destroy(&(*d)->cache);
     nn_weights_destroy(&(*d)->weights);
-    free((*d)->spatial);
-    free((*d)->temporal);
+    df_drop_pairs(*d);
+    nn_file_close(&(*d)->file);
+    free((*d)->pair);
     free(*d);
     *d = NULL;
 }
@@ -255,4 +277,11 @@ const struct df_dit_info *df_dit_info(const struct df_dit *d)
 int df_dit_null_text(const struct df_dit *d, float *out)
 {
     return nn_fetch_f32(out, d->null_text);
+}
+
+struct df_loading df_dit_loading(const struct df_dit *d)
+{
+    struct df_loading l = d->loading;
+    l.resident = d->resident;
+    return l;
 }

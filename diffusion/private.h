@@ -19,6 +19,10 @@ struct df_block {
     struct df_mlp mlp;
 };
 
+struct df_pair {
+    struct df_block spatial, temporal;
+};
+
 struct df_dit {
     struct vk_device *dev;
     struct df_dit_info info;
@@ -26,11 +30,31 @@ struct df_dit {
     struct df_mlp time, fps, text;        /* embedders */
     nn_tensor modulation, modulation_bias; /* t_block: 6 widths */
     nn_tensor null_text;
-    struct df_block *spatial, *temporal; /* [depth] */
     nn_tensor final_table, final, final_bias;
     struct nn_weights *weights;
+    /* Pairs of a spatial and a temporal block: the first `resident` stay on the device, others come
+     * from the file, two at a time (blocks.c). */
+    struct df_pair *pair; /* [depth] of resident ones */
+    uint32_t resident;
+    struct nn_file *file; /* open while there are others */
+    struct df_slot {
+        struct df_pair pair;
+        struct nn_weights *weights;
+        uint32_t number; /* that is in it */
+    } slot[2];
+    uint32_t next_slot;
+    struct df_loading loading;
     struct nn_cache *cache;
     char path[512];
 };
+
+/* open.c: what a pair of blocks wants. */
+void df_want_pair(struct nn_wants *w, const struct df_dit *d, struct df_pair *pair, uint32_t number);
+/* blocks.c: which pairs stay within a budget of bytes (0: all), none loaded yet; the others' slots are
+ * filled when they are asked for. */
+int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory, enum nn_dtype dtype);
+/* A pair's weights. Loading one waits for work that reads what it takes the place of. */
+int df_get_pair(struct df_dit *d, uint32_t number, const struct df_pair **out);
+void df_drop_pairs(struct df_dit *d);
 
 #endif

@@ -169,7 +169,9 @@ static int evaluate(struct sampler *k, uint32_t step, const float *z)
         time[b] = k->times[step];
     memcpy(k->z2, z, all * sizeof *z);
     memcpy(k->z2 + all, z, all * sizeof *z);
-    const struct df_step model = {k->z2, time, s->frame_mask ? k->kept : NULL, step < s->merge_steps};
+    const struct df_step model = {.z = k->z2, .time = time, .kept = s->frame_mask ? k->kept : NULL,
+                                  .last = step + 1 == s->schedule.steps,
+                                  .merge = step < s->merge_steps};
     FV_TRY(df_run_step(k->run, &model, k->v2));
     k->done.evaluations++;
     k->done.merged += model.merge;

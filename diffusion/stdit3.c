@@ -10,6 +10,7 @@
  * Tokens are [batch, frame, place]. A time is one a sample; with frames that are kept, one a frame:
  * the sample's or 0. */
 #include "diffusion/private.h"
+#include "vk/base/thread.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -29,8 +30,13 @@ struct df_run {
     nn_tensor *keys_values; /* [2 depth]: [batch, tokens, 2, heads, head] of spatial 0, temporal 0 .. */
     nn_tensor hidden;       /* f32 [batch, 1, 1, tokens]: -inf where captions are shorter; or null */
     struct nn_rec *r;
-    bool recorded, merge; /* what r holds */
+    bool merge;                    /* frames, in this step */
+    bool recorded, recorded_merge; /* what r holds */
     nn_tensor out;
+    /* With blocks that do not stay, a step is a recording a pair; between them live: */
+    bool streamed;
+    nn_tensor x, blocks_time, final_time; /* tokens; modulation; time of the final layer */
+    struct nn_cost cost;
     float *times_host;
     int32_t *frame_time_host;
     float *kept_host;
@@ -174,9 +180,9 @@ static const char *name_of(char text[48], bool temporal, uint32_t number, const 
 }
 
 /* x [batch, T, S, C]; t f32 [groups, 6, C]. Gives back x. */
-static nn_tensor block(struct df_run *s, uint32_t number, bool temporal, nn_tensor x, nn_tensor t)
+static nn_tensor block(struct df_run *s, const struct df_block *w, uint32_t number, bool temporal,
+                       nn_tensor x, nn_tensor t)
 {
-    const struct df_block *w = &(temporal ? s->d->temporal : s->d->spatial)[number];
     nn_tensor kv = s->keys_values[2 * number + temporal];
     struct nn_rec *r = s->r;
     nn_scope scope = nn_push_named(r, "%s block %u", temporal ? "temporal" : "spatial", number);
@@ -289,15 +295,19 @@ static nn_tensor final_layer(struct df_run *s, nn_tensor x, nn_tensor time)
     return nn_pack(r, x);
 }
 
+static nn_tensor pair(struct df_run *s, const struct df_pair *w, uint32_t number, nn_tensor x, nn_tensor t)
+{
+    x = block(s, &w->spatial, number, false, x, t);
+    return block(s, &w->temporal, number, true, x, t);
+}
+
 static void forward(struct df_run *s)
 {
     nn_tensor times, final_time;
     embed_times(s, &times, &final_time);
     nn_tensor x = embed_patches(s);
-    for (uint32_t n = 0; n < s->d->info.depth; n++) {
-        x = block(s, n, false, x, times);
-        x = block(s, n, true, x, times);
-    }
+    for (uint32_t n = 0; n < s->d->info.depth; n++)
+        x = pair(s, &s->d->pair[n], n, x, times);
     s->out = final_layer(s, x, final_time);
 }
 
@@ -381,15 +391,30 @@ static int pack_captions(struct df_run *s, const struct df_text *t, struct capti
     return 0;
 }
 
-/* Keys and values of a block's cross attention, into storage that stays. */
-static void keep_keys_values(struct df_run *s, struct nn_rec *r, nn_tensor y, uint32_t number,
-                             bool temporal)
+/* Keys and values of a pair's cross attentions, into storage that stays. */
+static void keep_keys_values(struct df_run *s, struct nn_rec *r, const struct df_pair *pair, nn_tensor y,
+                             uint32_t number)
 {
-    const struct df_block *w = &(temporal ? s->d->temporal : s->d->spatial)[number];
-    nn_tensor *kept = &s->keys_values[2 * number + temporal];
-    uint32_t width = s->d->info.width;
-    nn_into(r, nn_reshape(r, *kept, 3, (uint32_t[]){s->size.batch, s->tokens, 2 * width}));
-    nn_linear(r, y, w->cross_kv, &(struct nn_linear_opts){.bias = w->cross_kv_bias});
+    const struct df_block *w[2] = {&pair->spatial, &pair->temporal};
+    const uint32_t shape[3] = {s->size.batch, s->tokens, 2 * s->d->info.width};
+    for (uint32_t k = 0; k < 2; k++) {
+        nn_into(r, nn_reshape(r, s->keys_values[2 * number + k], 3, shape));
+        nn_linear(r, y, w[k]->cross_kv, &(struct nn_linear_opts){.bias = w[k]->cross_kv_bias});
+    }
+}
+
+/* The same of blocks that do not stay, a recording each. y: kept between them. */
+static int stream_keys_values(struct df_run *s, struct nn_rec *r, nn_tensor y)
+{
+    for (uint32_t n = s->d->resident; n < s->d->info.depth; n++) {
+        const struct df_pair *w;
+        FV_TRY(df_get_pair(s->d, n, &w));
+        nn_begin(r);
+        keep_keys_values(s, r, w, y, n);
+        FV_TRY(nn_end(r));
+        FV_TRY(nn_run(r));
+    }
+    return 0;
 }
 
 static int project_captions(struct df_run *s, const struct df_text *t, const struct captions *c,
@@ -398,12 +423,15 @@ static int project_captions(struct df_run *s, const struct df_text *t, const str
     const struct df_dit_info *i = &s->d->info;
     struct nn_store *store = NULL;
     struct nn_rec *r = NULL;
-    nn_tensor states, rows;
+    nn_tensor states, rows, kept;
     FV_TRY(nn_store_create(&store, s->d->dev));
     int rc = nn_store_tensor(&states, store, NN_F32, NN_SHAPE(s->size.batch, t->tokens, i->text_width),
                              "captions");
     if (rc == 0)
         rc = nn_store_tensor(&rows, store, NN_I32, NN_SHAPE(s->size.batch, s->tokens), "captions");
+    if (rc == 0)
+        rc = nn_store_tensor(&kept, store, i->dtype, NN_SHAPE(s->size.batch, s->tokens, i->width),
+                             "captions");
     if (rc == 0)
         rc = nn_upload_f32(states, t->states);
     if (rc == 0)
@@ -411,21 +439,23 @@ static int project_captions(struct df_run *s, const struct df_text *t, const str
     if (rc == 0)
         rc = nn_rec_create(&r, s->d->dev,
                            &(struct nn_rec_opts){.cache = s->d->cache, .check = o->check,
+                                                 .weights_vary = s->streamed,
                                                  .on_trace = o->on_trace, .ud = o->ud});
     if (rc == 0) {
         nn_begin(r);
         nn_tensor y = mlp(r, nn_cast(r, states, i->dtype), &s->d->text, NN_GELU_TANH);
         nn_trace(r, "mid.y_embed", y);
         y = nn_reshape(r, y, 2, (uint32_t[]){NN_REST, i->width});
-        y = nn_embed(r, rows, y);
-        for (uint32_t n = 0; n < i->depth; n++) {
-            keep_keys_values(s, r, y, n, false);
-            keep_keys_values(s, r, y, n, true);
-        }
+        nn_into(r, kept);
+        nn_embed(r, rows, y);
+        for (uint32_t n = 0; n < s->d->resident; n++)
+            keep_keys_values(s, r, &s->d->pair[n], kept, n);
         rc = nn_end(r);
     }
     if (rc == 0)
         rc = nn_run(r);
+    if (rc == 0)
+        rc = stream_keys_values(s, r, kept);
     nn_rec_destroy(&r);
     nn_store_destroy(&store);
     return rc < 0 ? fv_wrap(rc, "captions: ") : 0;
@@ -455,26 +485,21 @@ static int make_inputs(struct df_run *s, const struct captions *c, const float *
     for (uint32_t n = 0; n < 2 * i->depth; n++)
         FV_TRY(nn_store_tensor(&s->keys_values[n], s->store, i->dtype,
                                NN_SHAPE(z->batch, s->tokens, 2, i->heads, head), "keys and values"));
+    if (s->streamed) {
+        uint32_t groups = s->masked ? z->batch * z->frames : z->batch;
+        FV_TRY(nn_store_tensor(&s->x, s->store, i->dtype,
+                               NN_SHAPE(z->batch, z->frames, s->rows * s->cols, i->width), "tokens"));
+        FV_TRY(nn_store_tensor(&s->blocks_time, s->store, NN_F32, NN_SHAPE(groups, 6, i->width),
+                               "modulation"));
+        FV_TRY(nn_store_tensor(&s->final_time, s->store, NN_F32, NN_SHAPE(s->times, i->width),
+                               "modulation"));
+    }
     if (c->hidden) {
         FV_TRY(nn_store_tensor(&s->hidden, s->store, NN_F32, NN_SHAPE(z->batch, 1, 1, s->tokens),
                                "ends of captions"));
         FV_TRY(nn_upload_f32(s->hidden, c->hidden));
     }
     return upload_constants(s, sample_fps);
-}
-
-static int record(struct df_run *s, bool merge)
-{
-    merge = merge && s->size.frames > 1;
-    if (s->recorded && s->merge == merge)
-        return 0;
-    s->merge = merge;
-    s->recorded = false;
-    nn_begin(s->r);
-    forward(s);
-    FV_TRY(nn_end(s->r));
-    s->recorded = true;
-    return 0;
 }
 
 static int check_sizes(const struct df_dit *d, const struct df_size *z, const struct df_text *t)
@@ -508,6 +533,7 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     s->d = d;
     s->size = *size;
     s->masked = o->masked;
+    s->streamed = d->resident < d->info.depth;
     s->named = o->on_trace || o->check;
     s->rows = (size->height + d->info.patch[1] - 1) / d->info.patch[1];
     s->cols = (size->width + d->info.patch[2] - 1) / d->info.patch[2];
@@ -528,6 +554,7 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     if (rc == 0)
         rc = nn_rec_create(&s->r, d->dev,
                            &(struct nn_rec_opts){.cache = d->cache, .check = o->check,
+                                                 .weights_vary = s->streamed,
                                                  .on_trace = o->on_trace, .ud = o->ud});
     free(c.row);
     free(c.hidden);
@@ -552,13 +579,72 @@ void df_run_destroy(struct df_run **r)
 
 struct nn_cost df_run_cost(const struct df_run *r)
 {
-    return nn_cost_of(r->r);
+    return r->cost;
+}
+
+/* ---- steps ------------------------------------------------------------------------------- */
+
+/* Ends a piece of a streamed step and starts it; with names it is waited for, as traces need. */
+static int start_piece(struct df_run *s)
+{
+    FV_TRY(nn_end(s->r));
+    struct nn_cost c = nn_cost_of(s->r);
+    s->cost.flops += c.flops;
+    s->cost.bytes += c.bytes;
+    s->cost.dispatches += c.dispatches;
+    if (c.peak_bytes > s->cost.peak_bytes)
+        s->cost.peak_bytes = c.peak_bytes;
+    return s->named ? nn_run(s->r) : nn_submit(s->r, NULL);
+}
+
+/* One recording after the other over the same pool. The next pair is loaded while one runs. */
+static int run_streamed(struct df_run *s, bool last)
+{
+    const struct df_pair *w;
+    nn_tensor times, final_time;
+    uint32_t depth = s->d->info.depth;
+    s->cost = (struct nn_cost){0};
+    nn_begin(s->r);
+    embed_times(s, &times, &final_time);
+    nn_copy(s->r, s->blocks_time, times);
+    nn_copy(s->r, s->final_time, final_time);
+    nn_copy(s->r, s->x, embed_patches(s));
+    FV_TRY(start_piece(s));
+    for (uint32_t n = 0; n < depth; n++) {
+        FV_TRY(df_get_pair(s->d, n, &w)); /* there already, but for the first */
+        double start = fv_now();
+        nn_begin(s->r); /* waits for the pair before */
+        s->d->loading.waited += fv_now() - start;
+        nn_copy(s->r, s->x, pair(s, w, n, s->x, s->blocks_time));
+        FV_TRY(start_piece(s));
+        if (n + 1 < depth || !last)
+            FV_TRY(df_get_pair(s->d, n + 1 < depth ? n + 1 : s->d->resident, &w));
+    }
+    nn_begin(s->r);
+    s->out = final_layer(s, s->x, s->final_time);
+    FV_TRY(nn_end(s->r));
+    s->cost.flops += nn_cost_of(s->r).flops;
+    return nn_run(s->r);
+}
+
+static int run_whole(struct df_run *s)
+{
+    if (!s->recorded || s->recorded_merge != s->merge) {
+        s->recorded = false;
+        nn_begin(s->r);
+        forward(s);
+        FV_TRY(nn_end(s->r));
+        s->recorded = true;
+        s->recorded_merge = s->merge;
+        s->cost = nn_cost_of(s->r);
+    }
+    return nn_run(s->r);
 }
 
 int df_run_step(struct df_run *r, const struct df_step *step, float *out)
 {
     uint32_t batch = r->size.batch, frames = r->size.frames;
-    FV_TRY(record(r, step->merge));
+    r->merge = step->merge && frames > 1;
     memcpy(r->times_host, step->time, batch * sizeof *step->time); /* the others stay 0 */
     FV_TRY(nn_upload_f32(r->time, r->times_host));
     if (r->masked) {
@@ -571,6 +657,6 @@ int df_run_step(struct df_run *r, const struct df_step *step, float *out)
         FV_TRY(nn_upload_f32(r->kept, r->kept_host));
     }
     FV_TRY(nn_upload_f32(r->z, step->z));
-    FV_TRY(nn_run(r->r));
+    FV_TRY(r->streamed ? run_streamed(r, step->last) : run_whole(r));
     return nn_fetch_f32(out, r->out);
 }

@@ -7,7 +7,7 @@
 
 #include <sys/stat.h>
 
-enum { WIDTH = 48, HEADS = 2, TEXT = 20, TOKENS = 6, CHANNELS = 4, OUT = 8, DEPTH = 2 };
+enum { WIDTH = 48, HEADS = 2, TEXT = 20, TOKENS = 6, CHANNELS = 4, OUT = 8, DEPTH = 5 };
 enum { T = 3, H = 5, W = 6, PLANE = H * W, N = CHANNELS * T * PLANE, OUT_N = OUT * T * PLANE };
 
 #define ADD(name, ...)                                                                             \
@@ -106,7 +106,7 @@ static void step_with(struct df_dit *d, uint32_t batch, const struct df_text *te
     const float time[] = {700, 700};
     const struct df_size size = size_of(batch);
     assert_ok(df_run_create(&r, d, &size, text, &(struct df_run_opts){.masked = kept != NULL}));
-    assert_ok(df_run_step(r, &(struct df_step){z, time, kept, merge}, out));
+    assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = time, .kept = kept, .merge = merge}, out));
     df_run_destroy(&r);
 }
 
@@ -270,6 +270,43 @@ static void sampling_keeps_frames(void **state)
     df_dit_close(&d);
 }
 
+/* Pairs of blocks that come from the file in every step give the same bytes as those that stay. */
+static void streamed_blocks_are_the_same(void **state)
+{
+    (void)state;
+    struct df_dit *all = open_model(), *some = NULL;
+    float *z = numbers(N, 5), *same = numbers(N, 5), *y = numbers(TOKENS * TEXT, 6);
+    const float mask[T] = {0, 1, 1};
+    struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4,
+                            .schedule = {.steps = 3}, .merge_steps = 1, .frame_mask = mask,
+                            .noise = some_noise};
+    uint64_t pair = 0;
+    assert_ok(df_sample(all, &s, z, NULL));
+    df_dit_close(&all);
+    assert_ok(df_dit_open(&some, test_device(), test_tmp_path("dit"),
+                          &(struct df_dit_opts){.weight_memory = UINT64_C(1) << 40}));
+    pair = df_dit_loading(some).pair_bytes;
+    assert_int_equal(df_dit_loading(some).resident, DEPTH);
+    df_dit_close(&some);
+    for (uint32_t stay = 0; stay < 3; stay++) {
+        const struct df_dit_opts o = {.weight_memory = (stay + 2) * pair};
+        nn_normal(same, 5, 0, N);
+        assert_ok(df_dit_open(&some, test_device(), test_tmp_path("dit"), &o));
+        assert_ok(df_sample(some, &s, same, NULL));
+        struct df_loading l = df_dit_loading(some);
+        assert_int_equal(l.resident, stay);
+        assert_int_equal(l.pairs, 4 * (DEPTH - stay)); /* once for the captions, once a step */
+        assert_memory_equal(z, same, N * sizeof *z);
+        df_dit_close(&some);
+    }
+    const struct df_dit_opts little = {.weight_memory = 2 * pair - 1};
+    assert_fails(df_dit_open(&some, test_device(), test_tmp_path("dit"), &little), FV_EGPUMEM,
+                 "two pairs");
+    free(z);
+    free(same);
+    free(y);
+}
+
 static void refuses_models(void **state)
 {
     (void)state;
@@ -330,6 +367,7 @@ int main(void)
         cmocka_unit_test(knows_its_sizes),      cmocka_unit_test(samples_stand_alone),
         cmocka_unit_test(masks_of_nothing),     cmocka_unit_test(sampling_keeps_frames),
         cmocka_unit_test(merging_of_equal_frames), cmocka_unit_test(leaps_to_the_end),
+        cmocka_unit_test(streamed_blocks_are_the_same),
         cmocka_unit_test(refuses_models),       cmocka_unit_test(refuses_sizes),
         cmocka_unit_test(times_run_from_noise),
     };
