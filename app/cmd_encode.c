@@ -14,6 +14,7 @@ struct values {
     const char *output, *cameras, *report;
     double psnr, fps, seconds;
     int group, clusters, frames, progress;
+    bool live;
     struct scene_opts scene;
 };
 
@@ -27,6 +28,8 @@ static const struct opt opts[] = {
      .help = "length of a .splatv, whose time goes from 0 to 1"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 10e6,
      .help = "only this many; 0 is all"},
+    {"live", 0, OPT_FLAG, AT(live),
+     .help = "write in place, frame by frame, to be played meanwhile: from a web server's folder"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
      .help = "bytes of every kind and section, as JSON"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -182,6 +185,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                      .group = (uint32_t)v->group,
                                      .clusters = (uint32_t)v->clusters,
                                      .views = v->cameras ? &cameras : NULL,
+                                     .live = v->live,
                                      .on_progress = progress_update,
                                      .ud = &p};
     double start = fv_now();
@@ -193,6 +197,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     uint32_t done = report.bases + report.entries + report.residuals;
     if (rc == FV_ECANCELLED && done)
         fv_fail(rc, "cancelled; the first %u frames are in %s", done, v->output);
+    else if (rc < 0 && v->live && done) {
+        char why[512];
+        snprintf(why, sizeof why, "%s", fv_error());
+        fv_fail(rc, "%s; the first %u frames are in %s", why, done, v->output);
+    }
     if (rc == 0 && v->report)
         rc = write_report(v, &report, done);
     if (rc == 0 && !app->quiet)
@@ -219,7 +228,8 @@ const struct cmd cmd_encode = {
         "A folder of QUEEN's files (frames/NNNN/compressed/point_cloud.pkl) keeps its latents and "
         "decoders: every frame plays as trained, to the last bit. Of the options only --fps, --gop, "
         "--frames and --report are used; entries are long, so a larger --gop saves much.\n\n"
-        "After Ctrl-C the frames so far are a stream that plays.",
+        "After Ctrl-C the frames so far are a stream that plays. With --live others can play it while "
+        "it is made: fovea render --live 10 takes what there is and waits for more.",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,

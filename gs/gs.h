@@ -441,6 +441,8 @@ struct gs_stream_opts {
     double fps;        /* default 30 */
     uint32_t group;    /* frames from one point of entry to the next; default 30 */
     uint32_t clusters; /* most rigid clusters of a group, up to 32; default 16 */
+    bool live;         /* the file is written in place, frame by frame: it can be read meanwhile
+                          (info->growing), and has its index also after a failure */
     const struct gs_cameras *views; /* to measure from; NULL: eight around the scene */
     fv_progress_fn on_progress;
     void *ud;

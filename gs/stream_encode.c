@@ -564,7 +564,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
         return fv_fail(FV_EINVALID,
                        "groups of at most %d frames, at most %d clusters and 80 dB are possible",
                        MOST_GROUP, GS_STREAM_MAX_CLUSTERS);
-    FV_TRY(fv_writer_open(&e.out.file, path));
+    FV_TRY(gs_stream_out_open(&e.out, path, o.live));
     int rc = gs_stream_out_end(&e.out, encode(&e));
     e.report->bytes = e.out.written;
     e.report->psnr = e.report->bases ? e.psnr_sum / e.report->bases : 0;

@@ -85,14 +85,15 @@ int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_chunk *chun
 int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
                     uint8_t *bands, const char *name);
 
-/* A stream that is written: frames, then the index. The caller opens the file.
- * stream_write.c */
+/* A stream that is written: frames, then the index. stream_write.c */
 struct gs_stream_out {
     struct fv_writer file;
+    bool live; /* others read it meanwhile: frames are there when they are done, whatever comes after */
     uint64_t written;
     struct gs_bytes index;
     uint32_t frames;
 };
+int gs_stream_out_open(struct gs_stream_out *out, const char *path, bool live);
 /* What the frames are of: mode and up of a scene. */
 int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *scene, double fps,
                          uint32_t group);
@@ -101,7 +102,7 @@ int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kin
                         struct gs_bytes *chunks, struct gs_section sections[GS_SECTIONS],
                         struct gs_stream_report *report);
 /* Index and end, after frames that were written with rc: the file takes its name if they are
- * complete or were cancelled (what was encoded plays). Returns rc, or what went wrong. */
+ * complete or were cancelled (what was encoded plays); a live one has it anyway. Returns rc, or what went wrong. */
 int gs_stream_out_end(struct gs_stream_out *out, int rc);
 
 #endif

@@ -305,7 +305,7 @@ int gs_stream_import_queen(const char *path, const struct gs_queen_files *files,
     *m.report = (struct gs_stream_report){0};
     if (!frame_count || frame_count > files->count || frame_count > GS_STREAM_MAX_FRAMES)
         return fv_fail(FV_EINVALID, "%u frames of %zu", frame_count, files->count);
-    FV_TRY(fv_writer_open(&m.out.file, path));
+    FV_TRY(gs_stream_out_open(&m.out, path, o.live));
     int rc = gs_stream_out_end(&m.out, import(&m));
     m.report->bytes = m.out.written;
     gs_queen_track_finish(&m.track);

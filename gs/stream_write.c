@@ -10,10 +10,18 @@ static int put(struct gs_stream_out *out, struct gs_bytes *bytes)
     if (rc == 0) {
         fv_write(&out->file, bytes->data, bytes->size);
         out->written += bytes->size;
+        if (out->live)
+            fv_writer_flush(&out->file);
     }
     free(bytes->data);
     *bytes = (struct gs_bytes){0};
     return rc;
+}
+
+int gs_stream_out_open(struct gs_stream_out *out, const char *path, bool live)
+{
+    *out = (struct gs_stream_out){.live = live};
+    return live ? fv_writer_open_in_place(&out->file, path) : fv_writer_open(&out->file, path);
 }
 
 int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *s, double fps,
@@ -84,10 +92,15 @@ static int put_index(struct gs_stream_out *out)
 
 int gs_stream_out_end(struct gs_stream_out *out, int rc)
 {
-    if (rc == 0 || (rc == FV_ECANCELLED && out->frames)) {
+    if (rc == 0 || ((rc == FV_ECANCELLED || out->live) && out->frames)) {
+        char why[1024];
+        snprintf(why, sizeof why, "%s", fv_error());
         int end = put_index(out);
         end = end == 0 ? fv_writer_commit(&out->file) : end;
-        rc = end < 0 ? end : rc;
+        if (rc < 0)
+            fv_fail(rc, "%s", why); /* which came first */
+        else
+            rc = end;
     }
     fv_writer_abort(&out->file);
     free(out->index.data);

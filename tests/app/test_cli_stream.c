@@ -1,10 +1,13 @@
 /* The real binary: frames to a stream, what it is, and back to pictures. */
 #include "support/test.h"
 #include "app/image_io.h"
+#include "gs/gs.h"
 #include "vk/base/half.h"
 
 #include <cjson/cJSON.h>
+#include <pthread.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void runs(char **out, const char *args)
 {
@@ -292,6 +295,109 @@ static void moving_scenes_of_one_file(void **state)
     }
 }
 
+/* ---- damaged, and still being written ---- */
+
+/* A picture of a rendered sequence. */
+static struct image shot(const char *pattern, int k)
+{
+    char name[64];
+    struct image i;
+    snprintf(name, sizeof name, pattern, k);
+    assert_ok(image_load(&i, test_tmp_path(name)));
+    return i;
+}
+
+static bool same_shot(const char *a, int k, const char *b, int n)
+{
+    struct image x = shot(a, k), y = shot(b, n);
+    bool same = !memcmp(x.data, y.data, sizeof(float) * 3 * x.width * x.height);
+    image_finish(&x);
+    image_finish(&y);
+    return same;
+}
+
+static void damage_is_told_and_played_over(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char bad[256], cameras[512], *text;
+    struct gs_stream *s;
+    size_t size;
+    uint8_t *bytes = test_read_file(stream, &size);
+    assert_ok(gs_stream_open(&s, stream));
+    assert_int_equal(gs_stream_info(s)->frame[5].entry, 4);
+    bytes[gs_stream_info(s)->frame[5].offset + 20] ^= 4;
+    gs_stream_close(&s);
+    snprintf(bad, sizeof bad, "%s", test_tmp_path("bad.fvv"));
+    test_write_file(bad, bytes, size);
+    free(bytes);
+    runs(&text, format(args, "info '%s'", bad));
+    assert_non_null(strstr(text, "frame 5: geometry and colours are damaged"));
+    free(text);
+    runs(&text, format(args, "info --json '%s'", bad));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(info, "damage")), 1);
+    cJSON_Delete(info);
+    snprintf(cameras, sizeof cameras, "%s", test_golden("01_forward/tiny50_sh3/cameras.json"));
+    runs(NULL, format(args, "render '%s' -o '%s' -c '%s' --camera 0 --frames 10 -q", stream,
+                      test_tmp_path("good%d.npy"), cameras));
+    fails(format(args, "render '%s' -o '%s' -c '%s' --camera 0 --frames 10", bad,
+                 test_tmp_path("bad%d.npy"), cameras),
+          1, "frame 5: geometry and colours are damaged; 3 of 10 pictures show an earlier frame");
+    for (int k = 0; k < 10; k++) /* 5 to 7 build on what is damaged */
+        assert_true(same_shot("bad%d.npy", k, "good%d.npy", k >= 5 && k < 8 ? 4 : k));
+    assert_false(same_shot("good%d.npy", 4, "good%d.npy", 7));
+}
+
+static struct {
+    char path[256];
+    uint8_t *bytes;
+    size_t at, size;
+} live;
+
+static void *append(void *ud)
+{
+    FILE *f = fopen(live.path, "ab");
+    for (size_t n; live.at < live.size; live.at += n) {
+        n = live.size - live.at < 300 ? live.size - live.at : 300;
+        fwrite(live.bytes + live.at, 1, n, f);
+        fflush(f);
+        usleep(30000);
+    }
+    fclose(f);
+    return ud;
+}
+
+static void a_stream_that_is_still_written(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    char *text;
+    pthread_t thread;
+    live.bytes = test_read_file(stream, &live.size);
+    live.at = live.size / 3;
+    snprintf(live.path, sizeof live.path, "%s", test_tmp_path("live.fvv"));
+    test_write_file(live.path, live.bytes, live.at);
+    assert_int_equal(pthread_create(&thread, NULL, append, NULL), 0);
+    runs(NULL, format(args, "render '%s' --live 20 -o '%s' --size 96x64 -q", live.path,
+                      test_tmp_path("live.mp4")));
+    pthread_join(thread, NULL);
+    free(live.bytes);
+    runs(&text, format(args, "info --json '%s'", test_tmp_path("live.mp4")));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_near(number(info, "frames"), FRAMES, 0);
+    cJSON_Delete(info);
+    /* and what writes such a file */
+    runs(NULL, format(args, "encode '%s' -o '%s' --gop 4 --fps 10 --frames 3 --live -q", folder, live.path));
+    runs(&text, format(args, "info '%s'", live.path));
+    assert_non_null(strstr(text, "frames         3"));
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +409,8 @@ int main(void)
         cmocka_unit_test(bench_measures_every_kind),
         cmocka_unit_test(a_queen_model_becomes_a_stream),
         cmocka_unit_test(refuses_with_a_sentence),
+        cmocka_unit_test(damage_is_told_and_played_over),
+        cmocka_unit_test(a_stream_that_is_still_written),
     };
     return cmocka_run_group_tests(tests, write_frames, NULL);
 }

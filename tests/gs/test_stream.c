@@ -628,6 +628,57 @@ static void what_cannot_be_encoded(void **state)
     assert_fails(gs_stream_open(&s, test_tmp_path("none.fvv")), FV_EIO, "none.fvv");
 }
 
+static uint32_t encoded; /* frames, as the progress says */
+
+static int note_encoded(void *ud, const struct fv_progress *p)
+{
+    (void)ud;
+    encoded = strcmp(p->what, "encoding") ? encoded : (uint32_t)p->done;
+    return 0;
+}
+
+static int broken_after_5(void *ud, uint32_t frame, struct gs_scene *s)
+{
+    return encoded >= 5 ? fv_fail(FV_EIO, "frame %u is lost", frame) : moving(ud, frame, s);
+}
+
+/* Another reader, while it is written. */
+static int read_meanwhile(void *ud, const struct fv_progress *p)
+{
+    uint32_t *most = ud;
+    struct gs_stream *s;
+    if (strcmp(p->what, "encoding") || p->done < 1 || p->done >= FRAMES)
+        return 0;
+    assert_ok(gs_stream_open(&s, test_tmp_path("live.fvv")));
+    *most = gs_stream_info(s)->frame_count;
+    assert_true(*most + 1 >= (uint32_t)p->done);
+    assert_false(gs_stream_info(s)->complete);
+    gs_stream_close(&s);
+    return 0;
+}
+
+static void read_while_written(void **state)
+{
+    (void)state;
+    uint32_t most = 0;
+    struct gs_stream *s;
+    struct gs_stream_opts o = {.psnr = 30, .group = GROUP, .live = true, .ud = &most,
+                               .on_progress = read_meanwhile};
+    const char *out = test_tmp_path("live.fvv");
+    assert_ok(gs_stream_encode(dev, out, FRAMES, moving, NULL, &o, NULL));
+    assert_true(most >= FRAMES - 2);
+    assert_ok(gs_stream_open(&s, out));
+    assert_true(gs_stream_info(s)->complete && gs_stream_info(s)->frame_count == FRAMES);
+    gs_stream_close(&s);
+    /* what there is when it fails is whole */
+    o.on_progress = note_encoded;
+    encoded = 0;
+    assert_fails(gs_stream_encode(dev, out, FRAMES, broken_after_5, NULL, &o, NULL), FV_EIO, "is lost");
+    assert_ok(gs_stream_open(&s, out));
+    assert_true(gs_stream_info(s)->complete && gs_stream_info(s)->frame_count >= 3);
+    gs_stream_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -636,7 +687,7 @@ int main(void)
         cmocka_unit_test(cut_anywhere),            cmocka_unit_test(flipped_bits),
         cmocka_unit_test(what_cannot_be_encoded), cmocka_unit_test(holes),
         cmocka_unit_test(bytes_that_come_slowly),  cmocka_unit_test(what_is_wanted),
-        cmocka_unit_test(files_that_grow),
+        cmocka_unit_test(files_that_grow),         cmocka_unit_test(read_while_written),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

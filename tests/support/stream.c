@@ -41,7 +41,7 @@ void test_stream_write(const char *path, const struct test_stream *t)
     uint64_t seed = t->seed + 1;
     struct gs_stream_pose *pose = malloc(t->count * sizeof *pose);
     assert_non_null(pose);
-    assert_ok(fv_writer_open(&out.file, path));
+    assert_ok(gs_stream_out_open(&out, path, false));
     assert_ok(gs_stream_state_create(&target, t->count, t->sh_degree));
     for (uint32_t f = 0; f < t->frames; f++) {
         struct gs_section sections[GS_SECTIONS] = {0};

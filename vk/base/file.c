@@ -145,7 +145,7 @@ static int name_target(struct fv_writer *w, const char *path, const struct stat 
     return 0;
 }
 
-int fv_writer_open(struct fv_writer *w, const char *path)
+static int open_writer(struct fv_writer *w, const char *path, bool in_place)
 {
     struct stat st;
     *w = (struct fv_writer){0};
@@ -161,6 +161,10 @@ int fv_writer_open(struct fv_writer *w, const char *path)
         fv_writer_abort(w);
         return rc;
     }
+    if (in_place) {
+        free(w->temporary);
+        w->temporary = NULL;
+    }
     w->file = fopen(w->temporary ? w->temporary : w->path, "wb");
     if (!w->file) {
         int e = errno;
@@ -174,6 +178,16 @@ int fv_writer_open(struct fv_writer *w, const char *path)
     return 0;
 }
 
+int fv_writer_open(struct fv_writer *w, const char *path)
+{
+    return open_writer(w, path, false);
+}
+
+int fv_writer_open_in_place(struct fv_writer *w, const char *path)
+{
+    return open_writer(w, path, true);
+}
+
 void fv_write(struct fv_writer *w, const void *data, size_t size)
 {
     if (w->failed || !size)
@@ -182,6 +196,14 @@ void fv_write(struct fv_writer *w, const void *data, size_t size)
         w->failed = true;
         fv_fail(FV_EIO, "%s: write failed: %s", w->path ? w->path : "standard output",
                 strerror(errno));
+    }
+}
+
+void fv_writer_flush(struct fv_writer *w)
+{
+    if (!w->failed && fflush(w->file)) {
+        fv_fail(FV_EIO, "%s: write failed: %s", w->path ? w->path : "standard output", strerror(errno));
+        w->failed = true;
     }
 }
 

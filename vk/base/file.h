@@ -56,6 +56,10 @@ struct fv_writer {
 
 /* path "-" writes to standard output (nothing to rename). A symbolic link is followed. */
 int fv_writer_open(struct fv_writer *w, const char *path);
+/* The file itself, from its first byte on, with the bytes in it as far as fv_writer_flush was called:
+ * for others to read while it is written. It stays as it is when it is aborted. */
+int fv_writer_open_in_place(struct fv_writer *w, const char *path);
+void fv_writer_flush(struct fv_writer *w);
 /* Sticky: after a failure later calls do nothing; commit reports it. */
 void fv_write(struct fv_writer *w, const void *data, size_t size);
 /* Flushes, syncs and renames. Returns 0 or FV_EIO (disk full ...); frees w either way. */

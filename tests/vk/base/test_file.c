@@ -136,6 +136,33 @@ static void nothing_changes_before_commit(void **state)
     fv_writer_abort(&w); /* safe again */
 }
 
+/* Others see what was flushed; it stays when it is aborted. */
+static void written_in_place(void **state)
+{
+    struct fv_writer w;
+    char *text;
+    (void)state;
+    const char *path = test_tmp_path("place");
+    test_write_file(path, "older", 5);
+    int before = files_in(test_tmp());
+    assert_ok(fv_writer_open_in_place(&w, path));
+    fv_write(&w, "new", 3);
+    fv_writer_flush(&w);
+    text = test_read_file(path, NULL);
+    assert_string_equal(text, "new");
+    free(text);
+    fv_write(&w, "er", 2);
+    fv_writer_abort(&w);
+    text = test_read_file(path, NULL);
+    assert_true(!strncmp(text, "new", 3));
+    free(text);
+    assert_int_equal(files_in(test_tmp()), before);
+    assert_ok(fv_writer_open_in_place(&w, "/dev/full"));
+    fv_write(&w, "x", 1);
+    fv_writer_flush(&w);
+    assert_fails(fv_writer_commit(&w), FV_EIO, "/dev/full");
+}
+
 /* The file size limit stands in for a full disk: the write fails in the middle. */
 static void a_full_disk_keeps_the_old_file(void **state)
 {
@@ -261,6 +288,7 @@ int main(void)
         cmocka_unit_test(cursor_never_leaves_its_bytes),
         cmocka_unit_test(writes_and_replaces),
         cmocka_unit_test(nothing_changes_before_commit),
+        cmocka_unit_test(written_in_place),
         cmocka_unit_test(a_full_disk_keeps_the_old_file),
         cmocka_unit_test(a_full_device_is_reported_at_commit),
         cmocka_unit_test(devices_are_written_not_replaced),
