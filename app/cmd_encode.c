@@ -13,10 +13,15 @@
 struct values {
     const char *output, *cameras, *report;
     double psnr, fps, seconds;
-    int group, clusters, frames, progress;
+    int group, clusters, frames, progress, model, latents, decoders;
     bool live;
     struct scene_opts scene;
 };
+
+enum { MODEL_AUTO, MODEL_DIRECT, MODEL_QUEEN };
+static const char *const models[] = {"auto", "direct", "queen", NULL};
+enum { DECODERS_LEARNED, DECODERS_DFT };
+static const char *const decoders[] = {"learned", "dft", NULL};
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
@@ -44,6 +49,13 @@ static const struct opt opts[] = {
      .help = "frames from one point of entry to the next"},
     {"clusters", 0, OPT_INT, AT(clusters), .rare = true, .def = "16", .min = 1, .max = 32,
      .help = "most rigid parts that are looked for in a group"},
+    {"model", 'm', OPT_ENUM, AT(model), .def = "auto", .choices = models,
+     .help = "queen fits its decoders, latents and gates to the frames, which takes more bytes; auto: "
+             "what was trained as QUEEN stays so, all else is direct"},
+    {"latents", 0, OPT_INT, AT(latents), .rare = true, .def = "0", .max = 45,
+     .help = "with --model queen, most of an attribute; 0: as many as are of use"},
+    {"decoders", 0, OPT_ENUM, AT(decoders), .rare = true, .def = "learned", .choices = decoders,
+     .help = "with --model queen: learned directions, or the fixed ones of QUEEN's dft layers"},
     SCENE_OPTS(struct values, scene),
     {0}};
 
@@ -175,6 +187,9 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     frames.count = (uint32_t)count;
     if (v->frames && (size_t)v->frames < count)
         count = (size_t)v->frames;
+    if (rc == 0 && frames.queen.count && v->model == MODEL_DIRECT)
+        rc = fv_fail(CMD_USAGE, "--model direct takes scenes: encode the QUEEN model without it, then "
+                                "its frames (convert --frame)");
     if (rc == 0 && v->cameras)
         rc = gs_cameras_load(&cameras, v->cameras, NULL);
     if (rc == 0 && !frames.queen.count)
@@ -183,7 +198,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     const struct gs_stream_opts o = {.psnr = v->psnr,
                                      .fps = v->fps,
                                      .group = (uint32_t)v->group,
+                                     .model = v->model == MODEL_QUEEN ? GS_STREAM_QUEEN
+                                                                      : GS_STREAM_DIRECT,
                                      .clusters = (uint32_t)v->clusters,
+                                     .latents = (uint32_t)v->latents,
+                                     .dft = v->decoders == DECODERS_DFT,
                                      .views = v->cameras ? &cameras : NULL,
                                      .live = v->live,
                                      .on_progress = progress_update,

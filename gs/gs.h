@@ -440,7 +440,10 @@ struct gs_stream_opts {
     double psnr;       /* dB over covered pixels that the base is to reach; default 40 */
     double fps;        /* default 30 */
     uint32_t group;    /* frames from one point of entry to the next; default 30 */
-    uint32_t clusters; /* most rigid clusters of a group, up to 32; default 16 */
+    enum gs_stream_model model;
+    uint32_t clusters; /* direct: most rigid clusters of a group, up to 32; default 16 */
+    uint32_t latents;  /* QUEEN: most of a Gaussian's attribute, up to 45; 0 as many as are of use */
+    bool dft;          /* QUEEN: decoders of fixed directions that are scaled, not learned ones */
     bool live;         /* the file is written in place, frame by frame: it can be read meanwhile
                           (info->growing), and has its index also after a failure */
     const struct gs_cameras *views; /* to measure from; NULL: eight around the scene */

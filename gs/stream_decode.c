@@ -92,6 +92,8 @@ static int load_integers(struct gs_stream *s, const struct frame_chunks *chunks,
     if (rc == 0)
         rc = s->is_queen ? gs_queen_track_of(&s->queen, &s->base)
                          : gs_stream_group_create(&s->group, &s->base);
+    if (s->is_queen)
+        gs_stream_base_finish(&s->base);
     return rc;
 }
 

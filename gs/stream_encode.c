@@ -7,6 +7,7 @@
  * A frame whose residual is a large part of a base becomes a base itself. */
 #include "gs/scene.h"
 #include "gs/stream_file.h"
+#include "gs/stream_queen.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,6 +33,9 @@ struct encoder {
     struct gs_scene last;  /* that before it, while they are compared */
     struct gs_stream_base base;
     struct gs_stream_group group;
+    bool queen; /* the model: in place of the group */
+    struct gs_queen_track fitted;
+    uint8_t *level; /* [2][fitted.scene.count]: levels, those of rotations */
     struct gs_stream_pose *pose; /* of the base */
     struct gs_track track;
     float size_level[SIZES]; /* mean level of the base's Gaussians of a size */
@@ -66,7 +70,8 @@ static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
 {
     struct gs_bytes chunks = {0};
     if (kind == GS_FRAME_BASE)
-        gs_put_base(&chunks, e->out.frames, GS_BASE_DIRECT, &e->base, sections);
+        gs_put_base(&chunks, e->out.frames, e->queen ? GS_BASE_INTEGERS : GS_BASE_DIRECT, &e->base,
+                    sections);
     else
         gs_put_residual(&chunks, e->out.frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree,
                         sections);
@@ -75,9 +80,15 @@ static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
 
 /* ---- bases ---- */
 
-static void drop_base(struct encoder *e)
+static void drop_group_state(struct encoder *e)
 {
     gs_stream_group_finish(&e->group);
+    gs_queen_track_finish(&e->fitted);
+}
+
+static void drop_base(struct encoder *e)
+{
+    drop_group_state(e);
     gs_stream_base_finish(&e->base);
     gs_track_finish(&e->track);
     free(e->pose);
@@ -210,6 +221,38 @@ static int scene_psnr(struct encoder *e, const struct gs_stream_state *state, do
     int rc = gs_tuner_psnr(e->tuner, &e->scene, &back, psnr);
     gs_scene_finish(&back);
     return rc;
+}
+
+/* What frames after the base build on. */
+static int make_group_state(struct encoder *e)
+{
+    return e->queen ? gs_queen_track_of(&e->fitted, &e->base)
+                    : gs_stream_group_create(&e->group, &e->base);
+}
+
+/* That, at the base again. */
+static int begin_group(struct encoder *e)
+{
+    if (!e->queen) {
+        gs_stream_group_begin(&e->group);
+        return 0;
+    }
+    size_t n = e->base.state.count;
+    free(e->level);
+    e->level = malloc(2 * n + 1);
+    if (!e->level)
+        return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", n);
+    memcpy(e->level, e->base.level, n);
+    memcpy(e->level + n, e->base.turn_level, n);
+    return gs_queen_track_begin(&e->fitted);
+}
+
+/* How near the frame coded last is to the scene at hand. */
+static int frame_psnr(struct encoder *e, double *psnr)
+{
+    if (!e->queen)
+        return scene_psnr(e, &e->group.state, psnr);
+    return gs_tuner_psnr(e->tuner, &e->scene, &e->fitted.scene, psnr);
 }
 
 /* ---- groups ---- */
@@ -348,6 +391,102 @@ static int write_changes(struct encoder *e, struct gs_section sections[GS_SECTIO
     return rc;
 }
 
+static int by_parent(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return x[0] != y[0] ? (x[0] > y[0]) - (x[0] < y[0]) : (x[1] > y[1]) - (x[1] < y[1]);
+}
+
+/* Births come from the Gaussians they are nearest to, and behind all others by these. */
+static int append_births(struct encoder *e, const uint32_t *rows, uint32_t n, uint32_t *parent)
+{
+    struct gs_stream_state had = {0}, born = {0};
+    uint32_t left = e->track.count, (*pair)[2] = malloc(((size_t)n + 1) * sizeof *pair);
+    uint32_t *order = malloc(((size_t)n + 1) * sizeof *order);
+    struct gs_stream_pose *pose = malloc(((size_t)n + 1) * sizeof *pose);
+    int rc = pair && order && pose ? 0 : fv_fail(FV_ENOMEM, "no memory for births");
+    rc = rc == 0 ? gs_stream_state_create(&had, left, e->base.state.sh_degree) : rc;
+    rc = rc == 0 ? gs_stream_state_create(&born, n, e->base.state.sh_degree) : rc;
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        pose[i].row = rows[i];
+        gs_stream_name_axes(&pose[i], &e->scene);
+    }
+    if (rc == 0) {
+        gs_stream_from_scene(&had, &e->base, &e->scene, e->track.now);
+        gs_stream_from_scene(&born, &e->base, &e->scene, pose);
+        rc = gs_stream_nearest(order, born.v[GS_POSITION], n, had.v[GS_POSITION], left);
+    }
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        pair[i][0] = order[i] == GS_NO_ROW ? left - 1 : order[i];
+        pair[i][1] = i;
+    }
+    if (rc == 0)
+        qsort(pair, n, sizeof *pair, by_parent);
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        order[i] = pair[i][1];
+        parent[left + i] = parent[pair[i][0]];
+    }
+    rc = rc == 0 ? gs_track_append(&e->track, pose, order, n) : rc;
+    gs_stream_state_finish(&had);
+    gs_stream_state_finish(&born);
+    free(pair);
+    free(order);
+    free(pose);
+    return rc;
+}
+
+static int inherit_levels(struct encoder *e, const uint32_t *parent, uint32_t before, uint32_t count)
+{
+    uint8_t *level = malloc(2 * (size_t)count + 1);
+    if (!level)
+        return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", count);
+    for (uint32_t i = 0; i < count; i++) {
+        level[i] = e->level[parent[i]];
+        level[count + i] = e->level[before + parent[i]];
+    }
+    free(e->level);
+    e->level = level;
+    return 0;
+}
+
+/* A frame of the QUEEN model: rows that are left, births, what they are to be. */
+static int write_fitted(struct encoder *e, const uint8_t *dead, uint32_t deaths,
+                        const uint32_t *rows, uint32_t births, struct gs_section sections[GS_SECTIONS])
+{
+    uint32_t before = e->track.count + deaths, count = e->track.count + births, left = 0;
+    uint32_t *parent = malloc(((size_t)count + 1) * sizeof *parent);
+    struct gs_stream_state target = {0};
+    struct gs_scene scene = {0};
+    if (!parent)
+        return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", count);
+    for (uint32_t i = 0; i < before; i++)
+        if (!dead[i])
+            parent[left++] = i;
+    bool same = !deaths && !births;
+    int rc = left ? 0 : GS_BEYOND;
+    rc = rc == 0 && births ? append_births(e, rows, births, parent) : rc;
+    rc = rc == 0 && !same ? inherit_levels(e, parent, before, count) : rc;
+    rc = rc == 0 ? gs_stream_state_create(&target, count, e->base.state.sh_degree) : rc;
+    rc = rc == 0 ? gs_scene_alloc(&scene, count, e->base.state.sh_degree) : rc;
+    if (rc == 0) {
+        gs_stream_from_scene(&target, &e->base, &e->scene, e->track.now);
+        gs_stream_to_scene(&scene, &e->base, &target);
+        rc = gs_queen_fit(&e->fitted,
+                          &(struct gs_queen_target){.scene = &scene,
+                                                    .parent = same ? NULL : parent,
+                                                    .base = &e->base,
+                                                    .level = e->level,
+                                                    .turn_level = e->level + count,
+                                                    .latents = e->o->latents,
+                                                    .dft = e->o->dft},
+                          sections);
+    }
+    free(parent);
+    gs_stream_state_finish(&target);
+    gs_scene_finish(&scene);
+    return rc;
+}
+
 /* The sections of frame k of a group, the scene at hand; *base: it should better be one. */
 static int write_frame(struct encoder *e, const struct group *g, uint32_t k,
                        struct gs_section sections[GS_SECTIONS], bool *base)
@@ -360,6 +499,13 @@ static int write_frame(struct encoder *e, const struct group *g, uint32_t k,
     uint32_t deaths = rc == 0 ? gs_track_step(&e->track, g->to[k], dead) : 0;
     rc = rc == 0 ? gs_track_find_born(&e->track, (uint32_t)e->scene.count, rows, &births) : rc;
     *base = births > BORN_PART * (double)e->scene.count;
+    if (rc == 0 && e->queen) {
+        rc = *base ? 0 : write_fitted(e, dead, deaths, rows, births, sections);
+        *base = *base || rc == GS_BEYOND;
+        free(rows);
+        free(dead);
+        return rc < 0 ? rc : 0;
+    }
     if (rc == 0 && !*base && deaths)
         rc = gs_stream_write_deaths(&e->group, dead, sections);
     if (rc == 0 && !*base && !k)
@@ -382,7 +528,7 @@ static int probe_group(struct encoder *e, uint32_t begin, uint32_t end, struct p
 {
     struct group g;
     bool base = false;
-    gs_stream_group_begin(&e->group);
+    FV_TRY(begin_group(e));
     int rc = gs_track_begin(&e->track, e->pose, e->base.state.count);
     if (rc < 0)
         return rc;
@@ -400,7 +546,7 @@ static int probe_group(struct encoder *e, uint32_t begin, uint32_t end, struct p
             break;
         if (begin + k + 1 == end && k) {
             double one;
-            rc = scene_psnr(e, &e->group.state, &one);
+            rc = frame_psnr(e, &one);
             p->psnr_sum += one;
             p->psnrs++;
         }
@@ -417,7 +563,7 @@ static int probe(struct encoder *e, double *psnr)
     enum { PLACES = 2, FRAMES = 8 };
     uint32_t first = e->out.frames, left = e->frame_count - first - 1, end = 0;
     struct probe sum = {.psnrs = 0};
-    FV_TRY(gs_stream_group_create(&e->group, &e->base));
+    FV_TRY(make_group_state(e));
     int rc = 0;
     for (uint32_t p = 0; p < PLACES && rc == 0; p++) {
         uint32_t begin = first + 1 + (uint32_t)((uint64_t)left * p / PLACES);
@@ -427,7 +573,7 @@ static int probe(struct encoder *e, double *psnr)
         rc = probe_group(e, begin, end, &sum);
         rc = rc == 0 ? load_frame(e, first) : rc;
     }
-    gs_stream_group_finish(&e->group);
+    drop_group_state(e);
     rc = rc == 0 ? gs_track_begin(&e->track, e->pose, e->base.state.count) : rc;
     if (sum.psnrs)
         *psnr = sum.psnr_sum / sum.psnrs;
@@ -481,7 +627,7 @@ static int write_base(struct encoder *e)
         rc = scene_psnr(e, &e->base.state, &psnr);
     }
     if (rc == 0)
-        rc = gs_stream_group_create(&e->group, &e->base);
+        rc = make_group_state(e);
     if (rc < 0) {
         gs_sections_free(sections);
         return rc;
@@ -518,7 +664,7 @@ static int encode_group(struct encoder *e, uint32_t begin, uint32_t end, bool *b
         begin++;
     }
     *base = false;
-    gs_stream_group_begin(&e->group);
+    FV_TRY(begin_group(e));
     gs_track_enter(&e->track);
     int rc = look_at_group(e, &g, begin, end);
     for (uint32_t k = 0; rc == 0 && k < g.frames && !*base; k++)
@@ -556,6 +702,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
                         .group_frames = o.group ? o.group : 30,
                         .clusters = o.clusters ? o.clusters : 16,
                         .aim = o.psnr,
+                        .queen = o.model == GS_STREAM_QUEEN,
                         .dev = dev};
     *e.report = (struct gs_stream_report){0};
     if (!frame_count || frame_count > GS_STREAM_MAX_FRAMES)
@@ -569,6 +716,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
     e.report->bytes = e.out.written;
     e.report->psnr = e.report->bases ? e.psnr_sum / e.report->bases : 0;
     drop_base(&e);
+    free(e.level);
     gs_scene_finish(&e.scene);
     gs_scene_finish(&e.last);
     gs_tuner_destroy(&e.tuner);

@@ -270,6 +270,33 @@ static void gather_floats(float *out, const struct gs_queen_decoder *d)
     }
 }
 
+/* cos(x) by sums and products only, as plain_log. */
+static double plain_cos(double x)
+{
+    double r = fmod(x, 6.28318530717958647692), rr = r * r, sum = 0;
+    for (int k = 44; k >= 2; k -= 2)
+        sum = 1 - rr / (k * (k - 1)) * (k == 44 ? 1 : sum);
+    return sum;
+}
+
+/* What a new decoder's floats are near: a layer that scales is mostly QUEEN's dft, of which the C
+ * libraries' own last bits differ. */
+static void expect_floats(float *near, const struct shape *s)
+{
+    size_t at = s->div ? s->in : 0;
+    uint32_t in = s->in;
+    for (uint32_t i = 0; i < s->layers; i++) {
+        uint32_t out = s->layer[i].out;
+        for (uint32_t a = 0; a < in && s->layer[i].scale; a++)
+            for (uint32_t b = 0; b < out; b++)
+                near[at + a * out + b] =
+                    (float)(plain_cos(3.14159265358979323846 / out * (a + 0.5) * b) *
+                            (b ? 1.41421356237309504880 : 1) / sqrt(out));
+        at += (size_t)in * out + (s->layer[i].scale + s->layer[i].shift) * out;
+        in = out;
+    }
+}
+
 /* part's decoder becomes d, or the one that is read. Each float differs little from the one in its
  * place in the decoder before, or not at all. */
 static int code_decoder(struct gs_coder *c, struct gs_queen_part *part,
@@ -284,9 +311,13 @@ static int code_decoder(struct gs_coder *c, struct gs_queen_part *part,
     if (!same)
         code_shape(c, &shape);
     size_t n = lay_out(&next, &shape, NULL);
-    float *floats = calloc(n, sizeof *floats);
+    float *floats = calloc(2 * n, sizeof *floats), *near = floats + n;
     if (!floats)
         return no_memory("a decoder");
+    if (same)
+        memcpy(near, part->floats, n * sizeof *near);
+    else
+        expect_floats(near, &shape);
     if (d)
         gather_floats(floats, d);
     bool equal = d && same && !memcmp(floats, part->floats, n * sizeof *floats);
@@ -296,7 +327,7 @@ static int code_decoder(struct gs_coder *c, struct gs_queen_part *part,
     }
     reset_wide(&m);
     for (size_t i = 0; i < n; i++)
-        floats[i] = code_float(c, &m, &last, same ? part->floats[i] : 0, floats[i]);
+        floats[i] = code_float(c, &m, &last, near[i], floats[i]);
     free(part->floats);
     part->floats = floats;
     lay_out(&part->decoder, &shape, floats);
@@ -522,8 +553,7 @@ int gs_queen_copy_scene(struct gs_scene *out, const struct gs_scene *s)
     return 0;
 }
 
-/* Rows before: the two last ones, which the order of the stream puts near. */
-static void near_before(uint32_t (*near)[GS_NEAR], uint32_t count)
+void gs_queen_near_before(uint32_t (*near)[GS_NEAR], uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < GS_NEAR; k++)
@@ -541,7 +571,7 @@ int gs_queen_track_create(struct gs_queen_track *t, struct gs_scene *base,
         if (!t->base_near)
             rc = no_memory("a stream");
         else
-            near_before(t->base_near, (uint32_t)t->base.count);
+            gs_queen_near_before(t->base_near, (uint32_t)t->base.count);
     }
     rc = rc == 0 ? gs_queen_track_begin(t) : rc;
     if (rc < 0)
@@ -614,7 +644,7 @@ static int move_rows(struct gs_queen_track *t, const uint32_t *parent, uint32_t 
     if (!near)
         return no_memory("a stream");
     t->near = near;
-    near_before(near, count);
+    gs_queen_near_before(near, count);
     return 0;
 }
 
@@ -676,7 +706,7 @@ static int end_section(struct gs_coder *c, struct gs_section *s, size_t least)
     return 0;
 }
 
-static float *scene_part(const struct gs_scene *s, int part, size_t *stride, uint32_t *width)
+float *gs_queen_scene_part(const struct gs_scene *s, int part, size_t *stride, uint32_t *width)
 {
     if (part == GS_QUEEN_POSITION) {
         *stride = *width = 3;
@@ -690,8 +720,8 @@ static float *scene_part(const struct gs_scene *s, int part, size_t *stride, uin
 static int write_values(struct gs_coder *c, const struct writing *w, int part)
 {
     struct plane p = {.count = w->f->count, .parent = w->f->parent};
-    p.at = scene_part(w->next, part, &p.stride, &p.width);
-    p.from = scene_part(&w->t->scene, part, &p.from_stride, &p.width);
+    p.at = gs_queen_scene_part(w->next, part, &p.stride, &p.width);
+    p.from = gs_queen_scene_part(&w->t->scene, part, &p.from_stride, &p.width);
     code_small(c, 2, GS_QUEEN_PLAIN);
     return code_plane(c, &p);
 }
@@ -755,8 +785,8 @@ static bool same_values(const struct writing *w, int part)
 {
     size_t stride, from_stride;
     uint32_t width;
-    const float *at = scene_part(w->next, part, &stride, &width);
-    const float *from = scene_part(&w->t->scene, part, &from_stride, &width);
+    const float *at = gs_queen_scene_part(w->next, part, &stride, &width);
+    const float *from = gs_queen_scene_part(&w->t->scene, part, &from_stride, &width);
     for (uint32_t i = 0; i < w->f->count; i++)
         if (memcmp(at + i * stride, from + (w->f->parent ? w->f->parent[i] : i) * from_stride,
                    width * sizeof *at) != 0)
@@ -874,7 +904,7 @@ struct reading {
 static int read_values(struct reading *r, struct gs_coder *c, int part)
 {
     struct plane p = {.count = r->f.count, .parent = r->f.parent};
-    p.from = scene_part(&r->t->scene, part, &p.from_stride, &p.width);
+    p.from = gs_queen_scene_part(&r->t->scene, part, &p.from_stride, &p.width);
     p.stride = p.width;
     p.at = r->values[part] = malloc((size_t)p.count * p.width * sizeof *p.at + 1);
     if (!p.at)
@@ -1011,7 +1041,7 @@ int gs_queen_track_read(struct gs_queen_track *t, const struct gs_section in[GS_
 static struct plane base_plane(const struct gs_scene *s, int part)
 {
     struct plane p = {.count = (uint32_t)s->count};
-    p.at = scene_part(s, part, &p.stride, &p.width);
+    p.at = gs_queen_scene_part(s, part, &p.stride, &p.width);
     return p;
 }
 
@@ -1079,7 +1109,7 @@ static double plain_log(double x)
     return e * ln2 + 2 * z * sum;
 }
 
-int gs_queen_track_of(struct gs_queen_track *t, struct gs_stream_base *b)
+int gs_queen_track_of(struct gs_queen_track *t, const struct gs_stream_base *b)
 {
     const float least = 1 / 1024.f, unit = b->step[GS_OPACITY] / GS_UNITS;
     struct gs_scene scene = {0};
@@ -1090,8 +1120,11 @@ int gs_queen_track_of(struct gs_queen_track *t, struct gs_stream_base *b)
         alpha = alpha < least ? least : alpha > 1 - least ? 1 - least : alpha;
         scene.opacity[i] = (float)plain_log((double)alpha / (1 - (double)alpha));
     }
-    uint32_t (*near)[GS_NEAR] = b->near;
-    b->near = NULL;
-    gs_stream_base_finish(b);
+    uint32_t (*near)[GS_NEAR] = malloc(scene.count * sizeof *near + 1);
+    if (!near) {
+        gs_scene_finish(&scene);
+        return no_memory("a stream");
+    }
+    memcpy(near, b->near, scene.count * sizeof *near);
     return gs_queen_track_create(t, &scene, near);
 }

@@ -55,12 +55,28 @@ int gs_queen_track_read(struct gs_queen_track *t, const struct gs_section in[GS_
 /* Bases, of floats or of the direct model's integers. */
 int gs_queen_write_floats(const struct gs_scene *s, struct gs_section out[GS_SECTIONS]);
 int gs_queen_read_floats(struct gs_scene *s, const struct gs_section in[GS_SECTIONS]);
-/* The track of a base of integers, which goes: as gs_stream_to_scene, but logits are the same bits
- * on every machine. */
-int gs_queen_track_of(struct gs_queen_track *t, struct gs_stream_base *b);
+/* The track of a base of integers: as gs_stream_to_scene, but logits are the same bits on every
+ * machine. */
+int gs_queen_track_of(struct gs_queen_track *t, const struct gs_stream_base *b);
 
-/* Section of a part. */
+/* What a frame is to come near to. */
+struct gs_queen_target {
+    const struct gs_scene *scene; /* in the stream's order, axes named as in its base */
+    const uint32_t *parent;       /* [scene->count] rows of the frame before; NULL: the same */
+    const struct gs_stream_base *base;       /* its steps */
+    const uint8_t *level, *turn_level;       /* [scene->count] */
+    uint32_t latents; /* a Gaussian may have of an attribute; 0: as many as are of use */
+    bool dft;         /* decoders of fixed directions, scaled */
+};
+/* Fits a frame to it, codes and applies it. stream_queen_fit.c */
+int gs_queen_fit(struct gs_queen_track *t, const struct gs_queen_target *target,
+                 struct gs_section out[GS_SECTIONS]);
+
+/* Section of a part; its floats in a scene. */
 int gs_queen_section(int part);
+float *gs_queen_scene_part(const struct gs_scene *s, int part, size_t *stride, uint32_t *width);
+/* Rows before: the two last ones, which the order of the stream puts near. */
+void gs_queen_near_before(uint32_t (*near)[GS_NEAR], uint32_t count);
 /* A copy of a scene; out is zeroed or was one. */
 int gs_queen_copy_scene(struct gs_scene *out, const struct gs_scene *s);
 /* The same into a scene of its count and at most its degree. */

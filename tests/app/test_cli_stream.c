@@ -224,6 +224,40 @@ static void a_queen_model_becomes_a_stream(void **state)
     fails(format(args, "encode '%s' '%s' -o '%s'", model, model, file), 1, "holds no scene files");
 }
 
+/* The same frames, fitted. */
+static void scenes_become_a_stream_of_the_queen_model(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    static const char *const how[] = {"", "--decoders dft", "--latents 2"};
+    char *text, file[256], model[512];
+    snprintf(file, sizeof file, "%s", test_tmp_path("fitted.fvv"));
+    for (int k = 0; k < 3; k++) {
+        runs(NULL, format(args, "encode '%s' -o '%s' --psnr 40 --gop 4 --model queen %s --report '%s' -q",
+                          folder, file, how[k], test_tmp_path("fit.json")));
+        runs(&text, format(args, "info --json '%s'", file));
+        cJSON *info = cJSON_Parse(text);
+        free(text);
+        assert_string_equal(cJSON_GetObjectItemCaseSensitive(info, "model")->valuestring, "queen");
+        assert_near(number(info, "frames"), FRAMES, 0);
+        assert_near(number(info, "gaussians"), 50, 0);
+        assert_near(number(info, "sh_degree"), 3, 0);
+        cJSON_Delete(info);
+        size_t size;
+        text = test_read_file(test_tmp_path("fit.json"), &size);
+        cJSON *report = cJSON_ParseWithLength(text, size);
+        free(text);
+        assert_near(number(report, "bases") + number(report, "entries") + number(report, "residuals"),
+                    FRAMES, 0);
+        assert_true(number(report, "residuals") > 0);
+        cJSON_Delete(report);
+        runs(NULL, format(args, "convert '%s' --frame 9 -o '%s' -q", file, test_tmp_path("nine.spz")));
+    }
+    snprintf(model, sizeof model, "%s", test_golden("05_queen"));
+    fails(format(args, "encode '%s' -o '%s' --model direct", model, file), 2, "takes scenes");
+}
+
 static void refuses_with_a_sentence(void **state)
 {
     (void)state;
@@ -408,6 +442,7 @@ int main(void)
         cmocka_unit_test(moving_scenes_of_one_file),
         cmocka_unit_test(bench_measures_every_kind),
         cmocka_unit_test(a_queen_model_becomes_a_stream),
+        cmocka_unit_test(scenes_become_a_stream_of_the_queen_model),
         cmocka_unit_test(refuses_with_a_sentence),
         cmocka_unit_test(damage_is_told_and_played_over),
         cmocka_unit_test(a_stream_that_is_still_written),

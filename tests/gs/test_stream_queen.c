@@ -197,6 +197,7 @@ static void the_state_is_these_bits(void **state)
             b.state.v[a][i] = (int32_t)(test_rand(&seed) % 400) + 1;
     gs_stream_find_near(&b);
     assert_ok(gs_queen_track_of(&t, &b));
+    gs_stream_base_finish(&b);
     for (uint64_t k = 0; k < 40; k++) {
         struct gs_section sections[GS_SECTIONS];
         struct gs_queen_frame f = test_queen_frame(
@@ -221,6 +222,155 @@ static void the_state_is_these_bits(void **state)
             fail_msg("%s: %#lx, expected %#lx", rows[k].what, crc, rows[k].crc);
     }
     gs_queen_track_finish(&t);
+}
+
+/* ---- fitting ---- */
+
+enum { FITTED = 600 };
+static const struct gs_stream_base *fit_base(struct gs_stream_base *b)
+{
+    uint64_t seed = 3;
+    assert_ok(gs_stream_base_create(b, FITTED, 1));
+    for (int a = 0; a < GS_ATTRS; a++)
+        b->step[a] = 0.01f;
+    for (int a = 0; a < (int)gs_attr_end(1); a++)
+        for (int i = 0; i < FITTED * gs_attr_comps((enum gs_attr)a); i++)
+            b->state.v[a][i] = (int32_t)(test_rand(&seed) % 800) + 200;
+    memset(b->level, 3, FITTED);
+    memset(b->turn_level, 3, FITTED);
+    gs_stream_find_near(b);
+    return b;
+}
+
+/* A tenth of the rows moves, changes colour towards one side, turns, fades, by amounts that grow. */
+static void change_some(struct gs_scene *s, float by)
+{
+    for (size_t i = 0; i < FITTED; i += 10) {
+        float a = by * (float)(1 + i % 7);
+        for (size_t k = 0; k < 3; k++) {
+            s->position[3 * i + k] += a * (float)(k + 1);
+            s->sh[12 * i + k] += a * (k == 1 ? -0.5f : 1);
+            s->scale[3 * i + k] += a;
+        }
+        s->rotation[4 * i + i / 10 % 4] += a;
+        s->opacity[i] -= a;
+    }
+}
+
+static double worst_difference(const float *a, const float *b, size_t n)
+{
+    double worst = 0;
+    for (size_t i = 0; i < n; i++)
+        worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
+    return worst;
+}
+
+static void what_changes_is_fitted(void **state)
+{
+    (void)state;
+    for (int dft = 0; dft < 2; dft++) {
+        struct gs_stream_base b;
+        struct gs_queen_track w, r;
+        struct gs_scene first = {0}, target = {0};
+        assert_ok(gs_queen_track_of(&w, fit_base(&b)));
+        assert_ok(gs_queen_track_of(&r, &b));
+        assert_ok(gs_queen_copy_scene(&first, &w.scene));
+        assert_ok(gs_queen_copy_scene(&target, &w.scene));
+        for (int frame = 0; frame < 5; frame++) {
+            struct gs_section sections[GS_SECTIONS];
+            change_some(&target, 0.02f);
+            const struct gs_queen_target to = {.scene = &target,
+                                               .base = &b,
+                                               .level = b.level,
+                                               .turn_level = b.turn_level,
+                                               .dft = dft};
+            assert_ok(gs_queen_fit(&w, &to, sections));
+            assert_ok(gs_queen_track_read(&r, sections));
+            assert_true(same(&w.scene, &r.scene));
+            /* nothing drifts: no frame is off by more than about its step, 0.0125 */
+            assert_true(worst_difference(w.scene.position, target.position, 3 * FITTED) < 0.013);
+            assert_true(worst_difference(w.scene.sh, target.sh, 12 * FITTED) < 0.016);
+            assert_true(worst_difference(w.scene.scale, target.scale, 3 * FITTED) < 0.016);
+            assert_true(worst_difference(w.scene.rotation, target.rotation, 4 * FITTED) < 0.02);
+            for (size_t i = 0; i < FITTED; i++)
+                assert_near(gs_sigmoid(w.scene.opacity[i]), gs_sigmoid(target.opacity[i]), 0.016);
+            /* gates: who stays has the bits it had; f_rest is not even named */
+            for (size_t i = 0; i < FITTED; i++)
+                if (i % 10 && (memcmp(w.scene.position + 3 * i, first.position + 3 * i, 12) ||
+                               memcmp(w.scene.sh + 12 * i, first.sh + 12 * i, 48)))
+                    fail_msg("frame %d: Gaussian %zu moved", frame, i);
+            assert_int_equal(sections[gs_queen_section(GS_QUEEN_REST)].size, 0);
+            const struct gs_queen_layer *l = &w.part[GS_QUEEN_DC].decoder.layer[0];
+            if (dft) {
+                float basis[9];
+                gs_queen_dft(basis, 3, 3);
+                assert_non_null(l->scale);
+                assert_memory_equal(l->w, basis, sizeof basis);
+            } else { /* colours change along one line: it is found */
+                assert_int_equal(l->in, 1);
+                assert_near(l->w[1] / l->w[0], -0.5, 0.02);
+                assert_near(l->w[2] / l->w[0], 1, 0.02);
+            }
+            gs_sections_free(sections);
+        }
+        gs_scene_finish(&first);
+        gs_scene_finish(&target);
+        gs_queen_track_finish(&w);
+        gs_queen_track_finish(&r);
+        gs_stream_base_finish(&b);
+    }
+}
+
+/* Fewer latents than numbers: what they do not reach stays for the next frame, nothing runs away. */
+static void few_latents_are_enough_for_some(void **state)
+{
+    (void)state;
+    struct gs_stream_base b;
+    struct gs_queen_track w;
+    struct gs_scene target = {0};
+    uint32_t parent[FITTED + 20];
+    uint8_t level[FITTED + 20];
+    assert_ok(gs_queen_track_of(&w, fit_base(&b)));
+    memset(level, 3, sizeof level);
+    for (uint32_t k = 0; k < 4; k++) { /* rows go and come, too */
+        struct gs_section sections[GS_SECTIONS];
+        uint32_t count = (uint32_t)w.scene.count + (k % 2 ? 20 : -(uint32_t)15);
+        assert_ok(gs_scene_alloc(&target, count, 1));
+        for (uint32_t i = 0; i < count; i++) {
+            parent[i] = i < w.scene.count ? i : i % 9;
+            size_t p = parent[i];
+            memcpy(target.position + 3 * (size_t)i, w.scene.position + 3 * p, 12);
+            memcpy(target.scale + 3 * (size_t)i, w.scene.scale + 3 * p, 12);
+            memcpy(target.rotation + 4 * (size_t)i, w.scene.rotation + 4 * p, 16);
+            target.opacity[i] = w.scene.opacity[p];
+            memcpy(target.sh + 12 * (size_t)i, w.scene.sh + 12 * p, 48);
+            if (i >= w.scene.count)
+                for (size_t c = 0; c < 3; c++)
+                    target.position[3 * (size_t)i + c] += 0.3f * (float)(c + i % 5);
+        }
+        for (size_t i = 0; i < count; i += 3) {
+            target.sh[12 * i] += 0.3f;
+            target.sh[12 * i + 1] += i % 2 ? 0.04f : -0.04f;
+            target.sh[12 * i + 7] += 0.2f;
+        }
+        assert_ok(gs_queen_fit(&w,
+                               &(struct gs_queen_target){.scene = &target,
+                                                         .parent = parent,
+                                                         .base = &b,
+                                                         .level = level,
+                                                         .turn_level = level,
+                                                         .latents = 1},
+                               sections));
+        assert_int_equal(w.scene.count, count);
+        assert_int_equal(w.part[GS_QUEEN_DC].width, 1);
+        assert_int_equal(w.part[GS_QUEEN_REST].width, 1);
+        assert_true(worst_difference(w.scene.position, target.position, 3 * (size_t)count) < 0.013);
+        assert_true(worst_difference(w.scene.sh, target.sh, 12 * (size_t)count) < 0.06);
+        gs_sections_free(sections);
+        gs_scene_finish(&target);
+    }
+    gs_queen_track_finish(&w);
+    gs_stream_base_finish(&b);
 }
 
 /* ---- QUEEN's files ---- */
@@ -442,6 +592,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(what_does_not_fit_becomes_floats),
         cmocka_unit_test(the_state_is_these_bits), cmocka_unit_test(the_reference_as_a_stream),
+        cmocka_unit_test(what_changes_is_fitted),  cmocka_unit_test(few_latents_are_enough_for_some),
         cmocka_unit_test(files_as_a_stream),       cmocka_unit_test(flipped_bytes),
         cmocka_unit_test(what_cannot_be_imported),
     };
