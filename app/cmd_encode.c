@@ -1,4 +1,5 @@
 /* fovea encode: the frames of a moving scene to a stream. */
+#include "app/encode_report.h"
 #include "app/scene_in.h"
 #include "app/text.h"
 #include "vk/base/file.h"
@@ -11,8 +12,8 @@
 #include <string.h>
 
 struct values {
-    const char *output, *cameras, *report;
-    double psnr, fps, seconds;
+    const char *output, *cameras, *report, *plot;
+    double psnr, target, fps, seconds;
     int group, clusters, frames, progress, model, latents, decoders;
     bool live;
     struct scene_opts scene;
@@ -36,13 +37,17 @@ static const struct opt opts[] = {
     {"live", 0, OPT_FLAG, AT(live),
      .help = "write in place, frame by frame, to be played meanwhile: from a web server's folder"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
-     .help = "bytes of every kind and section, as JSON"},
+     .help = "as JSON: bytes of every kind and section; of each frame bytes, PSNR and SSIM"},
+    {"plot", 0, OPT_STRING, AT(plot), .value = "FILE.png", .file = true,
+     .help = "PSNR, SSIM, bytes and Gaussians of each frame"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
     {.type = OPT_GROUP, .help = "Quality"},
     {"psnr", 0, OPT_FLOAT, AT(psnr), .def = "40", .min = 15, .max = 80,
      .help = "dB that whole frames reach on the pixels they cover; 45 is hard to tell from the "
              "input"},
+    {"target-kb-per-frame", 0, OPT_FLOAT, AT(target), .value = "KB", .def = "0", .max = 1e6,
+     .help = "instead: 1000 bytes that a frame takes on average, bases included; 0 is none"},
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
      .help = "views in which the error is measured; default eight around the scene"},
     {"gop", 0, OPT_INT, AT(group), .def = "30", .min = 1, .max = 1000,
@@ -121,42 +126,10 @@ static int add_input(struct frames *f, const struct opt_args *args, size_t i)
     return rc;
 }
 
-/* ---- the report ---- */
-
-static const char *const sections[] = {"motion", "positions", "rotations", "scales", "opacities",
-                                       "colours", "sh1", "sh2", "sh3", "deaths", "births"};
-
-static int write_report(const struct values *v, const struct gs_stream_report *r, uint32_t frames)
+static void summary(const struct values *v, const struct encode_report *report)
 {
-    struct fv_writer w;
-    cJSON *root = cJSON_CreateObject(), *by = cJSON_AddObjectToObject(root, "section_bytes");
-    cJSON_AddNumberToObject(root, "frames", frames);
-    cJSON_AddNumberToObject(root, "bytes", (double)r->bytes);
-    cJSON_AddNumberToObject(root, "bases", r->bases);
-    cJSON_AddNumberToObject(root, "base_bytes", (double)r->base_bytes);
-    cJSON_AddNumberToObject(root, "entries", r->entries);
-    cJSON_AddNumberToObject(root, "entry_bytes", (double)r->entry_bytes);
-    cJSON_AddNumberToObject(root, "residuals", r->residuals);
-    cJSON_AddNumberToObject(root, "residual_bytes", (double)r->residual_bytes);
-    cJSON_AddNumberToObject(root, "base_psnr_db", r->psnr);
-    for (size_t k = 0; k < sizeof sections / sizeof *sections; k++)
-        cJSON_AddNumberToObject(by, sections[k], (double)r->section_bytes[k]);
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_writer_open(&w, v->report);
-    if (rc == 0) {
-        fv_write(&w, text, strlen(text));
-        fv_write(&w, "\n", 1);
-        rc = fv_writer_commit(&w);
-    }
-    free(text);
-    return rc;
-}
-
-static void summary(const struct values *v, const struct gs_stream_report *r, double seconds)
-{
+    const struct gs_stream_report *r = &report->sums;
+    double mean, worst;
     char size[32], each[32], whole[48];
     uint32_t frames = r->bases + r->entries + r->residuals;
     bytes_text(size, r->bytes);
@@ -164,7 +137,11 @@ static void summary(const struct values *v, const struct gs_stream_report *r, do
     snprintf(whole, sizeof whole, r->psnr > 0 ? "%u whole at %.1f dB" : "%u whole, all bits kept",
              r->bases, r->psnr);
     printf("%s: %u frames, %s, %s a frame (%.2f Mbit/s); %s, %.2f s a frame\n", v->output, frames,
-           size, each, 8e-6 * (double)r->bytes * v->fps / frames, whole, seconds / frames);
+           size, each, 8e-6 * (double)r->bytes * v->fps / frames, whole, report->wall / frames);
+    if (encode_report_psnr(report, &mean, &worst))
+        printf("%.2f dB, the worst frame %.2f\n", mean, worst);
+    if (v->target > 0)
+        printf("%.1f %% of the size asked for\n", 0.1 * (double)r->bytes / frames / v->target);
 }
 
 static int run(struct app *app, const void *values, const struct opt_args *args)
@@ -172,7 +149,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     const struct values *v = values;
     struct frames frames = {.v = v};
     struct gs_cameras cameras = {0};
-    struct gs_stream_report report = {0};
+    struct encode_report report = {0};
     struct progress p;
     struct vk_device *dev;
     int rc = 0;
@@ -190,6 +167,8 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (rc == 0 && frames.queen.count && v->model == MODEL_DIRECT)
         rc = fv_fail(CMD_USAGE, "--model direct takes scenes: encode the QUEEN model without it, then "
                                 "its frames (convert --frame)");
+    if (rc == 0 && frames.queen.count && (v->target > 0 || v->plot))
+        rc = fv_fail(CMD_USAGE, "a QUEEN model is kept as it is: no --target-kb-per-frame, no --plot");
     if (rc == 0 && v->cameras)
         rc = gs_cameras_load(&cameras, v->cameras, NULL);
     if (rc == 0 && !frames.queen.count)
@@ -206,14 +185,21 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                      .views = v->cameras ? &cameras : NULL,
                                      .live = v->live,
                                      .on_progress = progress_update,
-                                     .ud = &p};
-    double start = fv_now();
+                                     .ud = &p,
+                                     .frame_bytes = 1000 * v->target,
+                                     .on_frame = v->report || v->plot ? encode_report_add : NULL,
+                                     .frame_ud = &report};
+    double start = fv_now(), cpu = fv_cpu_time();
     if (rc == 0)
         rc = frames.queen.count
-                 ? gs_stream_import_queen(v->output, &frames.queen, (uint32_t)count, &o, &report)
-                 : gs_stream_encode(dev, v->output, (uint32_t)count, load_frame, &frames, &o, &report);
+                 ? gs_stream_import_queen(v->output, &frames.queen, (uint32_t)count, &o,
+                                          &report.sums)
+                 : gs_stream_encode(dev, v->output, (uint32_t)count, load_frame, &frames, &o,
+                                    &report.sums);
     progress_done(&p);
-    uint32_t done = report.bases + report.entries + report.residuals;
+    report.wall = fv_now() - start;
+    report.cpu = fv_cpu_time() - cpu;
+    uint32_t done = report.sums.bases + report.sums.entries + report.sums.residuals;
     if (rc == FV_ECANCELLED && done)
         fv_fail(rc, "cancelled; the first %u frames are in %s", done, v->output);
     else if (rc < 0 && v->live && done) {
@@ -222,9 +208,12 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
         fv_fail(rc, "%s; the first %u frames are in %s", why, done, v->output);
     }
     if (rc == 0 && v->report)
-        rc = write_report(v, &report, done);
+        rc = encode_report_json(&report, v->report, 1000 * v->target);
+    if (rc == 0 && v->plot)
+        rc = encode_report_plot(&report, v->plot, v->output);
     if (rc == 0 && !app->quiet)
-        summary(v, &report, fv_now() - start);
+        summary(v, &report);
+    encode_report_finish(&report);
     fv_paths_finish(&frames.paths);
     gs_queen_files_finish(&frames.queen);
     gs_cameras_finish(&cameras);

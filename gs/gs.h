@@ -436,6 +436,14 @@ uint64_t gs_stream_bytes(const struct gs_stream *s, uint32_t frame, uint32_t cou
 /* The frames to encode: fills a zeroed scene. A frame may be asked for more than once. */
 typedef int gs_frames_fn(void *ud, uint32_t frame, struct gs_scene *out);
 
+struct gs_stream_coded {
+    enum gs_stream_frame_kind kind;
+    uint32_t count; /* Gaussians */
+    uint64_t bytes;
+    double psnr, ssim; /* of pictures against those of the input, from views nothing was tuned on:
+                          dB over covered pixels, SSIM over whole pictures */
+};
+
 struct gs_stream_opts {
     double psnr;       /* dB over covered pixels that the base is to reach; default 40 */
     double fps;        /* default 30 */
@@ -446,9 +454,13 @@ struct gs_stream_opts {
     bool dft;          /* QUEEN: decoders of fixed directions that are scaled, not learned ones */
     bool live;         /* the file is written in place, frame by frame: it can be read meanwhile
                           (info->growing), and has its index also after a failure */
+    double frame_bytes; /* instead of psnr: what a frame takes on average, all included; 0 none */
     const struct gs_cameras *views; /* to measure from; NULL: eight around the scene */
     fv_progress_fn on_progress;
     void *ud;
+    /* Gets every frame that was written; only then frames are measured. */
+    void (*on_frame)(void *frame_ud, const struct gs_stream_coded *frame);
+    void *frame_ud;
 };
 struct gs_stream_report {
     double psnr;              /* of the bases, measured from views they were not tuned on */

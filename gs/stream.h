@@ -331,6 +331,9 @@ int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const stru
 /* Until then: residual frames of a base b spend so many bits a Gaussian on an attribute. Steps are
  * found anew. */
 void gs_tuner_weigh(struct gs_tuner *t, const struct gs_stream_base *b, const double bits[GS_ATTRS]);
+/* PSNR over covered pixels and SSIM of one scene against another, from two views not tuned on. */
+int gs_tuner_compare(struct gs_tuner *t, const struct gs_scene *a, const struct gs_scene *b,
+                     double *psnr, double *ssim);
 /* Mean PSNR over covered pixels of one scene against another, from views not tuned on. */
 int gs_tuner_psnr(struct gs_tuner *t, const struct gs_scene *a, const struct gs_scene *b,
                   double *psnr);

@@ -65,17 +65,65 @@ static int tell(struct encoder *e, const char *what, uint32_t frame)
 
 /* ---- the file ---- */
 
+static void put_chunks(const struct encoder *e, struct gs_bytes *out, enum gs_stream_frame_kind kind,
+                       const struct gs_section sections[GS_SECTIONS])
+{
+    if (kind == GS_FRAME_BASE)
+        gs_put_base(out, e->out.frames, e->queen ? GS_BASE_INTEGERS : GS_BASE_DIRECT, &e->base,
+                    sections);
+    else
+        gs_put_residual(out, e->out.frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree, sections);
+}
+
+static double chunks_size(const struct encoder *e, enum gs_stream_frame_kind kind,
+                          const struct gs_section sections[GS_SECTIONS])
+{
+    struct gs_bytes bytes = {0};
+    put_chunks(e, &bytes, kind, sections);
+    free(bytes.data);
+    return (double)bytes.size;
+}
+
+/* Integers as a scene like the one at hand. */
+static int scene_of(struct encoder *e, const struct gs_stream_state *state, struct gs_scene *out)
+{
+    *out = (struct gs_scene){0};
+    FV_TRY(gs_scene_alloc(out, state->count, e->scene.sh_degree));
+    out->mode = e->scene.mode;
+    gs_stream_to_scene(out, &e->base, state);
+    return 0;
+}
+
+/* Tells of a frame that was written, the scene at hand. */
+static int tell_frame(struct encoder *e, enum gs_stream_frame_kind kind, uint64_t bytes)
+{
+    struct gs_stream_coded told = {.kind = kind, .bytes = bytes};
+    const struct gs_stream_state *state = kind == GS_FRAME_BASE ? &e->base.state : &e->group.state;
+    struct gs_scene back = {0};
+    const struct gs_scene *now = &back;
+    int rc = 0;
+    if (!e->o->on_frame)
+        return 0;
+    if (e->queen && kind != GS_FRAME_BASE)
+        now = &e->fitted.scene;
+    else
+        rc = scene_of(e, state, &back);
+    told.count = (uint32_t)now->count;
+    rc = rc == 0 ? gs_tuner_compare(e->tuner, &e->scene, now, &told.psnr, &told.ssim) : rc;
+    gs_scene_finish(&back);
+    if (rc == 0)
+        e->o->on_frame(e->o->frame_ud, &told);
+    return rc;
+}
+
 static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
                      struct gs_section sections[GS_SECTIONS])
 {
     struct gs_bytes chunks = {0};
-    if (kind == GS_FRAME_BASE)
-        gs_put_base(&chunks, e->out.frames, e->queen ? GS_BASE_INTEGERS : GS_BASE_DIRECT, &e->base,
-                    sections);
-    else
-        gs_put_residual(&chunks, e->out.frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree,
-                        sections);
-    return gs_stream_out_frame(&e->out, kind, &chunks, sections, e->report);
+    uint64_t before = e->out.written;
+    put_chunks(e, &chunks, kind, sections);
+    FV_TRY(gs_stream_out_frame(&e->out, kind, &chunks, sections, e->report));
+    return tell_frame(e, kind, e->out.written - before);
 }
 
 /* ---- bases ---- */
@@ -214,11 +262,9 @@ static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
 /* How near integers are to the scene at hand. */
 static int scene_psnr(struct encoder *e, const struct gs_stream_state *state, double *psnr)
 {
-    struct gs_scene back = {0};
-    FV_TRY(gs_scene_alloc(&back, e->scene.count, e->scene.sh_degree));
-    back.mode = e->scene.mode;
-    gs_stream_to_scene(&back, &e->base, state);
-    int rc = gs_tuner_psnr(e->tuner, &e->scene, &back, psnr);
+    struct gs_scene back;
+    int rc = scene_of(e, state, &back);
+    rc = rc == 0 ? gs_tuner_psnr(e->tuner, &e->scene, &back, psnr) : rc;
     gs_scene_finish(&back);
     return rc;
 }
@@ -312,7 +358,7 @@ static int look_at_group(struct encoder *e, struct group *g, uint32_t begin, uin
     for (uint32_t i = 0; rc == 0 && i < members; i++)
         row[i] = e->track.key[i].row;
     for (uint32_t f = begin; rc == 0 && f < end; f++) {
-        rc = tell(e, "looking for motion", f);
+        rc = tell(e, "encoding", e->out.frames);
         if (rc < 0)
             break;
         gs_scene_finish(&e->last);
@@ -520,7 +566,7 @@ static int write_frame(struct encoder *e, const struct group *g, uint32_t k,
 
 /* Frames [begin, end) of a probe, in which no base begins. Adds up what they cost. */
 struct probe {
-    double bits[GS_ATTRS], psnr_sum;
+    double bits[GS_ATTRS], psnr_sum, entry_bytes, residual_bytes;
     uint32_t residuals, psnrs;
 };
 
@@ -540,7 +586,12 @@ static int probe_group(struct encoder *e, uint32_t begin, uint32_t end, struct p
         /* the first builds on the base, as only the first of a group does */
         for (int a = 0; a < GS_ATTRS && k && !base; a++)
             p->bits[a] += 8 * (double)sections[GS_SECTION_ATTRS + a].size;
-        p->residuals += k && !base;
+        if (k && !base) {
+            p->residual_bytes += chunks_size(e, GS_FRAME_RESIDUAL, sections);
+            p->residuals++;
+        } else if (!base) { /* the last place's: the first is near the base */
+            p->entry_bytes = chunks_size(e, GS_FRAME_ENTRY, sections);
+        }
         gs_sections_free(sections);
         if (rc < 0 || base)
             break;
@@ -556,12 +607,13 @@ static int probe_group(struct encoder *e, uint32_t begin, uint32_t end, struct p
 }
 
 /* Codes some frames in two places of what the base at hand may serve: what they cost, which the tuner
- * is told, and how near they come. *psnr stays where there are none. The scene at hand stays the
- * base's. */
-static int probe(struct encoder *e, double *psnr)
+ * is told (`weigh`), and how near they come. *psnr stays where there are none; *bytes is about what all
+ * frames from the base on, of `whole` bytes, take. The scene at hand stays the base's. */
+static int probe(struct encoder *e, double whole, bool weigh, double *psnr, double *bytes)
 {
     enum { PLACES = 2, FRAMES = 8 };
     uint32_t first = e->out.frames, left = e->frame_count - first - 1, end = 0;
+    uint32_t frames = left / PLACES < FRAMES ? (left + PLACES - 1) / PLACES : FRAMES;
     struct probe sum = {.psnrs = 0};
     FV_TRY(make_group_state(e));
     int rc = 0;
@@ -569,7 +621,7 @@ static int probe(struct encoder *e, double *psnr)
         uint32_t begin = first + 1 + (uint32_t)((uint64_t)left * p / PLACES);
         if (begin < end || begin == e->frame_count)
             break;
-        end = begin + FRAMES < e->frame_count ? begin + FRAMES : e->frame_count;
+        end = begin + frames < e->frame_count ? begin + frames : e->frame_count;
         rc = probe_group(e, begin, end, &sum);
         rc = rc == 0 ? load_frame(e, first) : rc;
     }
@@ -577,19 +629,58 @@ static int probe(struct encoder *e, double *psnr)
     rc = rc == 0 ? gs_track_begin(&e->track, e->pose, e->base.state.count) : rc;
     if (sum.psnrs)
         *psnr = sum.psnr_sum / sum.psnrs;
+    double residual = sum.residuals ? sum.residual_bytes / sum.residuals : sum.entry_bytes;
+    if (residual <= 0 || residual > RESIDUAL_PART * whole)
+        residual = whole; /* bases then */
+    uint32_t entries = (first + left) / e->group_frames - first / e->group_frames;
+    const double head = 150, line = 3; /* of the file; in its index */
+    double entry = sum.entry_bytes;
+    if (entry <= 0 || entry > ENTRY_PART * whole)
+        entry = whole;
+    *bytes = whole + entries * entry + (left - entries) * residual + head + (left + 1) * line;
     for (int a = 0; a < GS_ATTRS; a++)
         sum.bits[a] *= sum.residuals ? (double)left / sum.residuals / e->base.state.count : 0;
-    if (rc == 0 && sum.residuals)
+    if (rc == 0 && sum.residuals && weigh)
         gs_tuner_weigh(e->tuner, &e->base, sum.bits);
     return rc;
+}
+
+/* What the last steps led to, in logarithms, and what bytes go with: about half as fast as steps. */
+struct search {
+    bool begun;
+    double scale, rate, slope;
+};
+
+/* Moves e->aim, or where bytes are asked for the steps' scale, towards what is asked for, from what the
+ * last one led to: dB of frames after the base, bytes until the end. True if that was near enough. */
+static bool next_steps(struct encoder *e, struct search *s, double psnr, double bytes)
+{
+    const double near = 0.15, most = 3; /* dB: of frames, of what bases make up for */
+    const double near_rate = 0.01;      /* of bytes */
+    if (e->o->frame_bytes <= 0) {
+        double missed = e->o->psnr - psnr;
+        if (fabs(missed) < near)
+            return true;
+        e->aim = fmin(fmax(e->aim + missed, e->o->psnr - most), e->o->psnr + most);
+        return false;
+    }
+    double scale = log(e->report->step_scale), rate = log(bytes / (e->frame_count - e->out.frames));
+    double missed = log(e->o->frame_bytes) - rate;
+    if (fabs(missed) < near_rate)
+        return true;
+    if (s->begun && fabs(scale - s->scale) > 1e-3)
+        s->slope = fmin(fmax((rate - s->rate) / (scale - s->scale), -2), -0.15);
+    *s = (struct search){true, scale, rate, s->slope};
+    e->report->step_scale = exp(scale + missed / s->slope);
+    return false;
 }
 
 /* A base of the scene at hand; the next frame of the file. */
 static int write_base(struct encoder *e)
 {
     const double off = 0.75; /* dB: steps found for an earlier base do not suit this one */
-    const double near = 0.15, most = 3; /* dB: of frames, of what bases make up for */
-    enum { PROBES = 4 };
+    enum { PROBES = 4, SIZE_PROBES = 8 };
+    int probes = e->o->frame_bytes > 0 ? SIZE_PROBES : PROBES;
     struct gs_section sections[GS_SECTIONS];
     struct gs_scene *s = &e->scene;
     bool again = e->tuner != NULL;
@@ -606,21 +697,21 @@ static int write_base(struct encoder *e)
     if (!e->pose)
         return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
     FV_TRY(make_base(e, sections));
-    for (int round = 0; round < PROBES && !again; round++) {
-        double reached = e->o->psnr;
-        int rc = probe(e, &reached);
-        double missed = e->o->psnr - reached;
-        if (rc == 0 && round && fabs(missed) < near) /* round 0 had steps that do not suit the rates */
+    struct search search = {.slope = -0.5};
+    for (int round = 0; round < probes && !again; round++) {
+        double reached = e->o->psnr, bytes = 0, whole = chunks_size(e, GS_FRAME_BASE, sections);
+        int rc = probe(e, whole, !round || e->o->frame_bytes <= 0, &reached, &bytes);
+        /* round 0 had steps that do not suit the rates */
+        bool done = rc == 0 && round && next_steps(e, &search, reached, bytes);
+        if (done)
             break;
-        if (round)
-            e->aim = fmin(fmax(e->aim + missed, e->o->psnr - most), e->o->psnr + most);
         gs_sections_free(sections);
         if (rc < 0)
             return rc;
         FV_TRY(make_base(e, sections));
     }
     int rc = scene_psnr(e, &e->base.state, &psnr);
-    if (rc == 0 && again && fabs(psnr - e->aim) > off) {
+    if (rc == 0 && again && e->o->frame_bytes <= 0 && fabs(psnr - e->aim) > off) {
         gs_tuner_forget(e->tuner);
         gs_sections_free(sections);
         FV_TRY(make_base(e, sections));
@@ -707,6 +798,8 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
     *e.report = (struct gs_stream_report){0};
     if (!frame_count || frame_count > GS_STREAM_MAX_FRAMES)
         return fv_fail(FV_EINVALID, "%u frames, expected 1 to %d", frame_count, GS_STREAM_MAX_FRAMES);
+    if (o.frame_bytes < 0 || (o.frame_bytes > 0 && o.frame_bytes < 64))
+        return fv_fail(FV_EINVALID, "%g bytes a frame, expected at least 64", o.frame_bytes);
     if (e.group_frames > MOST_GROUP || e.clusters > GS_STREAM_MAX_CLUSTERS || o.psnr > 80)
         return fv_fail(FV_EINVALID,
                        "groups of at most %d frames, at most %d clusters and 80 dB are possible",

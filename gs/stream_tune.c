@@ -79,16 +79,19 @@ int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct g
     return rc;
 }
 
-/* Views `first`, first + 2, ... of a scene: into t->seen, or their error against it. */
-static int draw(struct gs_tuner *t, const struct gs_scene *scene, int first, double *mse)
+/* Views `first`, first + step, ... of a scene: into t->seen, or their error against it. */
+static int draw(struct gs_tuner *t, const struct gs_scene *scene, int first, int step, double *mse,
+                double *ssim)
 {
+    double ssim_sum = 0;
+    int views = 0;
     static const struct gs_render_opts opts = {.output = GS_OUT_RGB_F32, .has_bg = true};
     struct gs_gpu_scene *gpu;
     double sum = 0;
     size_t covered = 0;
     FV_TRY(gs_gpu_scene_create(&gpu, t->dev, scene, NULL));
     int rc = 0;
-    for (int k = first; k < VIEWS && rc == 0; k += 2) {
+    for (int k = first; k < VIEWS && rc == 0; k += step) {
         rc = gs_frame_submit(t->frame, gpu, &t->camera[k], &opts);
         rc = rc == 0 ? gs_frame_wait(t->frame) : rc;
         if (rc < 0)
@@ -104,20 +107,42 @@ static int draw(struct gs_tuner *t, const struct gs_scene *scene, int first, dou
             for (size_t c = 0; c < 3; c++)
                 sum += (double)(now[i + c] - was[c]) * (now[i + c] - was[c]);
         }
+        double one = 0;
+        if (ssim)
+            rc = gs_ssim(&one, now, t->seen[k], t->camera[k].width, t->camera[k].height, 3, NULL);
+        ssim_sum += one;
+        views++;
     }
     gs_gpu_scene_destroy(&gpu);
     if (rc == 0 && mse)
         *mse = covered ? sum / (double)covered : 0;
+    if (rc == 0 && ssim)
+        *ssim = ssim_sum / views;
     return rc;
+}
+
+static double decibel(double mse)
+{
+    return mse > 0 ? -10 * log10(mse) : HUGE_VAL;
+}
+
+int gs_tuner_compare(struct gs_tuner *t, const struct gs_scene *a, const struct gs_scene *b,
+                     double *psnr, double *ssim)
+{
+    double mse = 0;
+    FV_TRY(draw(t, a, 1, VIEWS / 2, NULL, NULL));
+    FV_TRY(draw(t, b, 1, VIEWS / 2, &mse, ssim));
+    *psnr = decibel(mse);
+    return 0;
 }
 
 int gs_tuner_psnr(struct gs_tuner *t, const struct gs_scene *a, const struct gs_scene *b,
                   double *psnr)
 {
-    double mse;
-    FV_TRY(draw(t, a, 1, NULL));
-    FV_TRY(draw(t, b, 1, &mse));
-    *psnr = mse > 0 ? -10 * log10(mse) : HUGE_VAL;
+    double mse = 0;
+    FV_TRY(draw(t, a, 1, 2, NULL, NULL));
+    FV_TRY(draw(t, b, 1, 2, &mse, NULL));
+    *psnr = decibel(mse);
     return 0;
 }
 
@@ -268,7 +293,7 @@ static int measure_costs(struct gs_tuner *t, struct gs_stream_base *b, const str
         for (int k = a; k == a || (is_sh(a) && k < (int)gs_attr_end(scene->sh_degree)); k++)
             add_noise(&r->state, b, (enum gs_attr)k);
         gs_stream_to_scene(&r->scene, b, &r->state);
-        FV_TRY(draw(t, &r->scene, 0, &mse));
+        FV_TRY(draw(t, &r->scene, 0, 2, &mse, NULL));
         t->cost[a] = fmax(mse, 1e-9) / ((double)b->step[a] * b->step[a]);
     }
     return 0;
@@ -325,7 +350,7 @@ static int measure(struct gs_tuner *t, struct gs_stream_base *b, const struct gs
     gs_stream_from_scene(&r->state, b, scene, r->pose);
     FV_TRY(gs_stream_quantise_key(b, &r->state));
     gs_stream_to_scene(&r->scene, b, &b->state);
-    return draw(t, &r->scene, 0, mse);
+    return draw(t, &r->scene, 0, 2, mse, NULL);
 }
 
 /* Secant search of the scale in logarithms. */
@@ -389,7 +414,7 @@ int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const stru
     rc = rc == 0 ? gs_stream_make_poses(r.pose, b, scene) : rc;
     for (size_t i = 0; i < scene->count && rc == 0; i++)
         b->level[i] = row_level[r.pose[i].row];
-    rc = rc == 0 ? draw(t, scene, 0, NULL) : rc;
+    rc = rc == 0 ? draw(t, scene, 0, 2, NULL, NULL) : rc;
     rc = rc == 0 && !t->has_costs ? measure_costs(t, b, scene, &r) : rc;
     t->has_costs = rc == 0;
     rc = rc == 0 ? search_scale(t, b, scene, row_level, &r, psnr, scale) : rc;

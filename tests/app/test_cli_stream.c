@@ -49,16 +49,18 @@ static int write_frames(void **state)
 {
     (void)state;
     const char *scene = test_golden("01_forward/tiny50_sh3/scene.ply");
+    char report[256];
     if (!scene)
         return 0;
     snprintf(folder, sizeof folder, "%s", test_tmp_path("frames"));
     snprintf(stream, sizeof stream, "%s", test_tmp_path("a.fvv"));
     assert_int_equal(mkdir(folder, 0777), 0);
+    snprintf(report, sizeof report, "%s", test_tmp_path("report.json"));
     for (int k = 0; k < FRAMES; k++)
         runs(NULL, format(args, "convert '%s' -o '%s/frame_%d.ply' --rotate y:%d --translate %g,0,0 -q",
                           scene, folder, k, 2 * k, 0.01 * k));
-    runs(NULL, format(args, "encode '%s' -o '%s' --psnr 44 --gop 4 --fps 10 --report '%s' -q", folder,
-                      stream, test_tmp_path("report.json")));
+    runs(NULL, format(args, "encode '%s' -o '%s' --psnr 44 --gop 4 --fps 10 --report '%s' "
+                            "--plot '%s' -q", folder, stream, report, test_tmp_path("plot.png")));
     return 0;
 }
 
@@ -98,6 +100,24 @@ static void tells_what_it_is(void **state)
     assert_near(number(report, "bytes"), number(info, "bytes"), 0);
     assert_near(number(report, "base_bytes"), number(info, "base_bytes"), 0);
     assert_near(number(report, "frames"), FRAMES, 0);
+    assert_near(number(report, "bytes_per_frame"), number(report, "bytes") / FRAMES, 1e-6);
+    assert_true(number(report, "psnr_db") > 40 && number(report, "psnr_db_worst") > 38);
+    assert_true(number(report, "psnr_db") >= number(report, "psnr_db_worst"));
+    double frame_bytes = 0;
+    list = cJSON_GetObjectItemCaseSensitive(report, "list");
+    assert_int_equal(cJSON_GetArraySize(list), FRAMES);
+    cJSON_ArrayForEach(f, list)
+    {
+        frame_bytes += number(f, "bytes");
+        assert_near(number(f, "gaussians"), 50, 0);
+        assert_true(number(f, "psnr_db") >= number(report, "psnr_db_worst") - 1e-9);
+        assert_true(number(f, "ssim") > 0.8 && number(f, "ssim") <= 1);
+    }
+    assert_near(frame_bytes, sum, 0);
+    struct image plot;
+    assert_ok(image_load(&plot, test_tmp_path("plot.png")));
+    assert_true(plot.height > 4 * 200);
+    image_finish(&plot);
     assert_true(number(info, "bytes") > sum);
     cJSON_Delete(info);
     cJSON_Delete(report);
@@ -275,6 +295,33 @@ static void refuses_with_a_sentence(void **state)
     fails(format(args, "info '%s'", test_tmp_path("x.fvv")), 1, "version 9");
 }
 
+/* A size is asked for, not a quality: more bytes are more decibels. */
+static void sizes_that_are_asked_for(void **state)
+{
+    (void)state;
+    if (!*stream)
+        skip();
+    static const double kb[] = {0.2, 0.6};
+    double psnr[2];
+    for (int k = 0; k < 2; k++) {
+        char report[256], *text;
+        size_t size;
+        snprintf(report, sizeof report, "%s", test_tmp_path("sized.json"));
+        runs(NULL, format(args, "encode '%s' -o '%s' --target-kb-per-frame %g --gop 6 --report '%s' -q",
+                          folder, test_tmp_path("sized.fvv"), kb[k], report));
+        text = test_read_file(report, &size);
+        cJSON *doc = cJSON_ParseWithLength(text, size);
+        free(text);
+        assert_near(number(doc, "target_bytes_per_frame"), 1000 * kb[k], 1e-6);
+        assert_near(number(doc, "bytes_per_frame"), 1000 * kb[k], 100 * kb[k]);
+        psnr[k] = number(doc, "psnr_db");
+        cJSON_Delete(doc);
+    }
+    assert_true(psnr[1] > psnr[0] + 3);
+    fails(format(args, "encode '%s' -o '%s' --target-kb-per-frame 0.01", folder,
+                 test_tmp_path("sized.fvv")), 1, "expected at least 64");
+}
+
 /* A .splatv of 20 Gaussians, half of them there in the first half of its time only. */
 static void moving_scenes_of_one_file(void **state)
 {
@@ -439,6 +486,7 @@ int main(void)
         cmocka_unit_test(plays_its_frames_in_order),
         cmocka_unit_test(videos_have_its_length_and_rate),
         cmocka_unit_test(frames_come_out_as_scenes),
+        cmocka_unit_test(sizes_that_are_asked_for),
         cmocka_unit_test(moving_scenes_of_one_file),
         cmocka_unit_test(bench_measures_every_kind),
         cmocka_unit_test(a_queen_model_becomes_a_stream),
