@@ -12,7 +12,7 @@
 #include <string.h>
 
 struct values {
-    const char *output, *cameras, *report, *plot;
+    const char *output, *cameras, *camera, *report, *plot;
     double psnr, target, fps, seconds;
     int group, clusters, frames, progress, model, latents, decoders;
     bool live;
@@ -50,6 +50,8 @@ static const struct opt opts[] = {
      .help = "instead: 1000 bytes that a frame takes on average, bases included; 0 is none"},
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
      .help = "views in which the error is measured; default eight around the scene"},
+    {"camera", 0, OPT_STRING, AT(camera), .value = "NAME|INDEX",
+     .help = "of them, the one with which viewers begin; default the first"},
     {"gop", 0, OPT_INT, AT(group), .def = "30", .min = 1, .max = 1000,
      .help = "frames from one point of entry to the next"},
     {"clusters", 0, OPT_INT, AT(clusters), .rare = true, .def = "16", .min = 1, .max = 32,
@@ -171,6 +173,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
         rc = fv_fail(CMD_USAGE, "a QUEEN model is kept as it is: no --target-kb-per-frame, no --plot");
     if (rc == 0 && v->cameras)
         rc = gs_cameras_load(&cameras, v->cameras, NULL);
+    int start_at = 0;
+    if (rc == 0 && v->camera)
+        rc = start_at = v->cameras ? gs_cameras_find(&cameras, v->camera)
+                                   : fv_fail(CMD_USAGE, "--camera needs --cameras FILE");
+    rc = rc > 0 ? 0 : rc;
     if (rc == 0 && !frames.queen.count)
         rc = app_device(app, &dev);
     progress_start(&p, (enum progress_mode)v->progress, "frames", app->quiet);
@@ -184,6 +191,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                      .dft = v->decoders == DECODERS_DFT,
                                      .views = v->cameras ? &cameras : NULL,
                                      .live = v->live,
+                                     .start = cameras.count ? &cameras.items[start_at] : NULL,
                                      .on_progress = progress_update,
                                      .ud = &p,
                                      .frame_bytes = 1000 * v->target,

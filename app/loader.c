@@ -145,6 +145,14 @@ static int load_stream(struct loader *l, struct loaded *s, struct gs_scene *scen
     how.on_wait = on_progress;
     how.wait_ud = l;
     FV_TRY(play_start(&s->play, l->dev, l->path, &how, scene));
+    const struct gs_camera *begins = play_begins(s->play);
+    if (!s->cameras.count && begins) {
+        s->cameras.items = malloc(sizeof *begins);
+        if (!s->cameras.items)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        s->cameras.items[0] = *begins;
+        s->cameras.count = 1;
+    }
     snprintf(scene->detail, sizeof scene->detail, "fvv");
     return 0;
 }

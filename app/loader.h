@@ -20,7 +20,7 @@ struct loaded {
     struct gs_scene info; /* as read, but without its arrays; of a stream its first frame */
     struct gs_bounds bounds;
     struct gs_cameras cameras; /* count 0 when there are none */
-    char *cameras_path;        /* NULL when there are none */
+    char *cameras_path;        /* NULL when there are none, or they are in the scene itself */
     char notice[320];          /* something went wrong that need not stop anybody; "" if not */
     uint64_t file_bytes, device_bytes;
     double seconds;

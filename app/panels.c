@@ -190,7 +190,8 @@ static void camera_list(struct viewer *v)
                 "on the window.");
         return;
     }
-    ui_note("%s", fv_path_base(v->scene->cameras_path));
+    const char *path = v->scene->cameras_path;
+    ui_note("%s", path ? fv_path_base(path) : "The stream's own.");
     int picked = v->camera;
     if (ui_list("##cameras", &picked, camera_name, (void *)c, (int)c->count,
                 c->count < 8 ? (int)c->count : 8))

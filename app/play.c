@@ -19,6 +19,7 @@ static const double want_seconds = 20; /* that are loaded ahead */
 struct play {
     struct stream_in in;                   /* the thread's, once it runs */
     struct stream_slot slot[GS_PLAYER_MOST]; /* his whose state the player's slot is in */
+    struct gs_camera begins; /* zeros: not said */
     uint64_t room;
     void (*wake)(void);
     pthread_t thread;
@@ -220,6 +221,8 @@ static int start(struct play *p, struct vk_device *dev, const char *path,
     p->in.scene = (struct gs_scene){0};
     p->in.opts.on_wait = NULL; /* the caller's is gone; the thread looks often */
     p->in.patience = look;
+    if (p->in.info->has_start)
+        p->begins = p->in.info->start;
     FV_TRY(list_groups(p));
     stream_in_start(&p->in, dev, false);
     const struct gs_stream_info *info = p->in.info;
@@ -408,4 +411,9 @@ size_t play_groups(struct play *p, uint32_t *out, size_t room)
     memcpy(out, p->groups, (n < room ? n : room) * sizeof *out);
     pthread_mutex_unlock(&p->lock);
     return n;
+}
+
+const struct gs_camera *play_begins(const struct play *p)
+{
+    return p->begins.width ? &p->begins : NULL;
 }

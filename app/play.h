@@ -85,4 +85,7 @@ void play_step(struct play *p, int frames);
 /* Groups: frames at which decoding enters, at most `room` of them. Returns how many there are. */
 size_t play_groups(struct play *p, uint32_t *out, size_t room);
 
+/* Where the stream says that a viewer begins; NULL when it does not. */
+const struct gs_camera *play_begins(const struct play *p);
+
 #endif

@@ -363,6 +363,8 @@ struct gs_stream_info {
     int sh_degree;  /* of the first base */
     enum gs_mode mode;
     float up[3];
+    bool has_start;         /* the file says where a viewer begins: */
+    struct gs_camera start;
     uint64_t bytes;   /* of the file, as far as it is known */
     bool complete;    /* it has its index; else it was cut, or is still written */
     bool growing;     /* more frames may be found: gs_stream_more */
@@ -456,6 +458,7 @@ struct gs_stream_opts {
                           (info->growing), and has its index also after a failure */
     double frame_bytes; /* instead of psnr: what a frame takes on average, all included; 0 none */
     const struct gs_cameras *views; /* to measure from; NULL: eight around the scene */
+    const struct gs_camera *start;  /* where a viewer begins; NULL: it finds a place itself */
     fv_progress_fn on_progress;
     void *ud;
     /* Gets every frame that was written; only then frames are measured. */

@@ -769,7 +769,8 @@ static int encode(struct encoder *e)
 {
     bool base = true;
     FV_TRY(load_frame(e, 0));
-    FV_TRY(gs_stream_out_header(&e->out, &e->scene, e->o->fps, e->group_frames));
+    FV_TRY(gs_stream_out_header(&e->out, &e->scene, e->o->fps, e->group_frames,
+                                e->o->start));
     while (e->out.frames < e->frame_count) {
         uint32_t end = e->out.frames - e->out.frames % e->group_frames + e->group_frames;
         FV_TRY(encode_group(e, e->out.frames, end < e->frame_count ? end : e->frame_count, &base));

@@ -94,9 +94,9 @@ struct gs_stream_out {
     uint32_t frames;
 };
 int gs_stream_out_open(struct gs_stream_out *out, const char *path, bool live);
-/* What the frames are of: mode and up of a scene. */
+/* What the frames are of: mode and up of a scene; where a viewer begins (NULL: not said). */
 int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *scene, double fps,
-                         uint32_t group);
+                         uint32_t group, const struct gs_camera *start);
 /* The next frame: its bytes, its line in the index and in the report. Frees chunks and sections. */
 int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kind,
                         struct gs_bytes *chunks, struct gs_section sections[GS_SECTIONS],

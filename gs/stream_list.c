@@ -5,6 +5,7 @@
  * does not, the next chunk that is whole is looked for, and what lies between is accounted for as far
  * as it can be known: a lost base makes all that follows undecodable up to the next base, so whether
  * a lost frame was one must not be guessed. */
+#include "gs/camera.h"
 #include "gs/stream_read.h"
 #include "vk/base/array.h"
 #include "vk/base/json.h"
@@ -415,6 +416,24 @@ int gs_stream_more(struct gs_stream *s)
 
 /* ---- opening ---- */
 
+/* Where a viewer begins; a camera that is none counts as not said. */
+static void parse_start(struct gs_stream *s, struct fv_json *doc)
+{
+    struct fv_node n = fv_json_object(doc, doc->root, "start");
+    struct gs_camera *c = &s->info.start;
+    double position[3], rotation[4];
+    fv_json_numbers(doc, fv_json_array(doc, n, "position"), position, 3);
+    fv_json_numbers(doc, fv_json_array(doc, n, "rotation"), rotation, 4);
+    c->width = (uint32_t)fv_json_int(doc, n, "width", 1, GS_CAMERA_MAX_SIZE);
+    c->height = (uint32_t)fv_json_int(doc, n, "height", 1, GS_CAMERA_MAX_SIZE);
+    c->fx = fv_json_number(doc, n, "fx");
+    c->fy = fv_json_number(doc, n, "fy");
+    c->cx = c->width / 2.0;
+    c->cy = c->height / 2.0;
+    gs_camera_set_name(c, "start");
+    s->info.has_start = !doc->failed && gs_camera_set_pose(c, rotation, position) && !gs_camera_problem(c);
+}
+
 static int parse_header(struct gs_stream *s, const uint8_t *data, size_t size)
 {
     struct fv_json doc;
@@ -430,6 +449,8 @@ static int parse_header(struct gs_stream *s, const uint8_t *data, size_t size)
         for (int k = 0; k < 3; k++)
             s->info.up[k] = (float)up[k];
     }
+    if (fv_node_has(doc.root, "start"))
+        parse_start(s, &doc);
     if (!doc.failed && !(s->info.fps > 0 && s->info.fps <= 1000))
         fv_json_fail(&doc, doc.root, "fps is %g, expected more than 0 and at most 1000", s->info.fps);
     int rc = doc.failed ? FV_EFORMAT : 0;

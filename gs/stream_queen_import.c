@@ -280,7 +280,7 @@ static int import(struct importer *m)
     m->order_count = count;
     FV_TRY(gs_scene_morton(&m->scene, m->order));
     FV_TRY(gs_scene_reorder(&m->scene, m->order));
-    FV_TRY(gs_stream_out_header(&m->out, &m->scene, m->o->fps, m->group));
+    FV_TRY(gs_stream_out_header(&m->out, &m->scene, m->o->fps, m->group, m->o->start));
     FV_TRY(tell(m, 0));
     FV_TRY(write_base(m));
     for (uint32_t f = 1; f < m->frame_count; f++) {

@@ -1,4 +1,5 @@
 /* Files of streams as they are written (stream_file.h): header, frames, index. */
+#include "gs/camera.h"
 #include "gs/stream_file.h"
 
 #include <stdio.h>
@@ -25,10 +26,10 @@ int gs_stream_out_open(struct gs_stream_out *out, const char *path, bool live)
 }
 
 int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *s, double fps,
-                         uint32_t group)
+                         uint32_t group, const struct gs_camera *start)
 {
     struct gs_bytes bytes = {0};
-    char text[256];
+    char text[768];
     int n = snprintf(text, sizeof text, "{\"fps\":%.6g,\"group\":%u", fps, group);
     if (s->mode != GS_MODE_AUTO)
         n += snprintf(text + n, sizeof text - (size_t)n, ",\"mode\":\"%s\"",
@@ -36,6 +37,16 @@ int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *s, do
     if (s->up[0] != 0 || s->up[1] != 0 || s->up[2] != 0)
         n += snprintf(text + n, sizeof text - (size_t)n, ",\"up\":[%.6g,%.6g,%.6g]", s->up[0],
                       s->up[1], s->up[2]);
+    if (start) {
+        double q[4], p[3];
+        gs_camera_rotation(start, q);
+        gs_camera_centre(start, p);
+        n += snprintf(text + n, sizeof text - (size_t)n,
+                      ",\"start\":{\"position\":[%.6g,%.6g,%.6g],\"rotation\":[%.6g,%.6g,%.6g,%.6g],"
+                      "\"width\":%u,\"height\":%u,\"fx\":%.6g,\"fy\":%.6g}",
+                      p[0], p[1], p[2], q[0], q[1], q[2], q[3], start->width, start->height,
+                      (double)start->fx, (double)start->fy);
+    }
     n += snprintf(text + n, sizeof text - (size_t)n, "}");
     gs_bytes_put(&bytes, GS_STREAM_MAGIC, 4);
     gs_bytes_u32(&bytes, GS_STREAM_VERSION);

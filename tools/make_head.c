@@ -180,7 +180,7 @@ static void pose(const struct head *h, struct gs_scene *s, size_t t, bool still)
 
 static int write_frames(struct head *h, const char *folder, size_t frames, bool still)
 {
-    static const double views[][2] = {{-0.7, 0}, {-0.25, 0.15}, {0.2, 0.1}, {0.6, 0}};
+    static const double views[][2] = {{0.2, 0.1}, {-0.25, 0.15}, {-0.7, 0}, {0.6, 0}};
     static const double held[][2] = {{-0.45, 0.1}, {0.05, 0}, {0.4, -0.1}};
     const struct ring ring = {.target = {0.0057, 1.66, -0.009}, .up = {0, 1, 0}, .distance = 0.95,
                               .degrees = 25, .width = 320, .height = 368};

@@ -88,9 +88,17 @@ static int moving(void *ud, uint32_t frame, struct gs_scene *s)
     return 0;
 }
 
+static struct gs_camera start_camera(void)
+{
+    struct gs_camera c = {.width = 64, .height = 48, .fx = 70, .fy = 70, .cx = 32, .cy = 24};
+    gs_camera_look_at(&c, (const double[3]){1, -2, -5}, (const double[3]){0}, (const double[3]){0, -1, 0});
+    return c;
+}
+
 static void encode(int kind, struct gs_stream_report *report)
 {
-    const struct gs_stream_opts o = {.psnr = 38, .group = GROUP, .fps = 25};
+    const struct gs_camera start = start_camera();
+    const struct gs_stream_opts o = {.psnr = 38, .group = GROUP, .fps = 25, .start = &start};
     assert_ok(gs_stream_encode(dev, path, FRAMES, moving, &kind, &o, report));
 }
 
@@ -153,6 +161,12 @@ static void what_is_encoded_decodes(void **state)
     assert_near(i->fps, 25, 0);
     assert_near(i->up[1], -1, 0);
     assert_int_equal(i->mode, GS_MODE_CLASSIC);
+    const struct gs_camera start = start_camera();
+    assert_true(i->has_start);
+    assert_int_equal(i->start.width, 64);
+    assert_near(i->start.fx, 70, 1e-4);
+    for (int k = 0; k < 12; k++)
+        assert_near(i->start.view[k], start.view[k], 1e-4);
     assert_true(i->complete);
     assert_int_equal(i->bytes, r.bytes);
     double error[FRAMES];

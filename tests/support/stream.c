@@ -52,7 +52,7 @@ void test_stream_write(const char *path, const struct test_stream *t)
             gs_stream_base_finish(&base);
             fill(&scene, t, &seed);
             if (!f)
-                assert_ok(gs_stream_out_header(&out, &scene, 25, t->group));
+                assert_ok(gs_stream_out_header(&out, &scene, 25, t->group, NULL));
             assert_ok(gs_stream_base_create(&base, t->count, t->sh_degree));
             base.bits = 10;
             base.coarser = 5;
