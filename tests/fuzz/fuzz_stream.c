@@ -1,8 +1,9 @@
-/* Any bytes as an .fvv file, the sums of its chunks put right: every frame that it has, forwards and
- * from the end. */
-#include "folder.h"
+/* Any bytes as an .fvv file, the sums of its chunks mostly put right, from a source that has them and
+ * from one that is slow: every frame that it has, forwards and from the end. */
+#include "fuzz.h"
 #include "gs/stream_file.h"
 
+#include <string.h>
 #include <zlib.h>
 
 static void mend_sums(uint8_t *data, size_t size)
@@ -21,31 +22,115 @@ static void mend_sums(uint8_t *data, size_t size)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The bytes as a source: all at once, or a few more with every question, in order, growing, with
+ * failures between. */
+struct bytes {
+    const uint8_t *data;
+    size_t size, there;
+    uint32_t random;
+    bool slow, in_order, grows, fails;
+};
+
+static uint32_t draw(struct bytes *b)
+{
+    b->random = b->random * 1664525u + 1013904223u;
+    return b->random >> 16;
+}
+
+static int bytes_info(void *ud, struct gs_source_info *out)
+{
+    struct bytes *b = ud;
+    if (b->slow && draw(b) % 4 == 0)
+        return fv_fail(FV_EAGAIN, "wait");
+    *out = (struct gs_source_info){b->grows ? b->there : b->size, b->grows, b->in_order};
+    if (b->in_order && draw(b) % 2)
+        out->size = UINT64_MAX;
+    return 0;
+}
+
+static int bytes_read(void *ud, uint64_t offset, void *dst, size_t size, size_t *got)
+{
+    struct bytes *b = ud;
+    *got = 0;
+    if (b->fails && draw(b) % 32 == 0)
+        return fv_fail(FV_EIO, "lost");
+    bool end = b->there == b->size;
+    if (b->slow && !end && (offset > b->there || size > b->there - offset)) {
+        size_t more = draw(b) % 512;
+        b->there = more < b->size - b->there ? b->there + more : b->size;
+        return fv_fail(FV_EAGAIN, "wait");
+    }
+    if (offset < b->there) {
+        *got = size < b->there - offset ? size : (size_t)(b->there - offset);
+        memcpy(dst, b->data + offset, *got);
+    }
+    if (end)
+        b->grows = false;
+    return 0;
+}
+
+static void bytes_want(void *ud, const struct gs_range *ranges, size_t count)
+{
+    (void)ud;
+    for (size_t k = 0; k < count; k++)
+        fuzz_check(ranges[k].offset + ranges[k].size >= ranges[k].offset);
+}
+
+static uint64_t bytes_have(void *ud, uint64_t offset)
+{
+    struct bytes *b = ud;
+    return offset < b->there ? b->there - offset : 0;
+}
+
+static void play(struct bytes *b)
 {
     enum { FRAMES = 12 };
-    struct gs_stream *s;
+    const struct gs_source source = {b, bytes_info, bytes_read, bytes_want, bytes_have, NULL};
+    struct gs_stream *s = NULL;
     struct gs_scene scene = {0};
-    uint8_t *mended = malloc(size + 1);
-    fuzz_check(mended);
-    memcpy(mended, data, size);
-    if (size > GS_STREAM_PREFIX)
-        mend_sums(mended, size);
-    fuzz_folder_make();
-    fuzz_write("a.fvv", mended, size);
-    free(mended);
-    if (gs_stream_open(&s, fuzz_path("a.fvv")) < 0) {
+    int rc;
+    while ((rc = gs_stream_open_source(&s, &source, "fuzz")) == FV_EAGAIN)
+        fuzz_check(s && *fv_error());
+    if (rc < 0) {
         fuzz_check(!s && *fv_error());
-        return 0;
+        return;
     }
-    uint32_t n = gs_stream_info(s)->frame_count;
-    fuzz_check(n > 0);
+    const struct gs_stream_info *i = gs_stream_info(s);
     for (uint32_t k = 0; k < 2 * FRAMES; k++) {
-        uint32_t f = k < FRAMES ? k : n - 1 - (k - FRAMES);
-        if (f < n && gs_stream_decode(s, f, (int)(k % 4), &scene) == 0)
+        uint32_t known = i->frame_count;
+        if (k < FRAMES && k >= known)
+            while ((rc = gs_stream_more(s)) == FV_EAGAIN)
+                ;
+        fuzz_check(i->frame_count >= known && known > 0);
+        uint32_t n = i->frame_count, f = k < FRAMES ? k : n - 1 - (k - FRAMES);
+        if (f >= n)
+            continue;
+        gs_stream_want(s, f, 5, (int)(k / 6), k % 2);
+        fuzz_check(gs_stream_ahead(s, f, 9, 3) <= 9 && gs_stream_bytes(s, f, 3, 3) < UINT64_MAX);
+        fuzz_check(gs_stream_next_group(s, f) > f && gs_stream_next_group(s, f) <= n);
+        while ((rc = gs_stream_decode(s, f, (int)(k / 6), &scene)) == FV_EAGAIN)
+            ;
+        if (rc == 0)
             fuzz_check(scene.count > 0 && !gs_scene_has_bad(&scene));
+        while (gs_stream_verify(s, f) == FV_EAGAIN)
+            ;
     }
     gs_scene_finish(&scene);
     gs_stream_close(&s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *mended = calloc(size + 1, 1);
+    fuzz_check(mended);
+    if (size)
+        memcpy(mended, data, size);
+    uint32_t dice = (uint32_t)crc32_z(0, mended, size);
+    if (size > GS_STREAM_PREFIX && dice % 4) /* else what is damaged is looked over */
+        mend_sums(mended, size);
+    play(&(struct bytes){mended, size, size, .in_order = dice & 4});
+    play(&(struct bytes){mended, size, 0, dice, .slow = true, .in_order = dice & 8, .grows = dice & 16,
+                         .fails = dice & 32});
+    free(mended);
     return 0;
 }
