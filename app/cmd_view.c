@@ -10,7 +10,7 @@ struct values {
     struct opt_size size;
     struct opt_vec3 bg;
     int mode, sh, frames;
-    double at, speed;
+    double at, speed, live;
     bool headless, paused, once;
     struct scene_opts scene;
 };
@@ -38,6 +38,8 @@ static const struct opt opts[] = {
     {"speed", 0, OPT_FLOAT, AT(speed), .def = "1", .min = 0.25, .max = 4, .value = "FACTOR",
      .help = "of playing, 0.25 to 4"},
     {"no-loop", 0, OPT_FLAG, AT(once), .help = "stop at the last frame"},
+    {"live", 0, OPT_FLOAT, AT(live), .rare = true, .def = "0", .max = 86400, .value = "SECONDS",
+     .help = "one that is still written: wait until nothing was added for so long"},
     {.type = OPT_GROUP, .help = "Without a person"},
     {"screenshot", 0, OPT_STRING, AT(screenshot), .value = "FILE.png", .file = true,
      .help = "save the last picture when done"},
@@ -67,6 +69,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                             .play = {.at = v->at,
                                      .speed = v->speed,
                                      .once = v->once,
+                                     .live = v->live,
                                      /* without a window the picture is of that moment */
                                      .paused = v->paused || v->headless},
                             .has_bg = v->bg.set};
@@ -80,17 +83,20 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 const struct cmd cmd_view = {
     .name = "view",
     .summary = "move through a scene, or a stream as it plays, in a window",
-    .usage = "[SCENE] [options]",
+    .usage = "[SCENE|STREAM|URL] [options]",
     .examples = "fovea view garden.spz\topen a window; H shows the keys\n"
                 "fovea view garden.ply --cameras cameras.json\tkeys 1 to 9 go to its cameras\n"
                 "fovea view talk.fvv --speed 0.5\ta stream, at half its speed\n"
+                "fovea view https://host/talk.fvv\tthe same from a web server\n"
                 "fovea view garden.ply --headless --screenshot a.png\tone picture, no window",
     .details = "Without SCENE the window waits for a file to be dropped on it. Cameras are taken "
                "from a cameras.json or transforms.json beside the scene unless --cameras is given; "
                "the list, a path editor and video export are in the panel on the right.\n\n"
                "A stream (.fvv) plays at its own rate: frames there is no time to draw are left "
                "out, and what is damaged is told and passed over. The panel at the bottom has its "
-               "timeline; Space plays and pauses, Left and Right go from frame to frame.",
+               "timeline; Space plays and pauses, Left and Right go from frame to frame. It may "
+               "be the URL of one on any web server: it plays while it is loaded, with the "
+               "spherical harmonics that the network brings in time.",
     .opts = opts,
     .size = sizeof(struct values),
     .most_args = 1,

@@ -11,6 +11,7 @@
 struct loader {
     struct vk_device *dev;
     char *path, *cameras;
+    char name[300];
     struct loader_opts opts;
     pthread_t thread;
     atomic_bool stop;
@@ -28,6 +29,7 @@ void loaded_destroy(struct loaded **s_)
     struct loaded *s = *s_;
     if (!s)
         return;
+    thumbs_stop(&s->thumbs);
     play_stop(&s->play);
     gs_gpu_scene_destroy(&s->gpu);
     gs_cameras_finish(&s->cameras);
@@ -163,6 +165,7 @@ static int load(struct loader *l, struct loaded *s)
     double start = fv_now();
     struct gs_scene scene = {0};
     s->path = strdup(l->path);
+    strcpy(s->name, l->name);
     s->file_bytes = size_on_disk(l->path);
     FV_GOTO(load_cameras(l, s));
     FV_GOTO(stream_in_is(l->path) ? load_stream(l, s, &scene) : load_still(l, s, &scene));
@@ -209,6 +212,12 @@ int loader_start(struct loader **out, struct vk_device *dev, const char *path,
     l->opts = *opts;
     l->opts.cameras = l->cameras;
     l->now.what = "reading";
+    char whole[sizeof l->name];
+    if (http_is_url(path))
+        http_url_text(whole, sizeof whole, path);
+    else
+        snprintf(whole, sizeof whole, "%s", fv_path_base(path));
+    snprintf(l->name, sizeof l->name, "%s", fv_path_base(whole));
     pthread_mutex_init(&l->lock, NULL);
     if (!l->path || (opts->cameras && !l->cameras) || pthread_create(&l->thread, NULL, run, l)) {
         pthread_mutex_destroy(&l->lock);
@@ -257,7 +266,7 @@ struct loaded *loader_take(struct loader *l)
     return s;
 }
 
-const char *loader_path(const struct loader *l)
+const char *loader_name(const struct loader *l)
 {
-    return l->path;
+    return l->name;
 }

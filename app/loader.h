@@ -11,12 +11,15 @@
 #define APP_LOADER_H
 
 #include "app/play.h"
+#include "app/thumbs.h"
 
 /* A scene ready to be drawn. */
 struct loaded {
     char *path;
+    char name[300]; /* as loader_name */
     struct gs_gpu_scene *gpu; /* NULL: it is a stream, */
-    struct play *play;        /* which plays */
+    struct play *play;        /* which plays, */
+    struct thumbs *thumbs;    /* and is drawn small: NULL before that begins, or if it does not */
     struct gs_scene info; /* as read, but without its arrays; of a stream its first frame */
     struct gs_bounds bounds;
     struct gs_cameras cameras; /* count 0 when there are none */
@@ -48,7 +51,8 @@ void loader_destroy(struct loader **l);
 int loader_poll(struct loader *l, struct fv_progress *now);
 /* The scene, once, after loader_poll returned 1; caller destroys. */
 struct loaded *loader_take(struct loader *l);
-const char *loader_path(const struct loader *l);
+/* Of the file, without folders and passwords. */
+const char *loader_name(const struct loader *l);
 
 /* Whether a path looks like a file of cameras rather than a scene (by its name; a folder is one
  * of cameras unless it holds a scene's meta.json). */

@@ -81,6 +81,7 @@ static void timeline(struct viewer *v)
     enum { MOST_TICKS = 1024 }; /* more would not be told apart */
     struct ui_span spans[PLAY_SPANS + 3];
     uint32_t ticks[MOST_TICKS];
+    const struct ui_thumb *thumbs[THUMBS_MOST];
     size_t n = 0;
     if (s->remote)
         spans[n++] = (struct ui_span){s->frame, s->frame + s->loaded, UI_LOADED};
@@ -95,6 +96,10 @@ static void timeline(struct viewer *v)
     t.tick_count = play_groups(v->scene->play, ticks, MOST_TICKS);
     t.ticks = ticks;
     t.tick_count = t.tick_count > MOST_TICKS ? 0 : t.tick_count;
+    for (size_t i = 0; i < v->thumb_count; i++)
+        thumbs[i] = &v->thumbs[i];
+    t.thumbs = thumbs;
+    t.thumb_count = v->thumb_count;
     uint32_t to;
     if (ui_scrub(&t, &to) && to != s->frame)
         play_seek(v->scene->play, to);

@@ -30,8 +30,9 @@ static void scene_info(struct viewer *v)
     count_text(count, s->info.count);
     bytes_text(file, s->file_bytes);
     bytes_text(device, s->device_bytes);
-    ui_row("File", "%s", fv_path_base(s->path));
-    ui_tip(s->path);
+    ui_row("File", "%s", s->name);
+    if (!http_is_url(s->path))
+        ui_tip(s->path);
     ui_row("Format", "%s%s%s", s->info.detail[0] ? s->info.detail : gs_format_name(s->info.format),
            s->file_bytes ? ", " : "", s->file_bytes ? file : "");
     if (s->play)
@@ -409,7 +410,7 @@ static void loading(struct viewer *v)
     bool cancel = false;
     float part = p->total > 0 ? (float)(p->done / p->total) : 0;
     if (ui_panel_begin("loading", &place, NULL)) {
-        ui_text("Loading %s", fv_path_base(loader_path(v->loader)));
+        ui_text("Loading %s", loader_name(v->loader));
         char text[64];
         snprintf(text, sizeof text, "%s %.0f %%", p->what ? p->what : "reading", part * 100);
         ui_progress(part, text);

@@ -131,6 +131,42 @@ static bool is_afar(const struct play *p)
     return p->in.http || p->in.info->growing;
 }
 
+static int ask_stop(void *ud, const struct fv_progress *now)
+{
+    struct play *p = ud;
+    struct http_stats net = {0};
+    (void)now;
+    stream_in_stats(&p->in, &net);
+    pthread_mutex_lock(&p->lock);
+    p->now.net = net;
+    bool stop = p->stop;
+    pthread_mutex_unlock(&p->lock);
+    return stop;
+}
+
+/* The file at the server is another one: opens that. */
+static int reopen(struct play *p)
+{
+    p->in.patience = INFINITY;
+    p->in.opts.on_wait = ask_stop;
+    p->in.opts.wait_ud = p;
+    int rc = stream_in_reopen(&p->in);
+    p->in.opts.on_wait = NULL;
+    p->in.patience = look;
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&p->lock);
+    p->listed = 0;
+    p->group_count = 0;
+    p->now.damaged_count = 0;
+    p->now.changes++;
+    rc = list_groups(p);
+    gs_player_replace(&p->player, p->in.info->frame_count, p->in.info->fps);
+    p->player.growing = p->now.growing = p->in.info->growing;
+    pthread_mutex_unlock(&p->lock);
+    return rc;
+}
+
 /* Decodes into a slot; what has not come yet is waited for, unless it is not wanted any more. */
 static void decode(struct play *p, int slot, uint32_t frame)
 {
@@ -148,6 +184,8 @@ static void decode(struct play *p, int slot, uint32_t frame)
     for (;;) {
         rc = stream_in_put(&p->in, &p->slot[slot], frame);
         seconds = fv_now() - start;
+        if (rc < 0 && rc != FV_EAGAIN && stream_in_changed(&p->in))
+            rc = reopen(p) < 0 ? FV_EIO : rc; /* this frame is not wanted any more */
         pthread_mutex_lock(&p->lock);
         bool wanted = p->player.slot[slot].state == GS_SLOT_DECODING && !p->stop;
         if (rc != FV_EAGAIN || !wanted)
@@ -224,6 +262,8 @@ static int start(struct play *p, struct vk_device *dev, const char *path,
     if (p->in.info->has_start)
         p->begins = p->in.info->start;
     FV_TRY(list_groups(p));
+    p->now.growing = p->in.info->growing;
+    p->now.remote = p->in.http != NULL;
     stream_in_start(&p->in, dev, false);
     const struct gs_stream_info *info = p->in.info;
     double at = floor(opts->at * info->fps + 1e-6);
@@ -235,6 +275,7 @@ static int start(struct play *p, struct vk_device *dev, const char *path,
                                             .paused = opts->paused,
                                             .once = opts->once,
                                             .frame = (uint32_t)fmin(fmax(at, 0), UINT32_MAX)});
+    p->player.growing = p->now.growing;
     if (pthread_create(&p->thread, NULL, run, p))
         return fv_fail(FV_ENOMEM, "%s: no thread to decode it in", path);
     return 0;

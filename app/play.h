@@ -44,6 +44,7 @@ struct play_state {
     bool playing, loop;
     bool waiting; /* for a frame that is not decoded yet */
     bool growing; /* more frames will come */
+    unsigned changes; /* times another stream was found in its place, which begins at its start */
     int sh;       /* highest degree that is decoded now */
     bool remote;  /* from a web server: the next two are filled */
     struct http_stats net;

@@ -44,6 +44,7 @@ struct render_thread {
     bool stop, busy;
     struct job ask, pick, save, sketch;
     struct job doing; /* kind 0 = none */
+    int draws;        /* since the sketch was asked for */
     struct loaded *retired; /* linked list */
     int shown, ready;       /* slots; NONE */
     struct render_news news;
@@ -222,10 +223,23 @@ static void wait_for_work(struct render_thread *t)
         ;
 }
 
+/* What is to be done, in this order. The lock is held. */
+static void take_job(struct render_thread *t, struct job *job)
+{
+    /* pictures come first, but where one follows the other a sketch has its turn, too */
+    enum { PATIENCE = 8 };
+    struct job *const late = t->draws >= PATIENCE ? &t->sketch : &t->ask;
+    struct job *const asked[] = {&t->pick, &t->save, late, &t->ask, &t->sketch};
+    for (int i = 0; i < 5 && !job->kind; i++) {
+        *job = *asked[i];
+        asked[i]->kind = JOB_NONE;
+    }
+    t->draws += job->kind == JOB_DRAW;
+}
+
 /* The next job, JOB_NONE if there is none, and the scenes to free. False: it is to end. */
 static bool next_job(struct render_thread *t, struct job *job, struct loaded **retired)
 {
-    struct job *const asked[] = {&t->pick, &t->save, &t->ask, &t->sketch};
     job->kind = JOB_NONE;
     pthread_mutex_lock(&t->lock);
     t->busy = false;
@@ -233,10 +247,8 @@ static bool next_job(struct render_thread *t, struct job *job, struct loaded **r
     pthread_cond_broadcast(&t->changed);
     wait_for_work(t);
     bool go_on = !t->stop;
-    for (int i = 0; go_on && i < 4 && !job->kind; i++) {
-        *job = *asked[i];
-        asked[i]->kind = JOB_NONE;
-    }
+    if (go_on)
+        take_job(t, job);
     t->doing = *job;
     t->busy = job->kind != JOB_NONE;
     *retired = go_on ? t->retired : NULL;
@@ -361,7 +373,11 @@ void render_thread_pick(struct render_thread *t, const struct picture_request *r
 
 void render_thread_sketch(struct render_thread *t, const struct picture_request *r, int tag)
 {
-    put(t, &t->sketch, &(struct job){.kind = JOB_SKETCH, .request = *r, .step = tag});
+    pthread_mutex_lock(&t->lock);
+    t->draws = 0;
+    t->sketch = (struct job){.kind = JOB_SKETCH, .request = *r, .step = tag};
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
 }
 
 int render_thread_save(struct render_thread *t, const struct picture_request *r, const char *path)
@@ -388,6 +404,7 @@ void render_thread_retire(struct render_thread *t, struct loaded *scene)
             asked[i]->kind = JOB_NONE;
     if (t->ready != NONE && picture_of(&t->slots[t->ready].request, scene))
         t->ready = NONE;
+    t->news.sketch = NULL; /* it would be of this scene */
     scene->next = t->retired;
     t->retired = scene;
     pthread_cond_broadcast(&t->changed);

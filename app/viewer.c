@@ -168,7 +168,7 @@ static int take_cameras(struct viewer *v)
 static void set_names(struct viewer *v)
 {
     char stem[256];
-    snprintf(stem, sizeof stem, "%.200s", fv_path_base(v->scene->path));
+    snprintf(stem, sizeof stem, "%.200s", v->scene->name);
     char *dot = strrchr(stem, '.');
     if (dot && dot > stem)
         *dot = 0;
@@ -176,7 +176,7 @@ static void set_names(struct viewer *v)
     snprintf(v->video_file, sizeof v->video_file, "%s.mp4", stem);
     if (v->window) {
         char title[320];
-        snprintf(title, sizeof title, "%s - fovea", fv_path_base(v->scene->path));
+        snprintf(title, sizeof title, "%s - fovea", v->scene->name);
         window_set_title(v->window, title);
     }
 }
@@ -200,6 +200,8 @@ static int take_scene(struct viewer *v, const char *camera)
     v->gpu = s->gpu;
     v->play = (struct play_state){0};
     v->load.play.at = 0; /* told of the first only */
+    v->thumb_count = 0;
+    v->sketching = false;
     v->asked = v->drawn = (struct picture_request){0};
     v->ever_loaded = true;
     v->playing = false;
@@ -294,10 +296,52 @@ static void play_stream(struct viewer *v)
         return;
     bool waiting = v->play.waiting, damaged = v->play.damage[0];
     play_set_sh_bands(p, v->sh_bands);
+    unsigned changes = v->play.changes;
     play_tick(p, v->now, &v->play);
+    if (changes != v->play.changes)
+        viewer_notice(v, "The stream is another one at the server now: from its start.");
     v->gpu = v->play.scene;
     if (v->play.ahead != v->ahead || waiting != v->play.waiting || damaged != (bool)v->play.damage[0])
         v->redraws = v->redraws ? v->redraws : 1;
+}
+
+/* The small pictures of the timeline: from where the view starts, when playing has begun. */
+static void ask_sketch(struct viewer *v)
+{
+    struct loaded *s = v->scene;
+    if (!s || !s->thumbs || v->sketching || v->thumb_count == THUMBS_MOST)
+        return;
+    uint32_t frame;
+    const struct gs_gpu_scene *scene = thumbs_next(s->thumbs, &frame);
+    if (!scene)
+        return;
+    struct picture_request r = viewer_request(v);
+    r = (struct picture_request){
+        .scene = scene, .stream = s, .frame = frame, .camera = v->home, .opts = r.opts};
+    r.opts.has_crop = false;
+    r.opts.splat_scale = 1;
+    gs_camera_resize(&r.camera, UI_THUMB_WIDTH, UI_THUMB_HEIGHT);
+    render_thread_sketch(v->render, &r, (int)frame);
+    v->sketching = true;
+}
+
+static void take_sketch(struct viewer *v, const struct picture *p, int frame)
+{
+    v->sketching = false;
+    if (!v->scene || !v->scene->thumbs)
+        return;
+    thumbs_done(v->scene->thumbs);
+    if (p->width != UI_THUMB_WIDTH || p->height != UI_THUMB_HEIGHT)
+        return;
+    struct ui_thumb *t = &v->thumbs[v->thumb_count++];
+    t->frame = (uint32_t)frame;
+    memcpy(t->rgba, p->pixels.map, sizeof t->rgba);
+    for (uint8_t *c = t->rgba[0][0]; p->bgra && c < (uint8_t *)(t + 1); c += 4) {
+        uint8_t red = c[2];
+        c[2] = c[0];
+        c[0] = red;
+    }
+    v->redraws = v->redraws ? v->redraws : 1;
 }
 
 /* Frames that nothing shows any more can be written over. */
@@ -443,10 +487,15 @@ static void take_picture(struct viewer *v, const struct render_news *news)
     v->fresh = true;
     v->rate = since > 0 && since < 0.5 ? 0.9 * v->rate + 0.1 / since : 1000 / v->picture->ms;
     pace_measured(&v->pace, news->step, v->picture->ms);
-    if (v->scene && v->scene->play)
-        play_drew(v->scene->play, v->picture->ms / 1000);
     if (news->step == 0) /* at rest: its statistics may have changed the panels' layout */
         v->redraws = SETTLE_DRAWS;
+    struct loaded *s = v->scene;
+    if (!s || !s->play)
+        return;
+    play_drew(s->play, v->picture->ms / 1000);
+    bool there = !v->play.remote && !v->play.growing; /* not loaded twice over the network */
+    if (!s->thumbs && there && v->window && thumbs_start(&s->thumbs, v->dev, s->path, window_wake) < 0)
+        viewer_failed(v);
 }
 
 /* What the render thread has to tell. Negative: there is nobody to show it to. */
@@ -456,6 +505,8 @@ static int take_news(struct viewer *v)
     render_thread_poll(v->render, &news);
     if (news.picture)
         take_picture(v, &news);
+    if (news.sketch)
+        take_sketch(v, news.sketch, news.tag);
     if (news.picked)
         viewer_picked(v, &news);
     if (news.saved || news.failed)
@@ -619,6 +670,7 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     ask_picture(v);
     FV_TRY(take_news(v));
     settle_stream(v);
+    ask_sketch(v);
     if (!due(v))
         return 0;
     int shown = show(v);

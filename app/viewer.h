@@ -58,6 +58,9 @@ struct viewer {
     struct play_state play;        /* of a stream: as of this round */
     const struct gs_gpu_scene *gpu; /* what is drawn of the scene; NULL: its first frame is to come */
     unsigned ahead;                 /* of play, as the panels showed it */
+    struct ui_thumb thumbs[THUMBS_MOST]; /* of its timeline, by frame */
+    size_t thumb_count;
+    bool sketching; /* one is being drawn */
 
     struct camera_control control;
     struct gs_camera lens; /* intrinsics of the view; its pose is in control */

@@ -151,6 +151,13 @@ void gs_player_grow(struct gs_player *p, uint32_t frame_count, bool growing)
     move_to(p, at, true);
 }
 
+void gs_player_replace(struct gs_player *p, uint32_t frame_count, double fps)
+{
+    p->frame_count = frame_count;
+    p->fps = fps;
+    move_to(p, 0, false);
+}
+
 /* ---- showing ---- */
 
 static void run_clock(struct gs_player *p, double seconds)

@@ -106,6 +106,8 @@ bool gs_player_failed(struct gs_player *p, int slot, uint32_t resume);
 void gs_player_discard(struct gs_player *p);
 /* There are so many frames now; growing: and more will come. */
 void gs_player_grow(struct gs_player *p, uint32_t frame_count, bool growing);
+/* Another stream has taken the place of this one: begins at its start. */
+void gs_player_replace(struct gs_player *p, uint32_t frame_count, double fps);
 /* Uses only the first so many slots from now on. */
 void gs_player_limit(struct gs_player *p, unsigned slots);
 

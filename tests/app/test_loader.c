@@ -55,7 +55,7 @@ static struct loaded *load(const char *path, const char *cameras)
     int rc = finish(l);
     if (rc != 1)
         fail_msg("%d: %s", rc, fv_error());
-    assert_string_equal(loader_path(l), path);
+    assert_string_equal(loader_name(l), fv_path_base(path));
     struct loaded *s = loader_take(l);
     assert_non_null(s);
     assert_null(loader_take(l));

@@ -1,5 +1,6 @@
 /* Playing a stream beside the caller's thread: app/play.h. */
 #include "app/play.h"
+#include "support/nginx.h"
 #include "support/test.h"
 #include "vk/base/thread.h"
 #include "vk/device.h"
@@ -260,6 +261,60 @@ static void damage_is_told_and_passed(void **state)
     free(bytes);
 }
 
+/* From a web server: the same frames, one that was sought before what lies between has come, and from
+ * the start when another file takes its place. */
+static void plays_over_the_network(void **state)
+{
+    (void)state;
+    char whole[512], served[512], url[512], slow[200];
+    struct test_nginx server = {.locations = slow};
+    struct gs_stream *in;
+    size_t size;
+    if (system("command -v nginx >/dev/null 2>&1"))
+        skip();
+    /* what comes after two groups takes its time */
+    assert_ok(gs_stream_open(&in, stream));
+    snprintf(slow, sizeof slow, "location /slow/ { alias %%s/; limit_rate_after %llu; limit_rate 20; }",
+             (unsigned long long)gs_stream_info(in)->frame[2 * GROUP].offset);
+    gs_stream_close(&in);
+    test_nginx_start(&server);
+    char *bytes = test_read_file(stream, &size);
+    snprintf(served, sizeof served, "%s/a.fvv", server.root);
+    test_write_file(served, bytes, size);
+    snprintf(whole, sizeof whole, "%s", stream);
+    snprintf(url, sizeof url, "%s", test_nginx_url(&server, "slow/a.fvv"));
+    snprintf(stream, sizeof stream, "%s", url);
+    struct play *p = begin(&(struct play_opts){.paused = true, .sh_bands = 4});
+    snprintf(stream, sizeof stream, "%s", whole); /* what expect_frame compares with */
+    until_shown(p, 0);
+    play_seek(p, 7);
+    struct play_state s = until_shown(p, 7);
+    test_nginx_stop(&server, true);
+    assert_true(s.remote && s.net.received > 0);
+    expect_frame(s.scene, 7, 3);
+    /* another one: half as many frames */
+    struct gs_stream_report report;
+    snprintf(stream, sizeof stream, "%s", test_tmp_path("b.fvv"));
+    assert_ok(gs_stream_encode(dev, stream, FRAMES / 2, frame_of, NULL,
+                               &(struct gs_stream_opts){.group = GROUP, .fps = 25}, &report));
+    free(bytes);
+    bytes = test_read_file(stream, &size);
+    test_write_file(served, bytes, size);
+    free(bytes);
+    test_nginx_start(&server);
+    play_seek(p, 22); /* which is still missing */
+    for (double end = fv_now() + 60; !s.changes && fv_now() < end; usleep(2000))
+        play_tick(p, fv_now(), &s);
+    assert_int_equal(s.changes, 1);
+    play_seek(p, 9);
+    s = until_shown(p, 9);
+    expect_frame(s.scene, 9, 3);
+    assert_int_equal(s.frame_count, FRAMES / 2);
+    play_stop(&p);
+    test_nginx_stop(&server, true);
+    snprintf(stream, sizeof stream, "%s", whole);
+}
+
 static void refuses_with_a_sentence(void **state)
 {
     (void)state;
@@ -279,6 +334,7 @@ int main(void)
         cmocka_unit_test(holds_no_more_than_it_may),
         cmocka_unit_test(a_scene_in_use_stays_as_it_is),
         cmocka_unit_test(damage_is_told_and_passed),
+        cmocka_unit_test(plays_over_the_network),
         cmocka_unit_test(refuses_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, write_stream, done);

@@ -1,0 +1,126 @@
+/* See thumbs.h. */
+#include "app/thumbs.h"
+#include "app/stream_in.h"
+#include "vk/base/thread.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { NICE = 10 }; /* playing comes first */
+
+struct thumbs {
+    struct vk_device *dev;
+    char *path;
+    void (*wake)(void);
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stop, ready; /* ready: slot is to be drawn */
+    struct stream_slot slot;
+};
+
+/* The lock is not held. False: it is to stop. */
+static bool hand_out(struct thumbs *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->ready = !t->stop;
+    pthread_mutex_unlock(&t->lock);
+    if (t->wake)
+        t->wake();
+    pthread_mutex_lock(&t->lock);
+    while (t->ready && !t->stop)
+        pthread_cond_wait(&t->changed, &t->lock);
+    bool go_on = !t->stop;
+    pthread_mutex_unlock(&t->lock);
+    return go_on;
+}
+
+/* Starts of groups, at most THUMBS_MOST, evenly spread. */
+static size_t choose(const struct gs_stream_info *info, uint32_t out[THUMBS_MOST])
+{
+    size_t n = 0;
+    for (uint32_t f = 0; f < info->frame_count && n < THUMBS_MOST; f++) {
+        double due = (double)n * info->frame_count / THUMBS_MOST;
+        if (info->frame[f].entry == f && f + 1e-9 >= due)
+            out[n++] = f;
+    }
+    return n;
+}
+
+static void *run(void *ud)
+{
+    struct thumbs *t = ud;
+    struct stream_in in;
+    uint32_t frames[THUMBS_MOST];
+    setpriority(PRIO_PROCESS, 0, NICE); /* of this thread, on Linux */
+    if (stream_in_open(&in, t->path, &(struct scene_opts){.sh = 0}) < 0)
+        return NULL; /* whoever plays it tells why */
+    stream_in_start(&in, t->dev, false);
+    size_t n = choose(in.info, frames);
+    for (size_t i = 0; i < n; i++) {
+        int rc = stream_in_put(&in, &t->slot, frames[i]);
+        if (rc == FV_ECANCELLED || (rc >= 0 && !hand_out(t)))
+            break;
+    }
+    stream_in_finish(&in);
+    return NULL;
+}
+
+int thumbs_start(struct thumbs **out, struct vk_device *dev, const char *path, void (*wake)(void))
+{
+    *out = NULL;
+    struct thumbs *t = calloc(1, sizeof *t);
+    if (!t)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    t->dev = dev;
+    t->wake = wake;
+    t->path = strdup(path);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->changed, NULL);
+    if (!t->path || pthread_create(&t->thread, NULL, run, t)) {
+        pthread_cond_destroy(&t->changed);
+        pthread_mutex_destroy(&t->lock);
+        free(t->path);
+        free(t);
+        return fv_fail(FV_ENOMEM, "%s: no thread for its small pictures", path);
+    }
+    *out = t;
+    return 0;
+}
+
+void thumbs_stop(struct thumbs **t_)
+{
+    struct thumbs *t = *t_;
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->stop = true;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    pthread_join(t->thread, NULL);
+    gs_gpu_scene_destroy(&t->slot.gpu);
+    pthread_cond_destroy(&t->changed);
+    pthread_mutex_destroy(&t->lock);
+    free(t->path);
+    free(t);
+    *t_ = NULL;
+}
+
+const struct gs_gpu_scene *thumbs_next(struct thumbs *t, uint32_t *frame)
+{
+    pthread_mutex_lock(&t->lock);
+    const struct gs_gpu_scene *scene = t->ready ? t->slot.gpu : NULL;
+    *frame = t->slot.frame;
+    pthread_mutex_unlock(&t->lock);
+    return scene;
+}
+
+void thumbs_done(struct thumbs *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->ready = false;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
