@@ -243,7 +243,7 @@ const struct cmd cmd_encode = {
         "too little carries over, a frame is stored whole.\n\n"
         "A folder of QUEEN's files (frames/NNNN/compressed/point_cloud.pkl) keeps its latents and "
         "decoders: every frame plays as trained, to the last bit. Of the options only --fps, --gop, "
-        "--frames and --report are used; entries are long, so a larger --gop saves much.\n\n"
+        "--frames, --live and --report are used; entries are long, so a larger --gop saves much.\n\n"
         "After Ctrl-C the frames so far are a stream that plays. With --live others can play it while "
         "it is made: fovea render --live 10 takes what there is and waits for more.",
     .opts = opts,

@@ -483,7 +483,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
 struct gs_queen_files;
 /* A trained QUEEN model (gs_queen_find) as a stream of that model: its first frames, of which each
  * decodes to the bits that gs_queen_apply makes of the files, Gaussians in the Morton order of the
- * first. Of the options fps, group and on_progress. No device is needed. Returns 0, FV_EIO,
+ * first. Of the options fps, group, live and on_progress. No device is needed. Returns 0, FV_EIO,
  * FV_EFORMAT, FV_EUNSUPPORTED, FV_ECANCELLED (what was written plays). */
 int gs_stream_import_queen(const char *path, const struct gs_queen_files *files,
                            uint32_t frame_count, const struct gs_stream_opts *opts,

@@ -227,8 +227,19 @@ static void code_shape(struct gs_coder *c, struct shape *s)
     }
 }
 
-/* A decoder of a shape over floats[]; how many they are. */
-static size_t lay_out(struct gs_queen_decoder *d, const struct shape *s, const float *floats)
+static size_t count_floats(const struct shape *s)
+{
+    size_t n = s->div ? s->in : 0;
+    uint32_t in = s->in;
+    for (uint32_t i = 0; i < s->layers; i++) {
+        n += (size_t)(in + s->layer[i].scale + s->layer[i].shift) * s->layer[i].out;
+        in = s->layer[i].out;
+    }
+    return n;
+}
+
+/* A decoder of a shape over its floats. */
+static void lay_out(struct gs_queen_decoder *d, const struct shape *s, const float *floats)
 {
     size_t at = 0;
     uint32_t in = s->in;
@@ -249,7 +260,6 @@ static size_t lay_out(struct gs_queen_decoder *d, const struct shape *s, const f
         at += s->layer[i].shift ? l->out : 0;
         in = l->out;
     }
-    return at;
 }
 
 static void gather_floats(float *out, const struct gs_queen_decoder *d)
@@ -303,14 +313,13 @@ static int code_decoder(struct gs_coder *c, struct gs_queen_part *part,
                         const struct gs_queen_decoder *d)
 {
     struct shape before = shape_of(&part->decoder), shape = d ? shape_of(d) : before;
-    struct gs_queen_decoder next;
     struct wide_models m;
     unsigned last = 0;
     bool same = d && part->floats && !memcmp(&shape, &before, sizeof shape);
     same = gs_code_even(c, same) && part->floats;
     if (!same)
         code_shape(c, &shape);
-    size_t n = lay_out(&next, &shape, NULL);
+    size_t n = count_floats(&shape);
     float *floats = calloc(2 * n, sizeof *floats), *near = floats + n;
     if (!floats)
         return no_memory("a decoder");
@@ -1079,9 +1088,10 @@ static int read_planes(void *ud, size_t begin, size_t end)
         struct plane p = base_plane(r->s, (int)k);
         const struct gs_section *s = &r->in[gs_queen_section((int)k)];
         struct gs_coder c;
+        if (!p.width)
+            continue;
         gs_coder_read(&c, s->bytes, s->size);
-        if (p.width)
-            FV_TRY(code_plane(&c, &p));
+        FV_TRY(code_plane(&c, &p));
     }
     return 0;
 }
