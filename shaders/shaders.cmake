@@ -73,6 +73,8 @@ fv_splat_shader(gs/queen_pack)
 # Tensors.
 fv_nn_shader(nn/elementwise)
 fv_nn_shader(nn/copy)
+fv_nn_shader(nn/turn)
+fv_nn_shader(nn/twice)
 fv_nn_shader(nn/check)
 fv_nn_shader(nn/pad)
 

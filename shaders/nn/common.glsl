@@ -90,11 +90,13 @@ uvec4 nn_encode4(vec4 v, uint type)
 
 // IN_WORDS: elements as bits, NN_WORDS4 or NN_WORDS1 in C; read by LD4, LD1 as floats, LDW4, LDW1
 // as bits. IN_F4, IN_F1: floats of f32 or f16, NN_READ4 or NN_READ1; read by FETCH4, FETCH1.
+// LDQ: 16 bytes of what is bound as NN_READ_UVEC4.
 // type: the operand's element type, a constant. i counts fours, respectively elements.
 #ifdef TEX
 #define IN_WORDS(slot, name) layout(binding = slot) uniform utextureBuffer name;
 #define LDW4(name, i, type) texelFetch(name, int(i))
 #define LDW1(name, i, type) texelFetch(name, int(i)).x
+#define LDQ(name, i) texelFetch(name, int(i))
 #define IN_F4(slot, name) layout(binding = slot) uniform textureBuffer name;
 #define IN_F1(slot, name) layout(binding = slot) uniform textureBuffer name;
 #define FETCH4(name, i, type) texelFetch(name, int(i))
@@ -107,6 +109,7 @@ uvec4 nn_encode4(vec4 v, uint type)
 #define LDW4(name, i, type) (nn_wide(type) ? name##_4[i] : uvec4(name##_2[i], 0, 0))
 #define LDW1(name, i, type)                                                                        \
     (nn_wide(type) ? name##_1[i] : name##_1[(i) >> 1] >> (16 * ((i) & 1)) & 0xffffu)
+#define LDQ(name, i) name##_4[i]
 #define IN_F4(slot, name) IN_WORDS(slot, name)
 #define IN_F1(slot, name) IN_WORDS(slot, name)
 #define FETCH4(name, i, type) nn_decode4(LDW4(name, i, type), type)

@@ -75,6 +75,14 @@ struct nn_copy_push {
     NN_UINT begin, count; /* elements: where this dispatch starts, how many it does */
 };
 
+/* turn.comp: as nn_copy_push, the two axes in squares. */
+struct nn_turn_push {
+    NN_UINT shape[NN_COPY_RANK];
+    NN_UINT from[NN_COPY_RANK], to[NN_COPY_RANK];
+    NN_UINT from_base, to_base, count;
+    NN_UINT from_step, to_step; /* from line to line of a square */
+};
+
 /* pad.comp */
 #define NN_PADDING_VALUE 0
 #define NN_PADDING_REPLICATE 1

@@ -23,11 +23,15 @@ void main()
     bool inside = row < p.rows;
     uint first = min(row, p.rows - 1) * fours, begin = SHORT != 0 ? 0 : lane;
     float top = LOWEST, sum = 0.0, factor = p.scale;
-    for (uint i = begin; i < fours; i += step) {
+    // two fours a turn, the last of an odd number twice but added once: a rescaled sum for eight
+    for (uint i = begin; i < fours; i += 2 * step) {
+        bool more = i + step < fours;
         vec4 v = LD4(x, first + i, X_TYPE) * factor;
-        float m = max(max(v.x, v.y), max(v.z, v.w)), next = max(top, m);
-        vec4 e = exp(v - next);
-        sum = sum * exp(top - next) + (e.x + e.y) + (e.z + e.w);
+        vec4 w = LD4(x, first + (more ? i + step : i), X_TYPE) * factor, m = max(v, w);
+        float next = max(max(top, max(m.x, m.y)), max(m.z, m.w));
+        vec4 e = exp(v - next), f = exp(w - next);
+        f = more ? e + f : e;
+        sum = sum * exp(top - next) + (f.x + f.y) + (f.z + f.w);
         top = next;
     }
     float all = top;

@@ -159,13 +159,14 @@ static void rotate(struct nn_rec *r, nn_tensor y, nn_tensor x, nn_tensor table, 
                                 .last = (uint32_t)(count - 1)};
     bool four = fours(&push, halves);
     enum nn_access how = four ? NN_WORDS4 : NN_WORDS1;
+    uint32_t heads = !four || count > part ? 1 : push.h % 4 == 0 ? 4 : push.h % 2 == 0 ? 2 : 1;
     for (uint64_t at = 0; at < count; at += part) {
         uint64_t n = count - at < part ? count - at : part;
         push.begin = (uint32_t)at;
-        push.count = (uint32_t)((n + 3) / 4);
+        push.count = (uint32_t)((n + 3) / 4) / heads;
         nn_dispatch(r, &(struct nn_call){.shader = "nn/rope",
-                                         .spec = {GROUP, four, halves, x.dtype, table.dtype},
-                                         .nspec = 5,
+                                         .spec = {GROUP, four, halves, x.dtype, table.dtype, heads},
+                                         .nspec = 6,
                                          .bind = {{x, how}, {table, how}, {y, NN_STORAGE, at, n}},
                                          .nbind = 3,
                                          .push = &push,

@@ -1,5 +1,6 @@
 /* Moving elements about (nn.h): every op here is strided copies (shaders/nn/copy.comp), of up to
- * eight axes merged where both sides allow it, except padding by reflection and the like
+ * eight axes merged where both sides allow it (those from lines along one axis to lines along
+ * another by squares, shaders/nn/turn.comp), except padding by reflection and the like
  * (shaders/nn/pad.comp). */
 #include "vk/nn/layout.h"
 #include "shaders/nn/params.h"
@@ -65,6 +66,99 @@ static uint64_t reach(const struct nn_axes *a, const uint32_t *stride)
     return n;
 }
 
+/* Whether where it starts and all strides but one are multiples of n. */
+static bool multiples(const struct nn_axes *a, const uint32_t *stride, uint32_t base, uint32_t n,
+                      uint32_t but)
+{
+    bool ok = base % n == 0;
+    for (uint32_t i = 0; i < a->rank; i++)
+        ok = ok && (i == but || stride[i] % n == 0);
+    return ok;
+}
+
+/* A copy from lines along one axis to lines along another, by squares; false: not one. */
+static bool turn(struct nn_rec *r, nn_tensor dst, nn_tensor src, const struct nn_axes *a,
+                 uint64_t dst_first, uint64_t src_first)
+{
+    uint32_t inner = a->rank - 1, line = inner, side = nn_dtype_bytes(src.dtype) == 4 ? 4 : 8;
+    struct nn_turn_push push = {.from_base = nn_bind_skip(src, src_first),
+                                .to_base = nn_bind_skip(dst, dst_first),
+                                .from_step = a->from[inner]};
+    for (uint32_t i = 0; i < inner; i++)
+        line = a->from[i] == 1 ? i : line;
+    if (src.dtype != dst.dtype || line == inner || a->to[inner] != 1 ||
+        a->shape[inner] % side || a->shape[line] % side ||
+        !multiples(a, a->from, push.from_base, side, line) ||
+        !multiples(a, a->to, push.to_base, side, inner))
+        return false;
+    uint32_t squares = 1;
+    for (uint32_t i = 0; i < a->rank; i++) {
+        uint32_t n = i == line || i == inner ? side : 1;
+        push.shape[i] = a->shape[i] / n;
+        push.from[i] = a->from[i] * n;
+        push.to[i] = a->to[i] * n;
+        squares *= push.shape[i];
+    }
+    push.to_step = a->to[line];
+    push.count = squares;
+    nn_dispatch(r, &(struct nn_call){.shader = "nn/turn",
+                                     .spec = {GROUP, a->rank, src.dtype},
+                                     .nspec = 3,
+                                     .bind = {{src, NN_READ_UVEC4, src_first, reach(a, a->from)},
+                                              {dst, NN_STORAGE, dst_first, reach(a, a->to)}},
+                                     .nbind = 2,
+                                     .push = &push,
+                                     .push_size = sizeof push,
+                                     .groups = (squares + GROUP - 1) / GROUP,
+                                     .bytes = 2.0 * (double)squares * side * side *
+                                              nn_dtype_bytes(src.dtype)});
+    return true;
+}
+
+/* A copy that writes each element of lines twice, and lines up to four times; false: not one. */
+static bool twice(struct nn_rec *r, nn_tensor dst, nn_tensor src, const struct nn_axes *a,
+                  uint64_t dst_first, uint64_t src_first)
+{
+    uint32_t inner = a->rank - 1, side = nn_dtype_bytes(src.dtype) == 4 ? 4 : 8, times = 1;
+    struct nn_turn_push push = {.from_base = nn_bind_skip(src, src_first),
+                                .to_base = nn_bind_skip(dst, dst_first),
+                                .count = 1};
+    if (src.dtype != dst.dtype || inner < 1 || a->shape[inner] != 2 || a->from[inner] != 0 ||
+        a->to[inner] != 1 || a->from[inner - 1] != 1 || a->to[inner - 1] != 2 ||
+        a->shape[inner - 1] % side)
+        return false;
+    struct nn_axes lines = *a;
+    lines.rank = inner - 1;
+    if (!multiples(&lines, lines.from, push.from_base, side, inner) ||
+        !multiples(&lines, lines.to, push.to_base, side, inner))
+        return false;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < inner; i++) {
+        if (a->from[i] == 0 && a->shape[i] <= 4 && times == 1 && i + 1 < inner) {
+            times = a->shape[i];
+            push.to_step = a->to[i];
+            continue;
+        }
+        uint32_t unit = i + 1 == inner ? side : 1;
+        push.shape[n] = a->shape[i] / unit;
+        push.from[n] = a->from[i] * unit;
+        push.to[n] = a->to[i] * unit;
+        push.count *= push.shape[n++];
+    }
+    nn_dispatch(r, &(struct nn_call){.shader = "nn/twice",
+                                     .spec = {GROUP, n, src.dtype, times},
+                                     .nspec = 4,
+                                     .bind = {{src, NN_READ_UVEC4, src_first, reach(a, a->from)},
+                                              {dst, NN_STORAGE, dst_first, reach(a, a->to)}},
+                                     .nbind = 2,
+                                     .push = &push,
+                                     .push_size = sizeof push,
+                                     .groups = (push.count + GROUP - 1) / GROUP,
+                                     .bytes = (1.0 + 2.0 * times) * push.count * side *
+                                              nn_dtype_bytes(src.dtype)});
+    return true;
+}
+
 static void copy_part(struct nn_rec *r, nn_tensor dst, nn_tensor src, const struct nn_axes *a,
                       uint64_t dst_first, uint64_t src_first, bool packed)
 {
@@ -123,7 +217,9 @@ static void copy_axes(struct nn_rec *r, nn_tensor dst, nn_tensor src, const stru
         count *= a->shape[i];
     bool packed = writes_packed(a) && (dst.offset + dst_first * size) % NN_ALIGN == 0 &&
                   (owned || count % 4 == 0);
-    copy_part(r, dst, src, a, dst_first, src_first, packed);
+    if (!turn(r, dst, src, a, dst_first, src_first) &&
+        !twice(r, dst, src, a, dst_first, src_first))
+        copy_part(r, dst, src, a, dst_first, src_first, packed);
 }
 
 void nn_copy_axes(struct nn_rec *r, nn_tensor dst, nn_tensor src, const struct nn_axes *axes,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A lane's loop over its fours must stay far below the 65534 trips that some drivers allow. */
-enum { MOST_LANES = 64, MOST_TRIPS = 16384, SHORT = 256, GROUP = 64 };
+enum { MOST_LANES = 64, MOST_TRIPS = 16384, SHORT = 256, SHORT_CPU = 4096, GROUP = 64 };
 
 /* Merging costs as much as there are lanes, and a CPU driver has few. */
 static uint32_t lanes_for(const struct nn_rec *r, uint32_t n)
@@ -22,8 +22,8 @@ static void dispatch(struct nn_rec *r, nn_tensor y, nn_tensor x, float scale)
 {
     uint32_t n = x.shape[x.rank - 1];
     uint64_t rows = nn_count(x) / n;
-    /* rows too short to be shared out, and enough of them */
-    bool is_short = n <= SHORT && rows >= 4 * GROUP;
+    /* rows too short to be shared out, and enough of them; a CPU driver's lanes are few */
+    bool is_short = n <= (nn_on_cpu(r) ? SHORT_CPU : SHORT) && rows >= 4 * GROUP;
     uint32_t lanes = is_short ? GROUP : lanes_for(r, n);
     uint64_t part = nn_storage_max(r) / 4 / n / 64 * 64; /* rows; 64 keep parts aligned */
     part = part ? part : 64;

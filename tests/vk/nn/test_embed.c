@@ -83,11 +83,12 @@ static void rotary_positions(void **state)
         {1, 2, 10, {.axes = 1, .dim = {6}, .size = {7}, .first = {3}}},
         {1, 2, 24, {.axes = 2, .dim = {8, 8}, .size = {3, 4}, .theta = 100}},
         {1, 4, 64, {.axes = 3, .dim = {16, 24, 24}, .size = {2, 3, 2}, .step = {0.5, 1, 2}}},
+        {2, 8, 32, {.axes = 1, .dim = {24}, .size = {6}}},
     };
     struct tensors t;
     (void)state;
     tensors_begin(&t);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int k = 0; k < 12; k++) {
             uint32_t tokens = 1, pairs = 0;
             const struct nn_rope_axes *o = &rows[i].axes;

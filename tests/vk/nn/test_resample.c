@@ -9,13 +9,14 @@ static const struct {
     {3, {2, 3, 5}, {1, 1, 2}},       {4, {2, 3, 4, 5}, {1, 2, 2}},
     {4, {1, 4, 3, 8}, {1, 3, 2}},    {5, {1, 2, 3, 4, 5}, {2, 2, 2}},
     {5, {1, 2, 4, 2, 8}, {2, 1, 1}}, {5, {2, 2, 1, 3, 4}, {1, 2, 2}},
+    {4, {2, 3, 4, 8}, {1, 2, 2}},    {5, {1, 2, 3, 4, 16}, {2, 2, 2}},
+    {3, {2, 3, 16}, {1, 1, 2}},      {4, {1, 3, 5, 16}, {1, 5, 2}},
 };
 
-static void upsampling_by_whole_factors(void **state)
+static void upsample(const struct nn_rec_opts *o)
 {
     struct tensors t;
-    (void)state;
-    tensors_begin(&t);
+    tensors_begin_with(&t, o);
     for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
         for (int linear = 0; linear < 2; linear++)
             for (int k = 0; k < 6; k++) {
@@ -31,6 +32,18 @@ static void upsampling_by_whole_factors(void **state)
                 ref_free(&x);
             }
     tensors_end(&t);
+}
+
+static void upsampling_by_whole_factors(void **state)
+{
+    (void)state;
+    upsample(NULL);
+}
+
+static void upsampling_through_storage_buffers(void **state)
+{
+    (void)state;
+    upsample(&(struct nn_rec_opts){.ssbo = true});
 }
 
 /* Of 0 1 4 9 16, by hand from the definitions. */
@@ -183,7 +196,8 @@ static void softmax_of_rows(void **state)
         double scale, spread;
     } rows[] = {{1, {1}, 1, 1},        {2, {3, 7}, 1, 10},   {2, {5, 64}, 0.125, 100},
                 {3, {2, 3, 60}, 1, 1}, {2, {3, 4099}, 1, 5}, {2, {200, 12}, -2, 3},
-                {2, {2, 20000}, 1, 30},  {2, {300, 60}, 0.5, 30}, {2, {263, 7}, 1, 3}};
+                {2, {2, 20000}, 1, 30},  {2, {300, 60}, 0.5, 30}, {2, {263, 7}, 1, 3},
+                {2, {300, 1028}, 1, 9}};
     struct tensors t;
     (void)state;
     tensors_begin(&t);
@@ -228,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(upsampling_by_whole_factors),
+        cmocka_unit_test(upsampling_through_storage_buffers),
         cmocka_unit_test(resizing_matches_known_values),
         cmocka_unit_test(every_filter_keeps_constants_and_ramps),
         cmocka_unit_test(pooling_with_every_padding),
