@@ -102,7 +102,8 @@ foreach(tile 4x4 4x16 8x4 8x24 16x4 16x32)
 endforeach()
 fv_nn_shader(nn/matmul "tiled:-DTILED=1" "tiledb:-DTILED=1 -DBF16=1")
 fv_nn_shader(nn/attention_softmax)
-fv_nn_shader(nn/attention "4:-DLANES=4 -DROWS=2" "8:-DLANES=8 -DROWS=2" "16:-DLANES=16 -DROWS=2")
+fv_nn_shader(nn/attention "4:-DLANES=4 -DROWS=2" "8:-DLANES=8 -DROWS=2" "16:-DLANES=16 -DROWS=2"
+             "shared:-DLANES=64 -DROWS=1 -DSHARED=1")
 
 fv_shader(nn/noise)
 fv_nn_shader(nn/embed)

@@ -3,14 +3,20 @@
 // for heads of up to 128: nn_attention (vk/nn/attention.c), one pass over the keys with a running
 // maximum and sum (Milakov and Gimelshein 2018; Dao et al. 2022).
 //
-// A workgroup is one subgroup; a lane owns ROWS queries with their sums, so a softmax needs no
-// neighbour. A step takes KEYS keys: a fetch brings four features of KEYS keys, one key a lane
-// (of 2 KEYS lanes the upper half the next four), which shuffles with constant indices hand to
-// every lane. Loops over features are unrolled: queries and sums are registers.
+// A lane owns ROWS queries with their sums, so a softmax needs no neighbour. A step takes KEYS keys.
+// Loops over features are unrolled: queries and sums are registers.
+//
+// 4, 8, 16: a workgroup is one subgroup of so many lanes. A fetch brings four features of KEYS keys,
+// one key a lane (of 2 KEYS lanes the upper half the next four), which shuffles with constant
+// indices hand to every lane.
+// shared: a workgroup of LANES brings a step's keys and values into shared memory, right at any
+// subgroup size.
 #include "nn/common.glsl"
 #include "nn/matmul_params.h"
 #include "nn/sight.glsl"
+#ifndef SHARED
 #extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 layout(local_size_x = LANES) in;
 layout(constant_id = 0) const uint D4 = 1; // fours of features of q and k
 layout(constant_id = 1) const uint E4 = 1; // of v
@@ -27,7 +33,19 @@ IN_WORDS(3, mask)
 OUT_WORDS(4, result)
 layout(push_constant) uniform Push { nn_attention_push p; };
 
+#ifdef SHARED
+const uint KEYS = 4; // each is a read of shared memory a four: small kernels
+shared vec4 key_tile[KEYS * D4], value_tile[KEYS * E4]; // [key][four]
+// Four n of a step's keys or values; of at most 2 LANES. No loops, which CPU drivers count.
+#define BRING(tile, fours, name, at, step, type, n)                                                \
+    {                                                                                              \
+        uint key = min(s0 + (n) / fours, last_key);                                                \
+        if ((n) < KEYS * fours)                                                                    \
+            tile[n] = FETCH4(name, at + key * step + (n) % fours, type);                           \
+    }
+#else
 const uint KEYS = LANES < 8 ? LANES : 8, PARTS = LANES / KEYS;
+#endif
 const float LOWEST = -3.402823466e38, LOG2E = 1.44269504;
 
 ivec2 seen_by(uint query)
@@ -44,11 +62,20 @@ uint tile_of(uint group, uint groups)
 
 void main()
 {
-    uint lane = gl_SubgroupInvocationID, b = p.batch + gl_WorkGroupID.z;
+#ifdef SHARED
+    uint lane = gl_LocalInvocationID.x;
+#else
+    uint lane = gl_SubgroupInvocationID;
+#endif
+    uint b = p.batch + gl_WorkGroupID.z;
     uint h = p.head + gl_WorkGroupID.y;
     uint t0 = p.query + tile_of(gl_WorkGroupID.x, gl_NumWorkGroups.x) * ROWS * LANES;
     uint queries = p.queries, keys = p.keys, last_key = p.keys - 1;
+#ifdef SHARED
+    const uint part = 0;
+#else
     uint key_lane = lane % KEYS, part = lane / KEYS;
+#endif
     uint k_row = p.k[2], v_row = p.v[2];
     uint at_k = p.k_base + b * p.k[0] + h / p.k_group * p.k[1] + part;
     uint at_v = p.v_base + b * p.v[0] + h / p.v_group * p.v[1] + part;
@@ -73,10 +100,31 @@ void main()
     // later queries see later keys
     int first = seen_by(t0).x, end = seen_by(min(t0 + ROWS * LANES, queries) - 1).y;
     for (uint s0 = uint(first) / KEYS * KEYS; int(s0) < end; s0 += KEYS) {
+#ifdef SHARED
+        barrier(); // the step before has been read
+        BRING(key_tile, D4, k, at_k, k_row, K_TYPE, lane)
+        BRING(value_tile, E4, v, at_v, v_row, V_TYPE, lane)
+        if (KEYS * D4 > LANES)
+            BRING(key_tile, D4, k, at_k, k_row, K_TYPE, lane + LANES)
+        if (KEYS * E4 > LANES)
+            BRING(value_tile, E4, v, at_v, v_row, V_TYPE, lane + LANES)
+        barrier();
+#else
         uint row = min(s0 + key_lane, last_key);
+#endif
         float score[ROWS * KEYS];
         [[unroll]] for (uint i = 0; i < ROWS * KEYS; i++)
             score[i] = 0;
+#ifdef SHARED
+        [[unroll]] for (uint i = 0; i < D4; i++)
+            [[unroll]] for (uint j = 0; j < KEYS; j++) {
+                vec4 kf = key_tile[j * D4 + i];
+                [[unroll]] for (uint r = 0; r < ROWS; r++) {
+                    vec4 qi = qr[r * D4 + i];
+                    score[r * KEYS + j] += (qi.x * kf.x + qi.y * kf.y) + (qi.z * kf.z + qi.w * kf.w);
+                }
+            }
+#else
         [[unroll]] for (uint i = 0; i < D4; i += PARTS) {
             vec4 kf = FETCH4(k, at_k + row * k_row + i, K_TYPE);
             [[unroll]] for (uint j = 0; j < PARTS * KEYS; j++)
@@ -90,6 +138,7 @@ void main()
                     }
                 }
         }
+#endif
         float keep[ROWS];
         [[unroll]] for (uint r = 0; r < ROWS; r++) {
             float high = most[r];
@@ -117,6 +166,18 @@ void main()
             }
             total[r] = total[r] * keep[r] + add;
         }
+#ifdef SHARED
+        [[unroll]] for (uint i = 0; i < E4; i++) {
+            vec4 add[ROWS];
+            [[unroll]] for (uint r = 0; r < ROWS; r++)
+                add[r] = sum[r * E4 + i] * keep[r];
+            [[unroll]] for (uint j = 0; j < KEYS; j++)
+                [[unroll]] for (uint r = 0; r < ROWS; r++)
+                    add[r] += score[r * KEYS + j] * value_tile[j * E4 + i];
+            [[unroll]] for (uint r = 0; r < ROWS; r++)
+                sum[r * E4 + i] = add[r];
+        }
+#else
         [[unroll]] for (uint i = 0; i < E4; i += PARTS) {
             vec4 vf = FETCH4(v, at_v + row * v_row + i, V_TYPE);
             [[unroll]] for (uint n = 0; n < PARTS; n++)
@@ -136,6 +197,7 @@ void main()
                     sum[r * E4 + i + n] = add[r];
             }
         }
+#endif
     }
 
     uint at_out = p.out_base + b * p.to[0] + h * p.to[1], out_row = p.to[2];

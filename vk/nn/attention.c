@@ -1,9 +1,11 @@
 /* Attention (nn.h): shaders/nn/attention.comp for heads of up to 128 features, read in place
- * through strides; wider heads (a VAE's one head over all channels) as products over a few
- * queries at a time with shaders/nn/attention_softmax.comp between them. */
+ * through strides, by subgroup shuffles or, on GPUs and without subgroups of 4, 8 or 16, through
+ * shared memory (nn_choice_for); wider heads (a VAE's one head over all channels) as products over
+ * a few queries at a time with shaders/nn/attention_softmax.comp between them. */
 #include "shaders/nn/params.h"
 #include "shaders/nn/matmul_params.h"
 #include "vk/nn/op.h"
+#include "vk/nn/tune.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +15,8 @@ enum {
     WIDEST = 128, /* features of a head that are read in one pass */
     GROUP = 64,
     MAX_WIDE_KEYS = 130000,
-    ROWS = 2,                 /* queries a lane */
+    ROWS = 2,                 /* queries a lane; through shared memory 1 */
+    SHARED_LANES = 64,
     MAX_KEYS = 65000 * 4,     /* trips of a loop that drivers make, times keys a trip */
     SCORES = 8 * 1024 * 1024, /* of a wide head at a time */
 };
@@ -128,17 +131,21 @@ static void dispatch(struct nn_rec *r, const struct attention *a, struct nn_atte
                      uint64_t first, uint64_t count, uint32_t heads, uint32_t batches)
 {
     char variant[16];
-    uint32_t lanes = nn_lanes(r), tile = ROWS * lanes;
+    bool shared = nn_choice_for(r).kernel == NN_KERNEL_SHARED;
+    uint32_t lanes = nn_lanes(r), tile = shared ? SHARED_LANES : ROWS * lanes;
     double pairs = (double)batches * heads * (a->queries - p->query) * a->keys;
     p->out_base = nn_bind_skip(a->out, first) / 4;
-    snprintf(variant, sizeof variant, "%u", lanes);
+    if (shared)
+        snprintf(variant, sizeof variant, "shared");
+    else
+        snprintf(variant, sizeof variant, "%u", lanes);
     nn_dispatch(r, &(struct nn_call){
                        .shader = "nn/attention",
                        .variant = variant,
                        .spec = {a->q.shape[3] / 4, a->v.shape[3] / 4, a->q.dtype, a->k.dtype,
                                 a->v.dtype, a->mask.dtype, a->out.dtype, a->o.causal},
                        .nspec = 8,
-                       .subgroup = lanes,
+                       .subgroup = shared ? 0 : lanes,
                        .bind = {{.t = a->q, .how = NN_READ4},
                                 {.t = a->k, .how = NN_READ4},
                                 {.t = a->v, .how = NN_READ4},
