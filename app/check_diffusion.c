@@ -315,8 +315,48 @@ static int run_t5(struct check_case *k, void *model)
     return check_output(k, "out.last_hidden_state", out, n);
 }
 
+static int open_clip(void **model, struct vk_device *dev, const char *dir, enum nn_dtype dtype)
+{
+    struct df_clip *t = NULL;
+    int rc = df_clip_open(&t, dev, dir, &(struct df_clip_opts){.dtype = dtype});
+    *model = t;
+    return rc;
+}
+
+static void close_clip(void *model)
+{
+    struct df_clip *t = model;
+    df_clip_close(&t);
+}
+
+static int run_clip(struct check_case *k, void *model)
+{
+    struct check_array ids;
+    struct df_clip_run run = {.on_trace = k->trace ? check_trace : NULL, .ud = k};
+    bool *mask;
+    FV_TRY(sized_input(k, "in.input_ids", 2, &ids));
+    FV_TRY(truths(k, "in.attention_mask", ids.shape[0], ids.shape[1], &mask));
+    uint32_t width = df_clip_info(model)->width;
+    int32_t *words = fv_arena_alloc(&k->arena, ids.count * sizeof *words);
+    float *out = fv_arena_alloc(&k->arena, ids.count * width * sizeof *out);
+    float *pooled = fv_arena_alloc(&k->arena, (size_t)ids.shape[0] * width * sizeof *pooled);
+    if (!words || !out || !pooled)
+        return FV_ENOMEM;
+    for (size_t i = 0; i < ids.count; i++)
+        words[i] = (int32_t)ids.data[i];
+    run.batch = ids.shape[0];
+    run.tokens = ids.shape[1];
+    run.ids = words;
+    run.mask = mask;
+    FV_TRY(df_clip_encode(model, &run, out, pooled));
+    FV_TRY(check_output(k, "out.last_hidden_state", out, ids.count * width));
+    return check_output(k, "out.pooler_output", pooled, (size_t)ids.shape[0] * width);
+}
+
 const struct check_arch check_arch_diffusion[] = {
     {"opensora12_stdit3", open_model, run_case, close_model},
     {"ondevice_sora", open_model, run_case, close_model},
     {"t5_encoder", open_t5, run_t5, close_t5},
+    {"clip_text_gelu", open_clip, run_clip, close_clip},
+    {"clip_text_quickgelu", open_clip, run_clip, close_clip},
     {NULL, NULL, NULL, NULL}};

@@ -16,12 +16,16 @@ struct values {
 };
 
 /* From ARCH_NETWORKS on: networks, in check_nn.c's tables by name. */
-enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS, ARCH_QUEEN, ARCH_NETWORKS };
+enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS, ARCH_QUEEN, ARCH_SENTENCES,
+       ARCH_CLIP_WORDS, ARCH_PROMPTS, ARCH_NETWORKS };
 static const char *const archs[] = {"auto",
                                     "splat",
                                     "formats",
                                     "cameras",
                                     "queen",
+                                    "tokenizer_sentencepiece",
+                                    "tokenizer_clip",
+                                    "opensora12_text",
                                     "osp_odvae_v11",
                                     "osp_odvae_v12",
                                     "cvvae",
@@ -31,6 +35,8 @@ static const char *const archs[] = {"auto",
                                     "opensora12_stdit3",
                                     "ondevice_sora",
                                     "t5_encoder",
+                                    "clip_text_gelu",
+                                    "clip_text_quickgelu",
                                     NULL};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
 static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
@@ -289,6 +295,8 @@ static int check_dir(struct check *c, int arch, const char *dir)
     FV_TRY(arch == ARCH_SPLAT     ? check_splat(c, dir)
            : arch == ARCH_FORMATS ? check_formats(c, dir)
            : arch == ARCH_QUEEN   ? check_queen(c, dir)
+           : arch == ARCH_PROMPTS ? check_prompts(c, dir)
+           : arch == ARCH_SENTENCES || arch == ARCH_CLIP_WORDS ? check_tokenizer(c, dir)
                                   : check_cameras(c, dir));
     if (c->passed + c->failed == before)
         return fv_fail(FV_EFORMAT, "%s: nothing in it to check with --arch %s", dir, archs[arch]);
@@ -336,7 +344,8 @@ const struct cmd cmd_check = {
         "cameras.json and CAMERA_IMPLEMENTATION folders of .npy arrays (splat); scene.ply, encoded "
         "files and decoded_*.ply (formats); camera files with expected.json, here or one level "
         "down (cameras); config.json, NAME.json or coded_*, frame* and NAME.safetensors "
-        "(queen).\n\n"
+        "(queen); texts with what is to become of them, and the tokenizer (tokenizer_*), which for "
+        "tokenizer_clip may be in ../../../data/tokenizers/clip; prompts (opensora12_text).\n\n"
         "Networks: the first argument is the model's folder, the others are cases, files with "
         "in.*, "
         "out* and mid.*; without any, all case_*.safetensors in the folder. In f32 the largest "

@@ -6,7 +6,7 @@ foreach(room ${rooms})
   list(APPEND objects $<TARGET_OBJECTS:${room}>)
 endforeach()
 set(libfovea_deps Vulkan::Vulkan PkgConfig::CJSON PkgConfig::ZSTD PkgConfig::ZLIB
-    PkgConfig::WEBP Threads::Threads m)
+    PkgConfig::WEBP PkgConfig::SENTENCEPIECE Threads::Threads stdc++ m)
 
 add_library(fovea_static STATIC ${objects})
 add_library(fovea_shared SHARED ${objects})

@@ -1,4 +1,5 @@
-# fv_room(NAME DIR dir DEPS a b c): one static library per room, built from dir/*.c.
+# fv_room(NAME DIR dir DEPS a b c): one static library per room, built from dir/*.c and
+# dir/*.cpp (shims of C++ libraries behind C headers).
 # The DEPS list is the whole of what the room may link; tools/check_tree.py holds the
 # same table for the #include lines.
 
@@ -8,14 +9,17 @@ if(FOVEA_WERROR)
   list(APPEND FOVEA_WARNINGS -Werror)
 endif()
 
+# vptr: of C++ libraries that were built without it, and programs are linked as C.
 if(FOVEA_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer
-                      -fno-sanitize-recover=undefined)
+                      -fno-sanitize-recover=undefined
+                      $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=vptr>)
   add_link_options(-fsanitize=address,undefined)
 endif()
 if(FOVEA_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
-                      -fno-sanitize-recover=undefined)
+                      -fno-sanitize-recover=undefined
+                      $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=vptr>)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
@@ -28,7 +32,8 @@ endfunction()
 
 function(fv_room name)
   cmake_parse_arguments(R "" "DIR" "DEPS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${R_DIR}/*.c)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${R_DIR}/*.c
+       ${PROJECT_SOURCE_DIR}/${R_DIR}/*.cpp)
   add_library(${name} STATIC ${sources})
   fv_compile_flags(${name})
   target_link_libraries(${name} PUBLIC ${R_DEPS})

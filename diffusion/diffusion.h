@@ -17,6 +17,69 @@
 
 #include "vk/nn/nn.h"
 
+/* ---- text: prompts ----------------------------------------------------------------------- */
+
+/* A prompt as Open-Sora's text encoder was trained on it: cleaned twice (docs/TEXT.md); `once` for one
+ * round. *out is malloc'd. Returns 0, FV_EINVALID (not UTF-8), FV_ENOMEM. */
+int df_clean_caption(char **out, const char *text, bool once);
+/* What is done to those of models without cleaning: lower case, no white space around. */
+int df_plain_caption(char **out, const char *text);
+
+/* What stands behind a prompt, unless it speaks of it; NAN and NULL: nothing. */
+struct df_scores {
+    double aesthetic, motion;
+    const char *camera;
+};
+int df_append_scores(char **out, const char *prompt, const struct df_scores *s);
+
+/* "|0|a beach|2|a city": what is shown from which round on. Without such marks one part, from 0. */
+struct df_prompt_part {
+    char *text;
+    uint32_t from;
+};
+int df_split_prompt(struct df_prompt_part **out, size_t *count, const char *prompt);
+void df_prompt_parts_free(struct df_prompt_part *parts, size_t count);
+/* The prompt of a round, as it stands there. */
+int df_prompt_of_round(char **out, const char *prompt, uint32_t round);
+/* A prompt and the JSON that may end it: {"reference_path": ..., "mask_strategy": ...}; NULL where it has
+ * none. All malloc'd. FV_EINVALID: other JSON. */
+int df_prompt_json(const char *prompt, char **text, char **reference, char **strategy);
+
+/* Which frames of a reference go where: "round,reference,from,to,length,edit;..." */
+struct df_mask_rule {
+    int round, reference, from, to, length;
+    double edit;
+};
+int df_parse_mask_strategy(struct df_mask_rule **out, size_t *count, const char *text);
+/* Frames of so many latents of Open-Sora's VAE; -1: of no whole groups. */
+int df_latents_to_frames(int latents);
+
+/* ---- text: words ------------------------------------------------------------------------- */
+
+/* Texts as numbers of words: SentencePiece models (T5: spiece.model, tokenizer.json) and CLIP's byte pairs
+ * (merges.txt and vocab.json, bpe_simple_vocab_16e6.txt.gz, tokenizer.json). All texts are UTF-8; what is
+ * none is FV_EINVALID. docs/TEXT.md. */
+struct df_tokenizer;
+
+struct df_tokenizer_info {
+    uint32_t words;   /* numbers are less than this */
+    int32_t begin;    /* stands before every text; -1: nothing does */
+    int32_t end, pad; /* behind it; behind that, to a fixed length */
+};
+/* path: such a file, or a folder that holds one. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED. */
+int df_tokenizer_open(struct df_tokenizer **out, const char *path);
+void df_tokenizer_close(struct df_tokenizer **t);
+const struct df_tokenizer_info *df_tokenizer_info(const struct df_tokenizer *t);
+/* The words of a text without begin and end -> *ids, malloc'd. Words that are special (</s>,
+ * <extra_id_0>) are recognised if `special`, as transformers does in tokenizers that were loaded by
+ * name, else are text as any. */
+int df_tokenizer_words(const struct df_tokenizer *t, const char *text, bool special, int32_t **ids,
+                       size_t *count);
+/* Exactly n: begin, as many words as there is room for, end, padding. mask (NULL: not wanted) tells all
+ * but the padding. *left_out (NULL too): words there was no room for. */
+int df_tokenizer_encode(const struct df_tokenizer *t, const char *text, bool special, uint32_t n,
+                        int32_t *ids, bool *mask, size_t *left_out);
+
 /* ---- text: the encoder of T5 v1.1 -------------------------------------------------------- */
 
 /* Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
@@ -50,6 +113,35 @@ struct df_t5_run {
 /* -> out [batch][tokens][width]; padding gets values too. Returns 0, FV_EINVALID (no such word),
  * FV_EFORMAT (a layer's tensors), FV_EGPUMEM, FV_EDEVICE, FV_ECANCELLED. */
 int df_t5_encode(struct df_t5 *t, const struct df_t5_run *run, float *out);
+
+/* ---- text: the encoder of CLIP ----------------------------------------------------------- */
+
+/* Weights under the names of transformers; config.json beside them tells heads and activation. */
+struct df_clip;
+
+struct df_clip_info {
+    uint32_t layers, width, heads, ff_width, words, tokens; /* tokens: most of a text */
+    uint64_t parameters, weight_bytes;
+};
+struct df_clip_opts {
+    enum nn_dtype dtype; /* of matrices on the device: NN_F32 (0 too), NN_F16, NN_BF16 */
+};
+/* dev NULL: for information. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED, FV_EGPUMEM. o may be NULL. */
+int df_clip_open(struct df_clip **out, struct vk_device *dev, const char *path,
+                 const struct df_clip_opts *o);
+void df_clip_close(struct df_clip **t);
+const struct df_clip_info *df_clip_info(const struct df_clip *t);
+
+struct df_clip_run {
+    uint32_t batch, tokens;
+    const int32_t *ids; /* [batch][tokens] */
+    const bool *mask;   /* [batch][tokens]: which are seen; NULL: all, as the models were trained */
+    nn_trace_fn on_trace;
+    void *ud;
+};
+/* -> out [batch][tokens][width] behind the last norm, pooled [batch][width]: its row at the end of each
+ * text; NULL: not wanted. Returns 0, FV_EINVALID (no such word, too many), FV_EGPUMEM, FV_EDEVICE. */
+int df_clip_encode(struct df_clip *t, const struct df_clip_run *run, float *out, float *pooled);
 
 /* ---- the transformer ----------------------------------------------------------------------- */
 

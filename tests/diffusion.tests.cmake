@@ -2,3 +2,6 @@
 # golden cases (app_test_check_nn).
 fv_test(diffusion/test_stdit3 LABELS gpu)
 fv_test(diffusion/test_t5 LABELS gpu)
+fv_test(diffusion/test_clip LABELS gpu)
+fv_test(diffusion/test_tokenizer LABELS cpu)
+fv_test(diffusion/test_caption LABELS cpu)

@@ -5,7 +5,8 @@
 
 static const char *const networks[] = {"osp_odvae_v11",    "osp_odvae_v12",  "cvvae",
                                        "cvvae_sd3",        "opensora12_vae", "sd_autoencoderkl",
-                                       "opensora12_stdit3", "t5_encoder"};
+                                       "opensora12_stdit3", "t5_encoder", "clip_text_gelu",
+                                       "clip_text_quickgelu"};
 enum { NETWORKS = sizeof networks / sizeof *networks };
 
 static const char *golden(const char *arch)
@@ -61,6 +62,27 @@ static void networks_hold_in_f16(void **state)
     hold("--dtype f16");
 }
 
+/* Words and prompts: no network runs. */
+static void texts_hold(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tokenizer_sentencepiece", "tokenizer_clip", "opensora12_text"};
+    size_t ran = 0;
+    for (size_t i = 0; i < 3; i++) {
+        char *out;
+        const char *dir = golden(names[i]);
+        if (!dir)
+            continue;
+        int rc = test_fovea(&out, "check --arch %s %s", names[i], dir);
+        if (rc)
+            fail_msg("%s: status %d\n%s", names[i], rc, out);
+        free(out);
+        ran++;
+    }
+    if (!ran)
+        skip();
+}
+
 /* A case made here with a result that is none. */
 static void tells_a_wrong_result(void **state)
 {
@@ -110,6 +132,7 @@ int main(void)
         cmocka_unit_test(networks_hold_in_f32),
         cmocka_unit_test(merging_and_leaps_hold),
         cmocka_unit_test(networks_hold_in_f16),
+        cmocka_unit_test(texts_hold),
         cmocka_unit_test(tells_a_wrong_result),
         cmocka_unit_test(tells_what_a_case_lacks),
     };
