@@ -163,7 +163,7 @@ static size_t find(const struct parser *p, size_t from, uint32_t c)
 
 static int text(struct parser *p, size_t from, size_t to)
 {
-    return p->hidden ? 0 : df_chars_append(p->out, p->s + from, to - from);
+    return p->hidden || to <= from ? 0 : df_chars_append(p->out, p->s + from, to - from);
 }
 
 /* Enough of a name to tell those apart that matter. */

@@ -442,12 +442,18 @@ int df_pattern_find(struct df_pattern *p, const uint32_t *at, size_t n, size_t s
     return 0;
 }
 
+/* A part of a text, which may have no memory yet if it is empty. */
+static int keep(struct df_chars *out, const struct df_chars *t, size_t from, size_t to)
+{
+    return to > from ? df_chars_append(out, t->at + from, to - from) : 0;
+}
+
 static int put(struct df_chars *out, const struct df_chars *t, const struct df_match *m, const char *with)
 {
     for (; *with; with++)
         if (with[0] == '\\' && with[1] == '1') {
             if (m->group[0][1] != SIZE_MAX)
-                FV_TRY(df_chars_append(out, t->at + m->group[0][0], m->group[0][1] - m->group[0][0]));
+                FV_TRY(keep(out, t, m->group[0][0], m->group[0][1]));
             with++;
         } else {
             FV_TRY(df_chars_push(out, (unsigned char)*with));
@@ -464,7 +470,7 @@ int df_replace(struct df_chars *t, const char *pattern, const char *with)
     FV_TRY(df_pattern_open(&p, pattern));
     int rc = df_pattern_find(p, t->at, t->count, 0, false, true, &m);
     while (rc > 0) {
-        rc = df_chars_append(&out, t->at + at, m.from - at);
+        rc = keep(&out, t, at, m.from);
         if (rc == 0)
             rc = put(&out, t, &m, with);
         at = m.to;
@@ -476,7 +482,7 @@ int df_replace(struct df_chars *t, const char *pattern, const char *with)
             rc = df_pattern_find(p, t->at, t->count, at, false, false, &m);
     }
     if (rc == 0)
-        rc = df_chars_append(&out, t->at + at, t->count - at);
+        rc = keep(&out, t, at, t->count);
     if (rc == 0)
         df_chars_swap(t, &out);
     df_chars_finish(&out);

@@ -217,7 +217,7 @@ static int add_text(const struct df_tokenizer *t, const char *text, size_t n, bo
             first++;
         while (strip_right && c.count > first && df_char_is(c.at[c.count - 1]) & DF_SPACE)
             c.count--;
-        struct df_chars part = {c.at + first, c.count - first, 0};
+        struct df_chars part = {c.at ? c.at + first : NULL, c.count - first, 0};
         char *bytes = df_chars_encode(&part);
         rc = bytes ? df_sentences_encode(t->sentences, bytes, strlen(bytes), &ids, &count)
                    : fv_fail(FV_ENOMEM, "out of memory");

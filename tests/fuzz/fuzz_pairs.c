@@ -1,4 +1,5 @@
-/* Any bytes as tokenizer.json with byte pairs, as gzipped or plain merges; as a text to cut and to clean. */
+/* Any bytes as what they begin as: tokenizer.json with byte pairs, gzipped or plain merges, else a caption to
+ * clean. */
 #include "diffusion/bpe.h"
 #include "diffusion/diffusion.h"
 #include "fuzz.h"
@@ -23,18 +24,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct df_bpe *b;
     if (!text)
         return 0;
-    memcpy(text, data, size);
+    if (size)
+        memcpy(text, data, size);
     text[size] = 0;
-    if (size && df_bpe_parse_simple(&b, data, size, "fuzz") == 0) {
-        encode(b, text);
-        df_bpe_close(&b);
-    }
-    if (df_bpe_parse_json(&b, text, size, "fuzz") == 0) {
-        encode(b, "ab c");
-        df_bpe_close(&b);
-    }
-    if (df_clean_caption(&out, text, false) == 0)
+    if (size && (data[0] == 0x1F || data[0] == '#')) {
+        if (df_bpe_parse_simple(&b, data, size, "fuzz") == 0) {
+            encode(b, text);
+            df_bpe_close(&b);
+        }
+    } else if (size && data[0] == '{') {
+        if (df_bpe_parse_json(&b, text, size, "fuzz") == 0) {
+            encode(b, "ab c");
+            df_bpe_close(&b);
+        }
+    } else if (df_clean_caption(&out, text, false) == 0) {
         free(out);
+    }
     free(text);
     return 0;
 }
