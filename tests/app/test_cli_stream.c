@@ -72,6 +72,34 @@ static double number(const cJSON *o, const char *key)
     return v->valuedouble;
 }
 
+/* The stream that ships: whole, and its last frame is a head before black. */
+static void bundled_head(void **state)
+{
+    (void)state;
+    char *text;
+    const char *head = test_source("assets/streams/head.fvv"), *ply = test_tmp_path("head.ply"),
+               *npy = test_tmp_path("head.npy");
+    runs(&text, format(args, "info --json '%s'", head));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_near(number(info, "frames"), 973, 0);
+    assert_near(number(info, "gaussians"), 20018, 0);
+    cJSON_Delete(info);
+    runs(NULL, format(args, "convert '%s' --frame 972 -o '%s' -q", head, ply));
+    runs(NULL, format(args, "render '%s' --cameras '%s' --frames 1 --size 96x54 -o '%s' -q", ply,
+                      test_source("assets/streams/head.path.json"), npy));
+    size_t size, lit = 0, n = 96 * 54 * 3;
+    char *file = test_read_file(npy, &size);
+    assert_true(size > n * sizeof(float));
+    for (size_t i = 0; i < n; i++) {
+        float v;
+        memcpy(&v, file + size - (n - i) * sizeof v, sizeof v);
+        lit += v > 0.05f;
+    }
+    free(file);
+    assert_true(lit > n / 12 && lit < n / 2);
+}
+
 static void tells_what_it_is(void **state)
 {
     (void)state;
@@ -482,6 +510,7 @@ static void a_stream_that_is_still_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bundled_head),
         cmocka_unit_test(tells_what_it_is),
         cmocka_unit_test(plays_its_frames_in_order),
         cmocka_unit_test(videos_have_its_length_and_rate),
