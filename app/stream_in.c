@@ -216,41 +216,48 @@ void stream_in_start(struct stream_in *in, struct vk_device *dev, bool exact)
     in->exact = exact;
 }
 
-static int upload(struct stream_in *in, struct stream_slot *slot, uint32_t frame)
-{
-    const struct gs_upload_opts opts = {.exact = in->exact, .in_order = true};
-    slot->frame = frame;
-    if (slot->gpu && gs_gpu_scene_update(slot->gpu, &in->scene) == 0)
-        return 0;
-    gs_gpu_scene_destroy(&slot->gpu);
-    return gs_gpu_scene_create(&slot->gpu, in->dev, &in->scene, &opts);
-}
-
 int stream_in_put(struct stream_in *in, struct stream_slot *slot, uint32_t frame)
 {
-    FV_TRY(stream_in_decode(in, frame, &in->scene));
-    return upload(in, slot, frame);
+    int rc;
+    PATIENTLY(in, rc, gs_stream_upload(in->stream, frame, in->sh, in->dev, in->exact, &slot->gpu));
+    if (rc == 0)
+        slot->frame = frame;
+    return rc;
 }
 
-/* The same of a frame that may be damaged: then the scene stays what it was. */
-static int put_or_hold(struct stream_in *in, struct stream_slot *slot, uint32_t frame)
+/* Notes that frames are damaged, and how far. */
+static void note_damage(struct stream_in *in, uint32_t frame)
 {
+    in->bad_from = frame;
+    in->bad_to = gs_stream_next_group(in->stream, frame);
+    fv_log(FV_WARN, "%s; the frame before it is shown up to frame %u", fv_error(), in->bad_to - 1);
+    if (!in->damage[0])
+        snprintf(in->damage, sizeof in->damage, "%s", fv_error());
+}
+
+/* Puts a frame into a slot; one that is damaged becomes what `last` shows, or the first that was
+ * decoded. */
+static int put_or_hold(struct stream_in *in, struct stream_slot *slot, struct stream_slot **last,
+                       uint32_t frame)
+{
+    const struct gs_upload_opts opts = {.exact = in->exact, .in_order = true};
     bool known = frame >= in->bad_from && frame < in->bad_to;
-    int rc = known ? FV_EFORMAT : stream_in_decode(in, frame, &in->scene);
-    if (rc == FV_EFORMAT && in->scene.count) {
-        if (!known) {
-            in->bad_from = frame;
-            in->bad_to = gs_stream_next_group(in->stream, frame);
-            fv_log(FV_WARN, "%s; the frame before it is shown up to frame %u", fv_error(),
-                   in->bad_to - 1);
-            if (!in->damage[0])
-                snprintf(in->damage, sizeof in->damage, "%s", fv_error());
-        }
+    int rc = known ? FV_EFORMAT : stream_in_put(in, slot, frame);
+    if (rc == FV_EFORMAT && ((*last)->gpu || in->scene.count)) {
+        if (!known)
+            note_damage(in, frame);
         in->held++;
-        rc = 0;
+        (*last)->frame = frame;
+        if ((*last)->gpu)
+            return 0;
+        gs_gpu_scene_destroy(&slot->gpu);
+        rc = gs_gpu_scene_create(&slot->gpu, in->dev, &in->scene, &opts);
+        slot->frame = frame;
     }
     FV_TRY(rc);
-    return upload(in, slot, frame);
+    *last = slot;
+    in->turn = (in->turn + 1) % RENDER_IN_FLIGHT;
+    return 0;
 }
 
 int stream_in_at(struct stream_in *in, double seconds, const struct gs_gpu_scene **out)
@@ -260,10 +267,8 @@ int stream_in_at(struct stream_in *in, double seconds, const struct gs_gpu_scene
     uint32_t frame = (uint32_t)fmod(at > 0 ? at : 0, in->info->frame_count);
     struct stream_slot *last = &in->slot[(in->turn + RENDER_IN_FLIGHT - 1) % RENDER_IN_FLIGHT];
     if (!last->gpu || last->frame != frame) { /* else it is shown again */
-        last = &in->slot[in->turn];
         stream_in_want(in, frame, (uint32_t)ceil(want_seconds * in->info->fps), false);
-        FV_TRY(put_or_hold(in, last, frame));
-        in->turn = (in->turn + 1) % RENDER_IN_FLIGHT;
+        FV_TRY(put_or_hold(in, &in->slot[in->turn], &last, frame));
     }
     *out = last->gpu;
     return 0;

@@ -20,6 +20,8 @@ struct gs_gpu_scene {
     uint32_t sh_degree, sh_stride; /* vec4 per Gaussian */
     bool exact;
     bool in_order; /* of the scene it was made of */
+    uint64_t stream_group; /* what of a stream it holds (stream_gpu.h); 0: nothing */
+    uint32_t stream_time;
     enum gs_mode mode;
     float centre[3], radius; /* of gs_scene_bounds */
     float reach;             /* 99.9 % of the centres are this near to `centre` */
@@ -32,6 +34,8 @@ uint32_t gs_sh_stride(int degree, bool exact);
 /* A scene for so many Gaussians whose buffers are still to be filled, measured by s (depths). */
 int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
                       bool exact);
+/* Measured by s, of which only positions are looked at. */
+void gs_gpu_scene_place(struct gs_gpu_scene *g, const struct gs_scene *s);
 /* Another number of Gaussians: contents are undefined afterwards where buffers had to grow. Waits
  * for frames in flight then. On failure the scene has no Gaussians. */
 int gs_gpu_scene_resize(struct gs_gpu_scene *g, size_t count);

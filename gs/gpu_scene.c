@@ -239,7 +239,7 @@ static int lay_out(struct gs_gpu_scene *g, size_t count, double slack)
 }
 
 /* Where it is and how far it reaches. */
-static void place(struct gs_gpu_scene *g, const struct gs_scene *s)
+void gs_gpu_scene_place(struct gs_gpu_scene *g, const struct gs_scene *s)
 {
     struct gs_bounds bounds;
     gs_scene_bounds(s, &bounds);
@@ -262,7 +262,7 @@ int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const st
     g->mode = s->mode;
     g->sh_degree = (uint32_t)s->sh_degree;
     g->sh_stride = gs_sh_stride(s->sh_degree, exact);
-    place(g, s);
+    gs_gpu_scene_place(g, s);
     int rc = lay_out(g, s->count, 0);
     if (rc < 0)
         gs_gpu_scene_destroy(&g);
@@ -315,7 +315,8 @@ int gs_gpu_scene_update(struct gs_gpu_scene *g, const struct gs_scene *s)
         return fv_fail(FV_EINVALID, "%zu Gaussians with SH %d do not replace %zu with SH %u%s",
                        s->count, s->sh_degree, g->count, g->sh_degree,
                        g->in_order ? "" : " that are in an order of their own");
-    place(g, s);
+    gs_gpu_scene_place(g, s);
+    g->stream_group = 0;
     return fill(g, s, NULL, &quiet);
 }
 

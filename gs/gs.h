@@ -422,6 +422,13 @@ int gs_stream_more(struct gs_stream *s);
  * frame), FV_EIO, FV_EFORMAT (damaged: names frame and section; the frames from
  * gs_stream_next_group on may still decode). */
 int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct gs_scene *scene);
+/* The same into a device scene: *gpu is NULL or what an earlier call made, of any stream on this
+ * device; nothing that draws it may be in flight, and the stream is closed before the device. Of a
+ * scene that holds a frame of the same base only what changed since is converted and sent. On failure
+ * it holds what it held, or nothing, *gpu then being NULL. exact: as of gs_upload_opts. Returns
+ * FV_EGPUMEM, FV_ENOMEM too. */
+int gs_stream_upload(struct gs_stream *s, uint32_t frame, int sh_degree, struct vk_device *dev,
+                     bool exact, struct gs_gpu_scene **gpu);
 /* The first frame after `frame` that needs nothing of its group: frame_count if there is none. */
 uint32_t gs_stream_next_group(const struct gs_stream *s, uint32_t frame);
 /* Whether a frame's bytes are whole, bands and all. Returns as gs_stream_decode. */

@@ -246,8 +246,12 @@ struct gs_stream_group { /* of a writer or of a reader */
     bool members_known;
     /* When what is drawn of a Gaussian changed, counted in frames and returns to the base: whoever
      * knows when it looked last knows what to look at. */
-    uint32_t now, since;        /* since: the return to the base */
-    uint32_t *touched[GS_PARTS]; /* [count] */
+    uint32_t now, since;         /* since: the return to the base */
+    uint32_t *touched[GS_PARTS]; /* [count]; at first 1 */
+    uint32_t *altered;           /* [count]: the same of geometry, but for what its cluster does */
+    uint32_t moved_at;           /* when clusters moved last, and how */
+    struct gs_rigid moved[GS_STREAM_MAX_CLUSTERS];
+    struct gs_rigid_matrix matrix[GS_STREAM_MAX_CLUSTERS];
     uint64_t id;                /* another for each group there was */
 };
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b);

@@ -92,6 +92,7 @@ static int make_room(struct gs_stream_group *g, uint32_t count)
         }
         for (int k = 0; more && k < GS_PARTS; k++)
             whole = whole && grow_zeros(&g->touched[k], g->room, room, sizeof *g->touched[k]);
+        whole = whole && (!more || grow_zeros(&g->altered, g->room, room, sizeof *g->altered));
         whole = whole && (!more || (grow(&g->label, room, 1) && grow_zeros(&g->changed, g->room, room, 1) &&
                                     grow(&g->member, room, sizeof *g->member)));
         if (!whole)
@@ -174,7 +175,7 @@ static int remove_dead(struct gs_stream_group *g, const int32_t *dead)
             continue;
         size_t to = number[i];
         for (int k = 0; k < GS_PARTS; k++)
-            g->touched[k][to] = g->now + 1;
+            g->touched[k][to] = g->altered[to] = g->now + 1;
         own->level[to] = own->level[i];
         own->turn_level[to] = own->turn_level[i];
         g->label[to] = g->label[i];
@@ -210,7 +211,7 @@ static int append(struct gs_stream_group *g, const struct gs_stream_base *born, 
     }
     for (int k = 0; k < GS_PARTS; k++)
         for (uint32_t i = had; i < had + n; i++)
-            g->touched[k][i] = g->now;
+            g->touched[k][i] = g->altered[i] = g->now;
     g->members_known = false;
     g->state.count = own->state.count = had + n;
     return 0;

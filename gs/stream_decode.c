@@ -8,7 +8,7 @@
 
 /* A frame's chunks: its own, and the sections of its SH bands up to a degree. */
 struct frame_chunks {
-    struct gs_chunk own;
+    struct gs_stream_chunk own;
     struct gs_section band[3], born[3];
 };
 
@@ -34,7 +34,7 @@ static int read_chunks(struct gs_stream *s, uint32_t frame, int sh_degree, struc
     if (s->have < size)
         return fv_fail(FV_EFORMAT, "%s: frame %u: the file ends before it does", s->name, frame);
     struct fv_cursor c = fv_cursor_over(s->bytes, size);
-    struct gs_chunk chunk;
+    struct gs_stream_chunk chunk;
     bool whole, cut;
     for (int at = -1; fv_cursor_left(&c);) { /* place in its frame, of the last chunk */
         int part = at < 0 ? 0 : at / 2 + 1; /* for messages, where the chunk itself does not say */
@@ -179,6 +179,19 @@ static int degree_read(const struct gs_stream *s, int sh_degree)
     return s->info.model == GS_STREAM_QUEEN && sh_degree > 0 ? 3 : sh_degree;
 }
 
+/* Bases may differ in their degree. */
+static int degree_within(int sh_degree)
+{
+    return sh_degree < 0 ? 0 : sh_degree > 3 ? 3 : sh_degree;
+}
+
+static int find(struct gs_stream *s, uint32_t frame, int sh_degree)
+{
+    if (frame >= s->info.frame_count)
+        return fv_fail(FV_EINVALID, "%s: frame %u of %u", s->name, frame, s->info.frame_count);
+    return seek(s, frame, degree_read(s, degree_within(sh_degree)));
+}
+
 /* For what the state holds. */
 static int make_room(const struct gs_stream *s, struct gs_scene *scene, size_t count, int sh_degree)
 {
@@ -193,10 +206,8 @@ static int make_room(const struct gs_stream *s, struct gs_scene *scene, size_t c
 
 int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct gs_scene *scene)
 {
-    if (frame >= s->info.frame_count)
-        return fv_fail(FV_EINVALID, "%s: frame %u of %u", s->name, frame, s->info.frame_count);
-    sh_degree = sh_degree < 0 ? 0 : sh_degree > 3 ? 3 : sh_degree; /* bases may differ in theirs */
-    FV_TRY(seek(s, frame, degree_read(s, sh_degree)));
+    FV_TRY(find(s, frame, sh_degree));
+    sh_degree = degree_within(sh_degree);
     if (s->is_queen) {
         const struct gs_scene *state = &s->queen.scene;
         FV_TRY(make_room(s, scene, state->count,
@@ -209,6 +220,109 @@ int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct 
     }
     snprintf(scene->detail, sizeof scene->detail, "fvv frame %u", frame);
     return 0;
+}
+
+/* ---- on the device ---- */
+
+/* Where the state's Gaussians are: a part of them says it. */
+static int sample_places(struct gs_scene *out, const struct gs_stream *s)
+{
+    enum { MOST = 2048 };
+    const struct gs_stream_state *state = &s->group.state;
+    struct gs_stream_packing p;
+    size_t every = state->count / MOST + 1, n = 0;
+    FV_TRY(gs_scene_alloc(out, (state->count + every - 1) / every, state->sh_degree));
+    out->mode = s->info.mode;
+    gs_packing_of(&p, &s->base);
+    for (size_t i = 0; i < state->count; i += every, n++)
+        for (size_t k = 0; k < 3; k++)
+            out->position[3 * n + k] =
+                p.origin[k] + (float)state->v[GS_POSITION][3 * i + k] * p.unit[GS_POSITION];
+    return 0;
+}
+
+/* By floats, all of them. */
+static int upload_floats(struct gs_stream *s, uint32_t frame, int sh_degree, struct vk_device *dev,
+                         bool exact, struct gs_gpu_scene **gpu)
+{
+    const struct gs_upload_opts opts = {.exact = exact, .in_order = true};
+    FV_TRY(gs_stream_decode(s, frame, sh_degree, &s->floats));
+    if (*gpu && (*gpu)->exact == exact && gs_gpu_scene_update(*gpu, &s->floats) == 0)
+        return 0;
+    gs_gpu_scene_destroy(gpu);
+    return gs_gpu_scene_create(gpu, dev, &s->floats, &opts);
+}
+
+/* Buffers for the state; those that hold nothing of it are told so. */
+static int make_device_room(struct gs_stream *s, struct vk_device *dev, const struct gs_scene *places,
+                     struct gs_gpu_scene **gpu)
+{
+    const struct gs_stream_state *state = &s->group.state;
+    if (!*gpu || (*gpu)->exact || (*gpu)->sh_degree != (uint32_t)state->sh_degree) {
+        gs_gpu_scene_destroy(gpu);
+        FV_TRY(gs_gpu_scene_make(gpu, dev, places, false));
+        (*gpu)->in_order = true;
+    }
+    struct gs_gpu_scene *g = *gpu;
+    g->mode = s->info.mode;
+    gs_gpu_scene_place(g, places);
+    if (g->count == state->count && g->stream_group == s->group.id)
+        return 0;
+    uint32_t room = g->chunk_count ? g->chunks[g->chunk_count - 1].room : 0, chunks = g->chunk_count;
+    if (g->stream_group != s->group.id)
+        g->stream_group = 0;
+    int rc = gs_gpu_scene_resize(g, state->count);
+    if (rc < 0 || g->chunk_count != chunks || g->chunks[chunks - 1].room != room)
+        g->stream_group = 0;
+    return rc;
+}
+
+static int pack(struct gs_stream *s, struct vk_device *dev, struct gs_gpu_scene *gpu)
+{
+    struct gs_stream_packing p;
+    uint32_t since = gpu->stream_group ? gpu->stream_time : 0;
+    bool host = gs_stream_host_packs(gpu);
+    host = s->packer == GS_PACKER_ANY ? host : s->packer == GS_PACKER_HOST;
+    gs_packing_of(&p, &s->base);
+    gpu->stream_group = 0; /* until it is done */
+    if (host) {
+        FV_TRY(gs_stream_pack(gpu, &p, &s->group, since));
+    } else {
+        if (s->gpu && s->gpu_dev != dev)
+            gs_stream_gpu_destroy(&s->gpu);
+        if (!s->gpu)
+            FV_TRY(gs_stream_gpu_create(&s->gpu, dev));
+        s->gpu_dev = dev;
+        FV_TRY(gs_stream_gpu_pack(s->gpu, gpu, &p, &s->group, since));
+    }
+    gpu->stream_group = s->group.id;
+    gpu->stream_time = s->group.now;
+    return 0;
+}
+
+int gs_stream_upload(struct gs_stream *s, uint32_t frame, int sh_degree, struct vk_device *dev,
+                     bool exact, struct gs_gpu_scene **gpu)
+{
+    struct gs_scene places = {0};
+    if (exact)
+        return upload_floats(s, frame, sh_degree, dev, true, gpu);
+    FV_TRY(find(s, frame, sh_degree));
+    if (s->is_queen)
+        return upload_floats(s, frame, sh_degree, dev, false, gpu);
+    int rc = sample_places(&places, s);
+    rc = rc == 0 ? make_device_room(s, dev, &places, gpu) : rc;
+    rc = rc == 0 ? pack(s, dev, *gpu) : rc;
+    gs_scene_finish(&places);
+    if (rc == FV_EUNSUPPORTED) /* too many for the kernels' buffers */
+        return upload_floats(s, frame, sh_degree, dev, false, gpu);
+    if (rc < 0 && *gpu && !(*gpu)->stream_group)
+        gs_gpu_scene_destroy(gpu);
+    return rc;
+}
+
+void gs_stream_set_packer(struct gs_stream *s, enum gs_stream_packer packer)
+{
+    s->packer = packer;
 }
 
 int gs_stream_verify(struct gs_stream *s, uint32_t frame)

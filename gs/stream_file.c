@@ -64,7 +64,7 @@ void gs_bytes_chunk(struct gs_bytes *b, uint8_t kind, uint32_t frame, const void
     gs_bytes_put(b, data, size);
 }
 
-bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *cut)
+bool gs_get_chunk(struct fv_cursor *c, struct gs_stream_chunk *out, bool *whole, bool *cut)
 {
     *cut = fv_cursor_left(c) > 0;
     if (fv_cursor_left(c) < GS_CHUNK_HEAD)
@@ -74,7 +74,7 @@ bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *
     uint32_t tag = fv_get_u32(&at), size = fv_get_u32(&at), sum = fv_get_u32(&at);
     if (size > fv_cursor_left(&at))
         return false;
-    *out = (struct gs_chunk){(uint8_t)tag, tag >> 8, fv_get_bytes(&at, size), size};
+    *out = (struct gs_stream_chunk){(uint8_t)tag, tag >> 8, fv_get_bytes(&at, size), size};
     *whole = sum == (uint32_t)crc32_z(crc32_z(0, head, 8), out->data, size);
     *cut = false;
     *c = at;
@@ -161,7 +161,7 @@ void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_de
     put_frame(out, entry ? GS_CHUNK_ENTRY : GS_CHUNK_RESIDUAL, frame, &body, sh_degree, sections);
 }
 
-static int get_sections(struct fv_cursor *c, const struct gs_chunk *chunk,
+static int get_sections(struct fv_cursor *c, const struct gs_stream_chunk *chunk,
                         struct gs_section *sections, const char *name)
 {
     int list[GS_SECTIONS], n = own_sections(chunk->kind, list);
@@ -193,12 +193,12 @@ static bool usable(const struct gs_stream_base *b)
 }
 
 /* Few bytes do not get to ask for much memory. */
-static bool few_bytes(const struct gs_chunk *chunk, uint32_t count)
+static bool few_bytes(const struct gs_stream_chunk *chunk, uint32_t count)
 {
     return count > GS_STREAM_MAX_COUNT || (count > 1u << 20 && count / 64 > chunk->size);
 }
 
-int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *chunk,
+int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_stream_chunk *chunk,
                 struct gs_section sections[GS_SECTIONS], const char *name)
 {
     struct fv_cursor c = fv_cursor_over(chunk->data, chunk->size);
@@ -237,13 +237,13 @@ void gs_put_floats(struct gs_bytes *out, uint32_t frame, const struct gs_scene *
     put_frame(out, GS_CHUNK_BASE, frame, &body, s->sh_degree, sections);
 }
 
-enum gs_base_kind gs_base_kind(const struct gs_chunk *chunk)
+enum gs_base_kind gs_base_kind(const struct gs_stream_chunk *chunk)
 {
     uint8_t kind = chunk->size < 8 ? 0 : chunk->data[7];
     return kind <= GS_BASE_INTEGERS ? (enum gs_base_kind)kind : GS_BASE_DIRECT;
 }
 
-int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_chunk *chunk,
+int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_stream_chunk *chunk,
                   struct gs_section sections[GS_SECTIONS], const char *name)
 {
     struct fv_cursor c = fv_cursor_over(chunk->data, chunk->size);
@@ -257,7 +257,7 @@ int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_chunk *chun
     return gs_scene_alloc(s, count, degree < sh_degree ? degree : sh_degree);
 }
 
-int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
+int gs_get_residual(const struct gs_stream_chunk *chunk, struct gs_section sections[GS_SECTIONS],
                     uint8_t *bands, const char *name)
 {
     struct fv_cursor c = fv_cursor_over(chunk->data, chunk->size);

@@ -46,7 +46,7 @@ uint64_t gs_get_varint(struct fv_cursor *c);
 /* Appends a chunk. */
 void gs_bytes_chunk(struct gs_bytes *b, uint8_t kind, uint32_t frame, const void *data, size_t size);
 
-struct gs_chunk {
+struct gs_stream_chunk {
     uint8_t kind;
     uint32_t frame;
     const uint8_t *data;
@@ -57,7 +57,7 @@ struct gs_chunk {
 int gs_chunk_place(uint8_t kind);
 /* The chunk at c, which moves behind it. False at the end of the bytes: `cut` says whether within a
  * chunk. `whole` is false when its sum is wrong. */
-bool gs_get_chunk(struct fv_cursor *c, struct gs_chunk *out, bool *whole, bool *cut);
+bool gs_get_chunk(struct fv_cursor *c, struct gs_stream_chunk *out, bool *whole, bool *cut);
 
 /* What comes after a base, and what it holds: its eighth byte. */
 enum gs_base_kind {
@@ -74,15 +74,15 @@ void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_de
 /* Sections of a base or residual chunk, which stay in its bytes. A base is created for what the
  * chunk says, with at most `sh_degree`. bands: which chunks of SH bands follow, bits 0 to 2 of changes,
  * 3 to 5 of births. name: for messages. */
-int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_chunk *chunk,
+int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_stream_chunk *chunk,
                 struct gs_section sections[GS_SECTIONS], const char *name);
-enum gs_base_kind gs_base_kind(const struct gs_chunk *chunk);
+enum gs_base_kind gs_base_kind(const struct gs_stream_chunk *chunk);
 /* A base of floats; read, the scene is created for what it says, with at most `sh_degree`. */
 void gs_put_floats(struct gs_bytes *out, uint32_t frame, const struct gs_scene *s,
                    const struct gs_section sections[GS_SECTIONS]);
-int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_chunk *chunk,
+int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_stream_chunk *chunk,
                   struct gs_section sections[GS_SECTIONS], const char *name);
-int gs_get_residual(const struct gs_chunk *chunk, struct gs_section sections[GS_SECTIONS],
+int gs_get_residual(const struct gs_stream_chunk *chunk, struct gs_section sections[GS_SECTIONS],
                     uint8_t *bands, const char *name);
 
 /* A stream that is written: frames, then the index. stream_write.c */

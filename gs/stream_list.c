@@ -141,7 +141,7 @@ static bool read_lines(struct gs_stream *s, const uint8_t *data, size_t size, ui
 static int read_index(struct gs_stream *s, uint64_t size)
 {
     struct fv_cursor c;
-    struct gs_chunk chunk;
+    struct gs_stream_chunk chunk;
     bool whole, cut;
     if (size < GS_STREAM_PREFIX + GS_STREAM_TAIL)
         return 0;
@@ -507,7 +507,7 @@ static int read_first(struct gs_stream *s)
     FV_TRY(gs_stream_load(s, s->frames[k].offset, GS_CHUNK_HEAD + ENOUGH));
     if (s->have < GS_CHUNK_HEAD + ENOUGH)
         return fv_fail(FV_EFORMAT, "%s: frame %u is damaged", s->name, k);
-    const struct gs_chunk own = {.data = s->bytes + GS_CHUNK_HEAD, .size = ENOUGH};
+    const struct gs_stream_chunk own = {.data = s->bytes + GS_CHUNK_HEAD, .size = ENOUGH};
     struct fv_cursor first = fv_cursor_over(own.data, own.size);
     s->info.count = fv_get_u32(&first);
     s->info.sh_degree = fv_get_u8(&first) & 3;
@@ -588,6 +588,8 @@ void gs_stream_close(struct gs_stream **out)
     gs_stream_group_finish(&s->group);
     gs_stream_base_finish(&s->base);
     gs_queen_track_finish(&s->queen);
+    gs_stream_gpu_destroy(&s->gpu);
+    gs_scene_finish(&s->floats);
     if (s->owns_source && s->source.close)
         s->source.close(s->source.ud);
     free(s->bytes);

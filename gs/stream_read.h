@@ -4,6 +4,7 @@
 
 #include "gs/stream_file.h"
 #include "gs/stream_queen.h"
+#include "gs/stream_gpu.h"
 
 #define GS_NO_FRAME UINT32_MAX
 
@@ -42,6 +43,10 @@ struct gs_stream {
     struct gs_queen_track queen;
     uint32_t at;    /* frame that the state is of; GS_NO_FRAME */
     uint32_t entry; /* where its group was entered */
+    struct gs_stream_gpu *gpu; /* the state where kernels pack it */
+    struct vk_device *gpu_dev;
+    struct gs_scene floats; /* where neither they nor the host can */
+    enum gs_stream_packer packer;
 };
 
 /* Has the bytes [offset, offset + size) at hand, s->have of them: fewer at the end of the file. They

@@ -34,9 +34,16 @@ int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_bas
     g->label = calloc((size_t)count + 1, 1);
     g->changed = calloc((size_t)count + 1, 1);
     g->member = calloc((size_t)count + 1, sizeof *g->member);
-    for (int k = 0; k < GS_PARTS; k++)
-        g->touched[k] = calloc((size_t)count + 1, sizeof *g->touched[k]);
-    if (rc == 0 && (!g->label || !g->changed || !g->member || !g->touched[0] || !g->touched[1]))
+    g->altered = calloc((size_t)count + 1, sizeof *g->altered);
+    bool whole = g->label && g->changed && g->member && g->altered;
+    g->now = g->since = 1;
+    for (int k = 0; k < GS_PARTS; k++) {
+        g->touched[k] = malloc(((size_t)count + 1) * sizeof *g->touched[k]);
+        whole = whole && g->touched[k];
+        for (uint32_t i = 0; g->touched[k] && i < count; i++)
+            g->touched[k][i] = g->now;
+    }
+    if (rc == 0 && !whole)
         rc = fv_fail(FV_ENOMEM, "no memory for frames of %u Gaussians", count);
     for (int a = 0; rc == 0 && a < (int)gs_attr_end(b->state.sh_degree); a++)
         rc = create_attr(g, (enum gs_attr)a, count);
@@ -58,6 +65,7 @@ void gs_stream_group_finish(struct gs_stream_group *g)
     free(g->label);
     free(g->changed);
     free(g->member);
+    free(g->altered);
     for (int k = 0; k < GS_PARTS; k++)
         free(g->touched[k]);
     for (int a = 0; a < GS_ATTRS; a++) {
@@ -257,8 +265,8 @@ static void move_member(struct gs_stream_group *g, const struct gs_rigid_matrix 
 /* The state, moved by its clusters. */
 static int predict(struct gs_stream_group *g)
 {
-    struct gs_rigid_matrix m[GS_STREAM_MAX_CLUSTERS];
-    g->now++;
+    struct gs_rigid_matrix *m = g->matrix;
+    g->moved_at = ++g->now;
     if (!g->begun)
         gs_stream_set_centres(g);
     if (!g->members_known)
@@ -266,6 +274,7 @@ static int predict(struct gs_stream_group *g)
     for (uint32_t j = 0; j < g->clusters; j++)
         if (!gs_rigid_matrix(&m[j], &g->rigid[j]))
             return fv_fail(FV_EFORMAT, "motion: cluster %u turns by more than a turn", j);
+    memcpy(g->moved, g->rigid, sizeof g->moved);
     for (uint32_t k = 0; k < g->members; k++)
         move_member(g, &m[g->label[g->member[k]] - 1], g->member[k]);
     for (uint32_t j = 0; j < g->clusters; j++)
@@ -350,6 +359,8 @@ static void apply_change(struct gs_stream_group *g, enum gs_attr a, uint32_t i,
 {
     int32_t *v = g->state.v[a] + i * (size_t)gs_attr_comps(a), turn[4], turned[4];
     g->touched[gs_attr_part(a)][i] = g->now;
+    if (gs_attr_part(a) == GS_GEOMETRY)
+        g->altered[i] = g->now;
     if (a != GS_ROTATION) {
         for (int c = 0; c < gs_attr_comps(a); c++)
             v[c] = gs_stream_limited((int64_t)v[c] + change[c]);

@@ -137,8 +137,7 @@ void gs_stream_find_turn_levels(struct gs_stream_base *b)
 
 enum { NEAR_WINDOW = 40, NEAR_PIECE = 2048 };
 
-/* Squares of distances to the last Gaussians, the last one's last. Exact in a double: a grid has at most
- * 21 bits. */
+/* Squares of distances to the last Gaussians, the last one's last; a double holds those of a grid. */
 static void distances(double out[NEAR_WINDOW], const double *x, const double *y, const double *z)
 {
     const double *from[3] = {x - NEAR_WINDOW, y - NEAR_WINDOW, z - NEAR_WINDOW};

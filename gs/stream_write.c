@@ -61,7 +61,7 @@ static void put_line(struct gs_bytes *index, enum gs_stream_frame_kind kind,
                      const struct gs_bytes *chunks)
 {
     struct fv_cursor c = fv_cursor_over(chunks->data, chunks->size);
-    struct gs_chunk chunk;
+    struct gs_stream_chunk chunk;
     bool whole, cut;
     size_t part[4] = {0};
     for (size_t begin = 0; gs_get_chunk(&c, &chunk, &whole, &cut); begin = c.at)

@@ -70,6 +70,11 @@ fv_splat_shader(gs/queen_place)
 fv_splat_shader(gs/queen_gate)
 fv_splat_shader(gs/queen_pack)
 
+# Frames of .fvv streams: lists are short, so storage buffers do.
+fv_shader(gs/stream_move)
+fv_shader(gs/stream_put)
+fv_shader(gs/stream_pack VARIANT geometry "-DGEOMETRY=1" VARIANT colours "-DCOLOURS=1")
+
 # Tensors.
 fv_nn_shader(nn/elementwise)
 fv_nn_shader(nn/copy)

@@ -6,6 +6,7 @@ fv_test(gs/test_stream_match LABELS cpu)
 fv_test(gs/test_stream_queen LABELS cpu)
 fv_test(gs/test_player LABELS cpu)
 fv_test(gs/test_stream LABELS gpu one)
+fv_test(gs/test_stream_gpu LABELS gpu)
 fv_test(app/test_cli_stream LABELS app)
 target_link_libraries(app_test_cli_stream PRIVATE fovea_app)
 # From web servers: nginx on the loopback.

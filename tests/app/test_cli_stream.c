@@ -237,6 +237,9 @@ static void bench_measures_every_kind(void **state)
     assert_near(number(residual, "count"), FRAMES - 3, 0); /* a base, two entries */
     assert_true(number(residual, "wall_ms_median") > 0 && number(residual, "bytes_mean") > 10);
     assert_true(number(cJSON_GetObjectItemCaseSensitive(doc, "seek"), "count") > 10);
+    assert_true(number(cJSON_GetObjectItemCaseSensitive(doc, "base"), "wall_ms_p95") > 0);
+    assert_near(number(cJSON_GetObjectItemCaseSensitive(doc, "picture"), "count"), FRAMES - 1, 0);
+    assert_true(number(doc, "residual_percent_of_picture") > 0);
     assert_true(number(doc, "playing_fps") > 0);
     cJSON_Delete(doc);
     fails("bench stream", 2, "needs a file");

@@ -9,7 +9,7 @@
 static void mend_sums(uint8_t *data, size_t size)
 {
     struct fv_cursor c = fv_cursor_over(data, size);
-    struct gs_chunk chunk;
+    struct gs_stream_chunk chunk;
     bool whole, cut;
     c.at = GS_STREAM_PREFIX;
     while (fv_cursor_left(&c) > 0) {
