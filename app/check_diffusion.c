@@ -279,10 +279,26 @@ static int run_case(struct check_case *k, void *model)
 
 /* ---- text encoders ----------------------------------------------------------------------- */
 
+static int read_words(struct check_case *k, struct df_encoder_run *run)
+{
+    struct check_array ids;
+    bool *mask;
+    FV_TRY(sized_input(k, "in.input_ids", 2, &ids));
+    FV_TRY(truths(k, "in.attention_mask", ids.shape[0], ids.shape[1], &mask));
+    int32_t *words = fv_arena_alloc(&k->arena, ids.count * sizeof *words);
+    if (!words)
+        return FV_ENOMEM;
+    for (size_t i = 0; i < ids.count; i++)
+        words[i] = (int32_t)ids.data[i];
+    *run = (struct df_encoder_run){.batch = ids.shape[0], .tokens = ids.shape[1], .ids = words, .mask = mask,
+                                   .on_trace = k->trace ? check_trace : NULL, .ud = k};
+    return 0;
+}
+
 static int open_t5(void **model, struct vk_device *dev, const char *dir, enum nn_dtype dtype)
 {
     struct df_t5 *t = NULL;
-    int rc = df_t5_open(&t, dev, dir, &(struct df_t5_opts){.dtype = dtype});
+    int rc = df_t5_open(&t, dev, dir, &(struct df_encoder_opts){.dtype = dtype});
     *model = t;
     return rc;
 }
@@ -295,22 +311,12 @@ static void close_t5(void *model)
 
 static int run_t5(struct check_case *k, void *model)
 {
-    struct check_array ids;
-    struct df_t5_run run = {.on_trace = k->trace ? check_trace : NULL, .ud = k};
-    bool *mask;
-    FV_TRY(sized_input(k, "in.input_ids", 2, &ids));
-    FV_TRY(truths(k, "in.attention_mask", ids.shape[0], ids.shape[1], &mask));
-    int32_t *words = fv_arena_alloc(&k->arena, ids.count * sizeof *words);
-    size_t n = ids.count * df_t5_info(model)->width;
+    struct df_encoder_run run;
+    FV_TRY(read_words(k, &run));
+    size_t n = (size_t)run.batch * run.tokens * df_t5_info(model)->width;
     float *out = fv_arena_alloc(&k->arena, n * sizeof *out);
-    if (!words || !out)
+    if (!out)
         return FV_ENOMEM;
-    for (size_t i = 0; i < ids.count; i++)
-        words[i] = (int32_t)ids.data[i];
-    run.batch = ids.shape[0];
-    run.tokens = ids.shape[1];
-    run.ids = words;
-    run.mask = mask;
     FV_TRY(df_t5_encode(model, &run, out));
     return check_output(k, "out.last_hidden_state", out, n);
 }
@@ -318,7 +324,7 @@ static int run_t5(struct check_case *k, void *model)
 static int open_clip(void **model, struct vk_device *dev, const char *dir, enum nn_dtype dtype)
 {
     struct df_clip *t = NULL;
-    int rc = df_clip_open(&t, dev, dir, &(struct df_clip_opts){.dtype = dtype});
+    int rc = df_clip_open(&t, dev, dir, &(struct df_encoder_opts){.dtype = dtype});
     *model = t;
     return rc;
 }
@@ -331,26 +337,16 @@ static void close_clip(void *model)
 
 static int run_clip(struct check_case *k, void *model)
 {
-    struct check_array ids;
-    struct df_clip_run run = {.on_trace = k->trace ? check_trace : NULL, .ud = k};
-    bool *mask;
-    FV_TRY(sized_input(k, "in.input_ids", 2, &ids));
-    FV_TRY(truths(k, "in.attention_mask", ids.shape[0], ids.shape[1], &mask));
-    uint32_t width = df_clip_info(model)->width;
-    int32_t *words = fv_arena_alloc(&k->arena, ids.count * sizeof *words);
-    float *out = fv_arena_alloc(&k->arena, ids.count * width * sizeof *out);
-    float *pooled = fv_arena_alloc(&k->arena, (size_t)ids.shape[0] * width * sizeof *pooled);
-    if (!words || !out || !pooled)
+    struct df_encoder_run run;
+    FV_TRY(read_words(k, &run));
+    size_t texts = (size_t)run.batch * df_clip_info(model)->width, n = texts * run.tokens;
+    float *out = fv_arena_alloc(&k->arena, n * sizeof *out);
+    float *pooled = fv_arena_alloc(&k->arena, texts * sizeof *pooled);
+    if (!out || !pooled)
         return FV_ENOMEM;
-    for (size_t i = 0; i < ids.count; i++)
-        words[i] = (int32_t)ids.data[i];
-    run.batch = ids.shape[0];
-    run.tokens = ids.shape[1];
-    run.ids = words;
-    run.mask = mask;
     FV_TRY(df_clip_encode(model, &run, out, pooled));
-    FV_TRY(check_output(k, "out.last_hidden_state", out, ids.count * width));
-    return check_output(k, "out.pooler_output", pooled, (size_t)ids.shape[0] * width);
+    FV_TRY(check_output(k, "out.last_hidden_state", out, n));
+    return check_output(k, "out.pooler_output", pooled, texts);
 }
 
 const struct check_arch check_arch_diffusion[] = {

@@ -1,7 +1,6 @@
 /* CLIP's text encoder: a transformer in which words see those before them only. Radford et al., "Learning
  * Transferable Visual Models From Natural Language Supervision" (ICML 2021). */
 #include "diffusion/private.h"
-#include "vk/base/file.h"
 #include "vk/base/json.h"
 
 #include <math.h>
@@ -55,11 +54,7 @@ static const char *const ignored[] = {"text_model.embeddings.", "vision_model.",
 static int read_config(struct df_clip *t, const char *path)
 {
     struct fv_json doc;
-    char *file = df_beside(path, "config.json");
-    if (!file)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_exists(file) ? fv_json_open(&doc, file) : 1;
-    free(file);
+    int rc = df_config_open(&doc, path);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     struct fv_node n = fv_node_has(doc.root, "text_config") ? fv_node_get(doc.root, "text_config") : doc.root;
@@ -107,7 +102,7 @@ static int find_sizes(struct df_clip *t)
     return 0;
 }
 
-static int load(struct df_clip *t, const struct df_clip_opts *o)
+static int load(struct df_clip *t, const struct df_encoder_opts *o)
 {
     struct nn_wants *w = NULL;
     struct nn_weights_report report = {0};
@@ -133,7 +128,8 @@ static int load(struct df_clip *t, const struct df_clip_opts *o)
     return rc < 0 ? rc : 0;
 }
 
-int df_clip_open(struct df_clip **out, struct vk_device *dev, const char *path, const struct df_clip_opts *o)
+int df_clip_open(struct df_clip **out, struct vk_device *dev, const char *path,
+                 const struct df_encoder_opts *o)
 {
     struct df_clip *t = *out = calloc(1, sizeof *t);
     if (!t)
@@ -173,34 +169,25 @@ const struct df_clip_info *df_clip_info(const struct df_clip *t)
 
 struct text {
     const struct df_clip *t;
-    const struct df_clip_run *run;
+    const struct df_encoder_run *run;
     struct nn_store *store;
     nn_tensor x, mask; /* [batch, tokens, width]; [batch, 1, 1, tokens] */
     struct nn_rec *r;
     float *host;
 };
 
-/* Vectors of words and of their places, read from the file; nothing else of the tables is. */
+/* Vectors of words and of their places. */
 static int upload_words(struct text *s)
 {
-    const struct df_clip_info *i = &s->t->info;
-    float *place = malloc(i->width * sizeof *place);
-    int rc = place ? 0 : fv_fail(FV_ENOMEM, "out of memory");
-    for (uint32_t n = 0; n < s->run->batch * s->run->tokens && rc == 0; n++) {
-        int32_t id = s->run->ids[n];
-        float *out = s->host + (size_t)n * i->width;
-        if (id < 0 || (uint32_t)id >= i->words)
-            rc = fv_fail(FV_EINVALID, "word %d of a text: the encoder knows %u; is the tokenizer its own?", id,
-                         i->words);
-        if (rc == 0)
-            rc = nn_file_read(s->t->table, NN_DATA_F32, (uint64_t)id * i->width, i->width, out);
-        if (rc == 0)
-            rc = nn_file_read(s->t->positions, NN_DATA_F32, (uint64_t)(n % s->run->tokens) * i->width, i->width,
-                              place);
-        for (uint32_t k = 0; k < i->width && rc == 0; k++)
-            out[k] += place[k];
-    }
-    free(place);
+    uint32_t width = s->t->info.width, tokens = s->run->tokens;
+    size_t one = (size_t)tokens * width, n = (size_t)s->run->batch * tokens;
+    float *places = malloc(one * sizeof *places);
+    int rc = places ? df_word_vectors(s->host, s->t->table, s->run->ids, n)
+                    : fv_fail(FV_ENOMEM, "out of memory");
+    rc = rc == 0 ? nn_file_read(s->t->positions, NN_DATA_F32, 0, one, places) : rc;
+    for (size_t k = 0; k < n * width && rc == 0; k++)
+        s->host[k] += places[k % one];
+    free(places);
     return rc < 0 ? rc : nn_upload_f32(s->x, s->host);
 }
 
@@ -248,7 +235,7 @@ static nn_tensor forward(struct text *s, nn_tensor x, const struct layer *w)
 /* The row of the largest word of each text, the first of such: in CLIP that is its end. */
 static void pool(const struct text *s, const float *states, float *out)
 {
-    const struct df_clip_run *run = s->run;
+    const struct df_encoder_run *run = s->run;
     uint32_t width = s->t->info.width;
     for (uint32_t b = 0; b < run->batch; b++) {
         const int32_t *ids = run->ids + (size_t)b * run->tokens;
@@ -279,7 +266,7 @@ static int record(struct text *s, nn_tensor *y)
     return nn_end(s->r);
 }
 
-int df_clip_encode(struct df_clip *t, const struct df_clip_run *run, float *out, float *pooled)
+int df_clip_encode(struct df_clip *t, const struct df_encoder_run *run, float *out, float *pooled)
 {
     struct text s = {.t = t, .run = run};
     nn_tensor y;

@@ -1,5 +1,5 @@
-/* Latent video diffusion: the T5 text encoder, the STDiT3 transformer of Open-Sora 1.2 and its
- * rectified-flow sampler.
+/* Latent video diffusion: prompts, tokenizers and text encoders (T5, CLIP), the STDiT3 transformer of
+ * Open-Sora 1.2 and its rectified-flow sampler.
  *
  * Zheng et al., "Open-Sora: Democratizing Efficient Video Production for All" (2024), code of v1.2;
  * Liu et al., "Flow Straight and Fast" (ICLR 2023) for the flow. Checkpoints keep their authors'
@@ -7,8 +7,9 @@
  *
  *     struct df_dit *dit;
  *     FV_TRY(df_dit_open(&dit, dev, "OpenSora-STDiT-v3/", NULL));
- *     FV_TRY(df_sample(dit, &(struct df_sampling){.size = {...}, .text = {...}, .steps = 30,
- *                                                 .guidance = 7, .transform = true}, z));
+ *     FV_TRY(df_sample(dit, &(struct df_sampling){.size = {...}, .text = {...}, .guidance = 7,
+ *                                                 .schedule = {.steps = 30, .transform = true, ...}},
+ *                      z, NULL));
  *     df_dit_close(&dit);
  *
  * Latents are normalised as the model was trained; host arrays are [B][C][T][H][W] in f32. */
@@ -80,9 +81,22 @@ int df_tokenizer_words(const struct df_tokenizer *t, const char *text, bool spec
 int df_tokenizer_encode(const struct df_tokenizer *t, const char *text, bool special, uint32_t n,
                         int32_t *ids, bool *mask, size_t *left_out);
 
-/* ---- text: the encoder of T5 v1.1 -------------------------------------------------------- */
+/* ---- text: encoders ---------------------------------------------------------------------- */
 
-/* Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
+struct df_encoder_opts {
+    enum nn_dtype dtype; /* of matrices on the device: NN_F32 (0 too), NN_F16, NN_BF16; what they work
+                            on is f32, as f16 overflows in the largest models */
+};
+struct df_encoder_run {
+    uint32_t batch, tokens;
+    const int32_t *ids; /* [batch][tokens] */
+    const bool *mask;   /* [batch][tokens]: which are of the text; NULL: all, as CLIP was trained */
+    nn_trace_fn on_trace;
+    fv_progress_fn on_progress; /* of T5, in layers */
+    void *ud;
+};
+
+/* T5: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
  * Transformer" (JMLR 2020), in its 1.1 form (gated GELU). Weights under the names of transformers
  * or of GGUF files, in one file or several. They stay in the file: a layer at a time comes to the
  * device, into the memory of the one before, so the device holds one layer however large the model. */
@@ -93,55 +107,30 @@ struct df_t5_info {
     uint64_t parameters;
     uint64_t layer_bytes; /* on the device */
 };
-struct df_t5_opts {
-    enum nn_dtype dtype; /* of matrices on the device: NN_F32 (0 too), NN_F16, NN_BF16; what they work
-                            on is f32, as f16 overflows in the largest models */
-};
 /* dev NULL: for information. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED. o may be NULL. */
-int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path, const struct df_t5_opts *o);
+int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path,
+               const struct df_encoder_opts *o);
 void df_t5_close(struct df_t5 **t);
 const struct df_t5_info *df_t5_info(const struct df_t5 *t);
-
-struct df_t5_run {
-    uint32_t batch, tokens;
-    const int32_t *ids; /* [batch][tokens] */
-    const bool *mask;   /* [batch][tokens]: which are of the text; NULL: all */
-    nn_trace_fn on_trace;
-    fv_progress_fn on_progress; /* in layers */
-    void *ud;
-};
 /* -> out [batch][tokens][width]; padding gets values too. Returns 0, FV_EINVALID (no such word),
  * FV_EFORMAT (a layer's tensors), FV_EGPUMEM, FV_EDEVICE, FV_ECANCELLED. */
-int df_t5_encode(struct df_t5 *t, const struct df_t5_run *run, float *out);
+int df_t5_encode(struct df_t5 *t, const struct df_encoder_run *run, float *out);
 
-/* ---- text: the encoder of CLIP ----------------------------------------------------------- */
-
-/* Weights under the names of transformers; config.json beside them tells heads and activation. */
+/* CLIP, under the names of transformers; config.json beside the weights tells heads and activation. */
 struct df_clip;
 
 struct df_clip_info {
     uint32_t layers, width, heads, ff_width, words, tokens; /* tokens: most of a text */
     uint64_t parameters, weight_bytes;
 };
-struct df_clip_opts {
-    enum nn_dtype dtype; /* of matrices on the device: NN_F32 (0 too), NN_F16, NN_BF16 */
-};
 /* dev NULL: for information. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED, FV_EGPUMEM. o may be NULL. */
 int df_clip_open(struct df_clip **out, struct vk_device *dev, const char *path,
-                 const struct df_clip_opts *o);
+                 const struct df_encoder_opts *o);
 void df_clip_close(struct df_clip **t);
 const struct df_clip_info *df_clip_info(const struct df_clip *t);
-
-struct df_clip_run {
-    uint32_t batch, tokens;
-    const int32_t *ids; /* [batch][tokens] */
-    const bool *mask;   /* [batch][tokens]: which are seen; NULL: all, as the models were trained */
-    nn_trace_fn on_trace;
-    void *ud;
-};
 /* -> out [batch][tokens][width] behind the last norm, pooled [batch][width]: its row at the end of each
  * text; NULL: not wanted. Returns 0, FV_EINVALID (no such word, too many), FV_EGPUMEM, FV_EDEVICE. */
-int df_clip_encode(struct df_clip *t, const struct df_clip_run *run, float *out, float *pooled);
+int df_clip_encode(struct df_clip *t, const struct df_encoder_run *run, float *out, float *pooled);
 
 /* ---- the transformer ----------------------------------------------------------------------- */
 

@@ -1,12 +1,10 @@
 /* Opening a transformer: sizes from its tensors, config.json, weights onto the device. */
 #include "diffusion/private.h"
-#include "vk/base/file.h"
 #include "vk/base/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Sizes that the tables below name by NN_DIM. */
 enum { WIDTH, WIDTH2, WIDTH3, WIDTH6, HEAD, MLP, TEXT, TOKENS, TIME, CHANNELS, PT, PH, PW, OUT, DIMS };
@@ -56,18 +54,6 @@ static const struct nn_weight_row block_rows[] = {
 /* Buffers that are computed from the config. */
 static const char *const ignored[] = {"rope.freqs", "pos_embed.", NULL};
 
-char *df_beside(const char *path, const char *name)
-{
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return fv_path_join(path, name);
-    const char *base = fv_path_base(path);
-    char *folder = base == path ? strdup(".") : strndup(path, (size_t)(base - path));
-    char *out = folder ? fv_path_join(folder, name) : NULL;
-    free(folder);
-    return out;
-}
-
 /* ---- sizes ------------------------------------------------------------------------------- */
 
 struct config {
@@ -77,12 +63,7 @@ struct config {
 static int read_config(struct config *c, const char *model)
 {
     struct fv_json doc;
-    struct stat st;
-    char *path = df_beside(model, "config.json");
-    if (!path)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = stat(path, &st) == 0 ? fv_json_open(&doc, path) : 1;
-    free(path);
+    int rc = df_config_open(&doc, model);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     if (fv_node_has(doc.root, "num_heads"))

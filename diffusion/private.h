@@ -1,12 +1,18 @@
-/* Private to diffusion/: the transformer as a struct of weights. */
+/* Private to diffusion/: what models of several kinds are opened and run with; the transformer as a
+ * struct of weights. */
 #ifndef DIFFUSION_PRIVATE_H
 #define DIFFUSION_PRIVATE_H
 
 #include "diffusion/diffusion.h"
 #include "vk/nn/weights.h"
 
-/* A file beside a weight file, or in a folder of one; NULL without memory. open.c */
-char *df_beside(const char *path, const char *name);
+struct fv_json;
+
+/* config.json beside a weight file, or in a folder of one: 0, 1 when there is none, a code. config.c */
+int df_config_open(struct fv_json *out, const char *path);
+/* Vectors of words, read from a table [words, width] in a file; nothing else of it is. FV_EINVALID: no
+ * such word. */
+int df_word_vectors(float *out, const struct nn_file_tensor *table, const int32_t *ids, size_t n);
 
 struct df_mlp {
     nn_tensor fc1, fc1_bias, fc2, fc2_bias;

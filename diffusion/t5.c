@@ -7,14 +7,12 @@
  *
  * Norms are by root mean square; scores are not scaled; one table of biases serves all layers. */
 #include "diffusion/private.h"
-#include "vk/base/file.h"
 #include "vk/base/json.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MAX_LAYERS = 512, MAX_TOKENS = 4096 };
 
@@ -71,12 +69,7 @@ static const struct nn_file_tensor *layer_tensor(const struct nn_file *f, uint32
 static int read_config(struct df_t5 *t, const char *path)
 {
     struct fv_json doc;
-    struct stat st;
-    char *file = df_beside(path, "config.json");
-    if (!file)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = stat(file, &st) == 0 ? fv_json_open(&doc, file) : 1;
-    free(file);
+    int rc = df_config_open(&doc, path);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     if (fv_node_has(doc.root, "relative_attention_max_distance"))
@@ -158,7 +151,8 @@ static int plan_layer(struct df_t5 *t)
     return rc < 0 ? rc : 0;
 }
 
-int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path, const struct df_t5_opts *o)
+int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path,
+               const struct df_encoder_opts *o)
 {
     struct df_t5 *t = *out = calloc(1, sizeof *t);
     if (!t)
@@ -222,7 +216,7 @@ static void fill_bias(const struct df_t5 *t, uint32_t tokens, float *out)
 
 struct text {
     struct df_t5 *t;
-    const struct df_t5_run *run;
+    const struct df_encoder_run *run;
     struct nn_store *store;
     nn_tensor x, bias; /* f32 [batch, tokens, width]; [1 or batch, heads, tokens, tokens] */
     struct nn_rec *r;
@@ -237,19 +231,9 @@ static int trace(const struct text *s, const char *name, uint32_t rank, const ui
                             : 0;
 }
 
-/* Words of the texts, read from the file; nothing else of the table is. */
 static int upload_words(struct text *s)
 {
-    const struct df_t5_info *i = &s->t->info;
-    size_t n = (size_t)s->run->batch * s->run->tokens;
-    for (size_t k = 0; k < n; k++) {
-        int32_t id = s->run->ids[k];
-        if (id < 0 || (uint32_t)id >= i->words)
-            return fv_fail(FV_EINVALID, "word %d of a text: the encoder knows %u; is the tokenizer its own?",
-                           id, i->words);
-        FV_TRY(nn_file_read(s->t->table, NN_DATA_F32, (uint64_t)id * i->width, i->width,
-                            s->host + k * i->width));
-    }
+    FV_TRY(df_word_vectors(s->host, s->t->table, s->run->ids, (size_t)s->run->batch * s->run->tokens));
     return nn_upload_f32(s->x, s->host);
 }
 
@@ -351,7 +335,7 @@ static int finish(struct text *s, float *out)
     return nn_fetch_f32(out, y);
 }
 
-int df_t5_encode(struct df_t5 *t, const struct df_t5_run *run, float *out)
+int df_t5_encode(struct df_t5 *t, const struct df_encoder_run *run, float *out)
 {
     const struct df_t5_info *i = &t->info;
     struct text s = {.t = t, .run = run};

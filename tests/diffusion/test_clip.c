@@ -55,7 +55,7 @@ static void sees_what_is_before(void **state)
     struct df_clip *t = NULL;
     int32_t ids[2 * TOKENS] = {38, 4, 5, 6, 39, 39, 39, 39, 39, 38, 9, 10, 11, 12, 13, 39, 0, 0};
     float a[2 * TOKENS * WIDTH], b[2 * TOKENS * WIDTH], pooled[2 * WIDTH];
-    struct df_clip_run run = {.batch = 2, .tokens = TOKENS, .ids = ids};
+    struct df_encoder_run run = {.batch = 2, .tokens = TOKENS, .ids = ids};
     assert_ok(df_clip_open(&t, test_device(), write_model(NULL), NULL));
     assert_int_equal(df_clip_info(t)->layers, LAYERS);
     assert_int_equal(df_clip_info(t)->heads, 2);
@@ -99,8 +99,8 @@ static void refuses_models(void **state)
     assert_ok(df_clip_open(&t, NULL, write_model(NULL), NULL));
     assert_true(df_clip_info(t)->parameters > 100000);
     float out[WIDTH];
-    assert_fails(df_clip_encode(t, &(struct df_clip_run){1, 1, (int32_t[]){1}, NULL, NULL, NULL}, out, NULL),
-                 FV_EINVALID, "without a device");
+    const struct df_encoder_run run = {.batch = 1, .tokens = 1, .ids = (int32_t[]){1}};
+    assert_fails(df_clip_encode(t, &run, out, NULL), FV_EINVALID, "without a device");
     df_clip_close(&t);
 }
 

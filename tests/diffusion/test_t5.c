@@ -51,7 +51,7 @@ static const char *write_model(const char *drop)
 
 static void encode(struct df_t5 *t, uint32_t batch, const int32_t *ids, const bool *mask, float *out)
 {
-    const struct df_t5_run run = {.batch = batch, .tokens = TOKENS, .ids = ids, .mask = mask};
+    const struct df_encoder_run run = {.batch = batch, .tokens = TOKENS, .ids = ids, .mask = mask};
     assert_ok(df_t5_encode(t, &run, out));
 }
 
@@ -89,7 +89,7 @@ static void texts_stand_alone(void **state)
     encode(t, 1, ids + TOKENS, mask + TOKENS, one);
     assert_true(apart(both + ONE, one, 3 * WIDTH) > 1e-2);
     ids[2] = WORDS;
-    const struct df_t5_run bad = {.batch = 1, .tokens = TOKENS, .ids = ids};
+    const struct df_encoder_run bad = {.batch = 1, .tokens = TOKENS, .ids = ids};
     assert_fails(df_t5_encode(t, &bad, one), FV_EINVALID, "word 40");
     df_t5_close(&t);
 }
@@ -103,7 +103,7 @@ static void tells_sizes(void **state)
     float out[WIDTH];
     assert_ok(df_t5_open(&t, NULL, write_model(NULL), NULL));
     assert_true(df_t5_info(t)->parameters > 10000 && df_t5_info(t)->layer_bytes > 4 * FF * WIDTH);
-    const struct df_t5_run run = {.batch = 1, .tokens = 1, .ids = &id};
+    const struct df_encoder_run run = {.batch = 1, .tokens = 1, .ids = &id};
     assert_fails(df_t5_encode(t, &run, out), FV_EINVALID, "without a device");
     df_t5_close(&t);
 }
@@ -120,7 +120,7 @@ static void refuses_models(void **state)
     float out[TOKENS * WIDTH];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct df_t5 *t = NULL;
-        const struct df_t5_run run = {.batch = 1, .tokens = TOKENS, .ids = ids};
+        const struct df_encoder_run run = {.batch = 1, .tokens = TOKENS, .ids = ids};
         int rc = df_t5_open(&t, test_device(), write_model(rows[i].drop), NULL);
         if (rc == 0) /* a layer's tensors are looked for when it is its turn */
             rc = df_t5_encode(t, &run, out);
