@@ -1,8 +1,8 @@
 /* Streams from a real web server: as good as from the disk, whatever the server and the way there do. */
 #include "support/nginx.h"
 #include "support/proxy.h"
+#include "support/scene.h"
 #include "support/stream.h"
-#include "support/test.h"
 
 #include "app/stream_in.h"
 #include "vk/base/file.h"
@@ -26,26 +26,6 @@ static struct test_nginx server = {
 static struct gs_scene frames[FRAMES];
 static char local[300];
 
-static void copy(struct gs_scene *to, const struct gs_scene *from)
-{
-    size_t n = from->count, sh = n * 3 * (size_t)gs_sh_coefs(from->sh_degree);
-    assert_ok(gs_scene_alloc(to, n, from->sh_degree));
-    memcpy(to->position, from->position, n * 12);
-    memcpy(to->scale, from->scale, n * 12);
-    memcpy(to->rotation, from->rotation, n * 16);
-    memcpy(to->opacity, from->opacity, n * 4);
-    memcpy(to->sh, from->sh, sh * 4);
-}
-
-static bool same(const struct gs_scene *a, const struct gs_scene *b)
-{
-    size_t n = a->count, sh = n * 3 * (size_t)gs_sh_coefs(a->sh_degree);
-    return n == b->count && a->sh_degree == b->sh_degree &&
-           !memcmp(a->position, b->position, n * 12) && !memcmp(a->scale, b->scale, n * 12) &&
-           !memcmp(a->rotation, b->rotation, n * 16) && !memcmp(a->opacity, b->opacity, n * 4) &&
-           !memcmp(a->sh, b->sh, sh * 4);
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -61,7 +41,7 @@ static int set_up(void **state)
     test_stream_write(name, &(struct test_stream){20000, 2, GROUP, 0, 1, 8});
     for (uint32_t f = 0; f < FRAMES; f++) {
         assert_ok(gs_stream_decode(s, f, 3, &scene));
-        copy(&frames[f], &scene);
+        test_scene_copy(&frames[f], &scene);
     }
     gs_scene_finish(&scene);
     gs_stream_close(&s);
@@ -88,7 +68,7 @@ static void plays(struct stream_in *in)
         uint32_t f = k < FRAMES ? (uint32_t)k : test_rand(&seed) % FRAMES;
         stream_in_want(in, f, 10, false);
         assert_ok(stream_in_decode(in, f, &scene));
-        if (!same(&scene, &frames[f]))
+        if (!test_scene_equal(&scene, &frames[f]))
             fail_msg("frame %u is not that of the file", f);
     }
     gs_scene_finish(&scene);
@@ -182,7 +162,7 @@ static void plays_through(const struct trouble *t, struct http_stats *stats)
                 t->at(f);
             gs_stream_want(s, f, 2, 3, false);
             rc = gs_stream_decode(s, f, 3, &scene);
-            if (rc == 0 && !same(&scene, &frames[f]))
+            if (rc == 0 && !test_scene_equal(&scene, &frames[f]))
                 fail_msg("%s: frame %u is not that of the file", t->path, f);
             f += rc == 0;
         }
@@ -367,7 +347,7 @@ static void opened_anew_after_a_change(void **state)
     assert_ok(stream_in_open(&in, test_nginx_url(&server, "b.fvv"), &(struct scene_opts){.sh = 3}));
     stream_in_want(&in, 0, 1, false);
     assert_ok(stream_in_decode(&in, 0, &scene));
-    assert_true(same(&scene, &frames[0]));
+    assert_true(test_scene_equal(&scene, &frames[0]));
     replace_at_6(6);
     assert_fails(stream_in_decode(&in, 20, &scene), FV_EIO, "changed");
     assert_true(stream_in_changed(&in));
@@ -376,7 +356,7 @@ static void opened_anew_after_a_change(void **state)
     assert_ok(stream_in_decode(&in, 20, &scene));
     assert_ok(gs_stream_open(&disk, served("b.fvv")));
     assert_ok(gs_stream_decode(disk, 20, 3, &new));
-    assert_true(same(&scene, &new));
+    assert_true(test_scene_equal(&scene, &new));
     gs_stream_close(&disk);
     stream_in_finish(&in);
     gs_scene_finish(&scene);

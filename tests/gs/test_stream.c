@@ -1,5 +1,5 @@
 /* Streams as files: what is encoded decodes, from any frame; damaged and cut ones. */
-#include "support/test.h"
+#include "support/scene.h"
 
 #include "gs/scene.h"
 #include "gs/stream_file.h"
@@ -191,26 +191,6 @@ static void what_is_encoded_decodes(void **state)
     gs_stream_close(&s);
 }
 
-static void copy(struct gs_scene *to, const struct gs_scene *from)
-{
-    size_t n = from->count, sh = n * 3 * (size_t)gs_sh_coefs(from->sh_degree);
-    assert_ok(gs_scene_alloc(to, n, from->sh_degree));
-    memcpy(to->position, from->position, n * 12);
-    memcpy(to->scale, from->scale, n * 12);
-    memcpy(to->rotation, from->rotation, n * 16);
-    memcpy(to->opacity, from->opacity, n * 4);
-    memcpy(to->sh, from->sh, sh * 4);
-}
-
-static bool same(const struct gs_scene *a, const struct gs_scene *b)
-{
-    size_t n = a->count, sh = n * 3 * (size_t)gs_sh_coefs(a->sh_degree);
-    return n == b->count && a->sh_degree == b->sh_degree &&
-           !memcmp(a->position, b->position, n * 12) && !memcmp(a->scale, b->scale, n * 12) &&
-           !memcmp(a->rotation, b->rotation, n * 16) && !memcmp(a->opacity, b->opacity, n * 4) &&
-           !memcmp(a->sh, b->sh, sh * 4);
-}
-
 /* A stream that is whole: its bytes, its frames decoded in their order. */
 struct original {
     uint8_t *bytes;
@@ -230,7 +210,7 @@ static struct original encode_whole(int kind, struct gs_stream_report *r)
     memcpy(o.list, gs_stream_info(s)->frame, sizeof o.list);
     for (uint32_t f = 0; f < FRAMES; f++) {
         assert_ok(gs_stream_decode(s, f, 3, &scene));
-        copy(&o.all[f], &scene);
+        test_scene_copy(&o.all[f], &scene);
     }
     gs_scene_finish(&scene);
     gs_stream_close(&s);
@@ -269,7 +249,7 @@ static void seeking_gives_the_same_bytes(void **state)
         for (int k = 0; k < 40; k++) {
             uint32_t f = test_rand(&seed) % FRAMES;
             assert_ok(gs_stream_decode(s, f, 3, &scene));
-            if (!same(&scene, &o.all[f]))
+            if (!test_scene_equal(&scene, &o.all[f]))
                 fail_msg("kind %d: frame %u differs after seeking", kind, f);
         }
         assert_fails(gs_stream_decode(s, FRAMES, 3, &scene), FV_EINVALID, "frame 14 of 14");
@@ -310,7 +290,7 @@ static void cut_anywhere(void **state)
         least = i->frame_count;
         if (whole) {
             assert_ok(gs_stream_decode(s, whole - 1, 3, &scene));
-            assert_true(same(&scene, &o.all[whole - 1]));
+            assert_true(test_scene_equal(&scene, &o.all[whole - 1]));
         }
         gs_stream_close(&s);
     }
@@ -342,7 +322,8 @@ static void flip_bits(const struct original *o, size_t size, const char *what)
         for (uint32_t f = 0; f < i->frame_count; f++) {
             bool needs = in_frames && (hit == 0 || (hit / GROUP == f / GROUP && f >= hit));
             int rc = gs_stream_decode(s, f, 3, &scene);
-            if (needs ? rc == 0 || !strstr(fv_error(), "frame ") : rc < 0 || !same(&scene, &o->all[f]))
+            if (needs ? rc == 0 || !strstr(fv_error(), "frame ")
+                      : rc < 0 || !test_scene_equal(&scene, &o->all[f]))
                 fail_msg("%s: byte %zu (frame %u): frame %u: %d %s", what, at, hit, f, rc,
                          rc < 0 ? fv_error() : "decoded");
             rc = gs_stream_verify(s, f);
@@ -386,7 +367,7 @@ static void holes(void **state)
         for (uint32_t f = 0; f < FRAMES; f++) {
             int rc = gs_stream_decode(s, f, 3, &scene);
             bool good = f < 3 || (kind == 1 && f >= 8); /* frame 8 is a base */
-            if (good ? rc < 0 || !same(&scene, &o.all[f]) : rc != FV_EFORMAT)
+            if (good ? rc < 0 || !test_scene_equal(&scene, &o.all[f]) : rc != FV_EFORMAT)
                 fail_msg("kind %d: frame %u: %d %s", kind, f, rc, rc < 0 ? fv_error() : "");
         }
         assert_int_equal(gs_stream_next_group(s, 3), kind == 1 ? 8 : FRAMES);
@@ -488,7 +469,7 @@ static void bytes_that_come_slowly(void **state)
             }
             assert_in_range(f, 0, i->frame_count - 1);
             COME(&w, rc, gs_stream_decode(s, f, 3, &scene));
-            if (rc < 0 || !same(&scene, &o.all[f]))
+            if (rc < 0 || !test_scene_equal(&scene, &o.all[f]))
                 fail_msg("kind %d: frame %u: %s", kind, f, rc < 0 ? fv_error() : "differs");
         }
         if (kind > 0) {

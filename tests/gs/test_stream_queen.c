@@ -53,15 +53,6 @@ static bool same_rows(const struct gs_scene *a, const struct gs_scene *b)
     return same;
 }
 
-static bool same(const struct gs_scene *a, const struct gs_scene *b)
-{
-    size_t n = a->count;
-    return n == b->count && a->sh_degree == b->sh_degree &&
-           !memcmp(a->position, b->position, n * 12) && !memcmp(a->scale, b->scale, n * 12) &&
-           !memcmp(a->rotation, b->rotation, n * 16) && !memcmp(a->opacity, b->opacity, n * 4) &&
-           !memcmp(a->sh, b->sh, n * 12 * (size_t)gs_sh_coefs(a->sh_degree));
-}
-
 /* ---- writer and reader ---- */
 
 /* One group after another of the same frames through a writer's and a reader's track. */
@@ -133,9 +124,9 @@ static void what_is_written_is_read(void **state)
             gs_queen_latents_finish(&made);
             assert_ok(gs_queen_track_write(&w, &f, 10000, sections));
             assert_ok(gs_queen_track_read(&r, sections));
-            if (!same(&w.scene, &want) || !same(&r.scene, &want))
+            if (!test_scene_equal(&w.scene, &want) || !test_scene_equal(&r.scene, &want))
                 fail_msg("%s: frame %d: %s differs", rows[k].what, round,
-                         same(&w.scene, &want) ? "what is read" : "what is written");
+                         test_scene_equal(&w.scene, &want) ? "what is read" : "what is written");
             gs_sections_free(sections);
             gs_queen_frame_finish(&f);
             gs_scene_finish(&want);
@@ -170,7 +161,7 @@ static void what_does_not_fit_becomes_floats(void **state)
         for (int again = 0; again < 2; again++) { /* the next frame finds what is left by the first */
             assert_ok(gs_queen_track_write(&w, &f, 10000, sections));
             assert_ok(gs_queen_track_read(&r, sections));
-            assert_true(same(&w.scene, &r.scene));
+            assert_true(test_scene_equal(&w.scene, &r.scene));
             size[k] = sections[gs_queen_section(GS_QUEEN_POSITION)].size;
             gs_sections_free(sections);
         }
@@ -286,7 +277,7 @@ static void what_changes_is_fitted(void **state)
                                                .dft = dft};
             assert_ok(gs_queen_fit(&w, &to, sections));
             assert_ok(gs_queen_track_read(&r, sections));
-            assert_true(same(&w.scene, &r.scene));
+            assert_true(test_scene_equal(&w.scene, &r.scene));
             /* nothing drifts: no frame is off by more than about its step, 0.0125 */
             assert_true(worst_difference(w.scene.position, target.position, 3 * FITTED) < 0.013);
             assert_true(worst_difference(w.scene.sh, target.sh, 12 * FITTED) < 0.016);
@@ -462,7 +453,7 @@ static void assert_plays(const struct model *m, uint32_t group, const char *what
         struct gs_scene cut = {0};
         assert_ok(gs_queen_copy_scene(&cut, &all[f]));
         assert_ok(gs_scene_cut_sh(&cut, most));
-        if (!same(&scene, &cut))
+        if (!test_scene_equal(&scene, &cut))
             fail_msg("%s, groups of %u: frame %u at SH %d differs after seeking", what, group, f, degree);
         gs_scene_finish(&cut);
     }

@@ -67,6 +67,26 @@ static void assert_same_floats(const char *what, const float *a, const float *b,
             fail_msg("%s[%zu]: %.9g, expected %.9g", what, i, (double)a[i], (double)b[i]);
 }
 
+void test_scene_copy(struct gs_scene *to, const struct gs_scene *from)
+{
+    size_t n = from->count, sh = n * 3 * (size_t)gs_sh_coefs(from->sh_degree);
+    assert_ok(gs_scene_alloc(to, n, from->sh_degree));
+    memcpy(to->position, from->position, n * 12);
+    memcpy(to->scale, from->scale, n * 12);
+    memcpy(to->rotation, from->rotation, n * 16);
+    memcpy(to->opacity, from->opacity, n * 4);
+    memcpy(to->sh, from->sh, sh * 4);
+}
+
+bool test_scene_equal(const struct gs_scene *a, const struct gs_scene *b)
+{
+    size_t n = a->count, sh = n * 3 * (size_t)gs_sh_coefs(a->sh_degree);
+    return n == b->count && a->sh_degree == b->sh_degree &&
+           !memcmp(a->position, b->position, n * 12) && !memcmp(a->scale, b->scale, n * 12) &&
+           !memcmp(a->rotation, b->rotation, n * 16) && !memcmp(a->opacity, b->opacity, n * 4) &&
+           !memcmp(a->sh, b->sh, sh * 4);
+}
+
 void assert_same_scene(const struct gs_scene *a, const struct gs_scene *b)
 {
     assert_int_equal(a->count, b->count);

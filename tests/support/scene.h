@@ -18,7 +18,10 @@ const uint8_t *test_bytes_exact(const struct test_bytes *b);
 
 /* count Gaussians of plausible random values; the caller finishes it. */
 struct gs_scene test_scene(size_t count, int sh_degree, uint64_t seed);
-/* All arrays equal bit by bit. */
+/* A copy of its arrays; the caller finishes it. */
+void test_scene_copy(struct gs_scene *to, const struct gs_scene *from);
+/* All arrays equal bit by bit; and the same, asserted. */
+bool test_scene_equal(const struct gs_scene *a, const struct gs_scene *b);
 void assert_same_scene(const struct gs_scene *a, const struct gs_scene *b);
 
 /* Loads golden files case/encoded and case/decoded and compares them row by row within
