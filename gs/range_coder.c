@@ -82,6 +82,14 @@ void gs_coder_drop(struct gs_coder *c)
     c->out = NULL;
 }
 
+uint32_t gs_code_plain(struct gs_coder *c, unsigned bits, uint32_t v)
+{
+    uint32_t read = 0;
+    while (bits--)
+        read = read * 2 + gs_code_even(c, v >> bits & 1);
+    return read;
+}
+
 /* What is greater than GS_UNARY. */
 uint32_t gs_code_tail(struct gs_coder *c, struct gs_bit models[GS_NUMBER_MODELS], uint32_t v)
 {

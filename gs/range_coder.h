@@ -125,6 +125,9 @@ static inline bool gs_code_even(struct gs_coder *c, bool bit)
     return bit;
 }
 
+/* A number of so many bits, of which nothing is known. */
+uint32_t gs_code_plain(struct gs_coder *c, unsigned bits, uint32_t v);
+
 /* Numbers >= 1: unary up to GS_UNARY, then an Exp-Golomb tail whose length and two top bits learn. */
 enum {
     GS_UNARY = 14,

@@ -194,6 +194,9 @@ struct gs_section {
     size_t size;
 };
 void gs_sections_free(struct gs_section s[GS_SECTIONS]);
+/* Ends the writer of a section that says something: without a byte it would be taken for none. Of at
+ * least so many bytes, zeros at its end. */
+int gs_section_finish(struct gs_coder *c, struct gs_section *s, size_t least);
 
 /* Writes a base key: b has origin, step, bits, count and level; target holds the scene's integers.
  * Sets the rest of b, its state as a decoder will have it. stream_key.c */

@@ -250,7 +250,10 @@ int gs_stream_write_deaths(struct gs_stream_group *g, const uint8_t dead[],
     if (some) {
         gs_coder_write(&c);
         rc = code_deaths(&c, g, q);
-        rc = rc == 0 ? gs_coder_finish(&c, &s->bytes, &s->size) : rc;
+        if (rc == 0)
+            rc = gs_coder_finish(&c, &s->bytes, &s->size);
+        else
+            gs_coder_drop(&c);
         rc = rc == 0 ? remove_dead(g, q) : rc;
     }
     free(q);
@@ -278,16 +281,10 @@ enum { COUNT_BITS = 27 };
 static uint32_t code_count(struct gs_coder *c, uint32_t count)
 {
     unsigned bits = 0;
-    uint32_t read = 0;
     while (c->writing && count >> bits)
         bits++;
-    unsigned length = 0;
-    for (int k = 4; k >= 0; k--)
-        length = length * 2 + gs_code_even(c, bits >> k & 1);
-    length = length > COUNT_BITS ? COUNT_BITS : length;
-    for (unsigned k = length; k-- > 0;)
-        read = read * 2 + gs_code_even(c, count >> k & 1);
-    return read;
+    bits = gs_code_plain(c, 5, bits);
+    return gs_code_plain(c, bits > COUNT_BITS ? COUNT_BITS : bits, count);
 }
 
 /* Which cluster each moves with: mostly that of the one before it. */

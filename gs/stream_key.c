@@ -18,6 +18,19 @@ void gs_sections_free(struct gs_section s[GS_SECTIONS])
     memset(s, 0, GS_SECTIONS * sizeof *s);
 }
 
+int gs_section_finish(struct gs_coder *c, struct gs_section *s, size_t least)
+{
+    FV_TRY(gs_coder_finish(c, &s->bytes, &s->size));
+    if (s->size >= least)
+        return 0;
+    uint8_t *bytes = realloc(s->bytes, least);
+    if (!bytes)
+        return fv_fail(FV_ENOMEM, "no memory for a section");
+    memset(bytes + s->size, 0, least - s->size);
+    *s = (struct gs_section){bytes, least};
+    return 0;
+}
+
 /* One attribute of a key. */
 struct plane {
     const struct gs_stream_base *b;
@@ -101,10 +114,8 @@ static void code_gain(struct gs_coder *c, struct plane *p)
     unsigned gain = 0;
     for (unsigned k = 0; k < GAINS; k++)
         gain = gains[k] == p->gain ? k : gain;
-    unsigned read = 0;
-    for (int bit = GAIN_BITS - 1; bit >= 0; bit--)
-        read = read * 2 + gs_code_even(c, gain >> bit & 1);
-    p->gain = gains[read < GAINS ? read : 0];
+    gain = gs_code_plain(c, GAIN_BITS, gain);
+    p->gain = gains[gain < GAINS ? gain : 0];
 }
 
 static void code_symbols(struct gs_coder *c, const struct plane *p)
@@ -338,15 +349,6 @@ int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_S
 
 /* ---- births ---- */
 
-/* A number below 2^bits, of which nothing is known. */
-static uint32_t code_plain(struct gs_coder *c, uint32_t v, unsigned bits)
-{
-    uint32_t read = 0;
-    while (bits--)
-        read = read * 2 + gs_code_even(c, v >> bits & 1);
-    return read;
-}
-
 /* The grid that births lie on: the base's, or where that does not hold them, one that begins and
  * ends elsewhere. */
 struct born_grid {
@@ -418,10 +420,11 @@ static int code_born_grid(struct gs_coder *c, struct born_grid *g, const struct 
         *g = (struct born_grid){.bits = born->bits};
         return 0;
     }
-    g->bits = code_plain(c, g->bits, WIDTH_BITS);
+    g->bits = gs_code_plain(c, WIDTH_BITS, g->bits);
     for (int k = 0; k < 3; k++)
-        g->low[k] = (int32_t)code_plain(c, (uint32_t)(g->low[k] + (1 << (LOW_BITS - 1))), LOW_BITS) -
-                    (1 << (LOW_BITS - 1));
+        g->low[k] =
+            (int32_t)gs_code_plain(c, LOW_BITS, (uint32_t)(g->low[k] + (1 << (LOW_BITS - 1)))) -
+            (1 << (LOW_BITS - 1));
     if (g->bits > MOST_WIDTH)
         return fv_fail(FV_EFORMAT, "births: a grid of %u bits", g->bits);
     return 0;

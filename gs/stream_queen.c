@@ -206,24 +206,16 @@ static struct shape shape_of(const struct gs_queen_decoder *d)
     return s;
 }
 
-static uint32_t code_small(struct gs_coder *c, unsigned bits, uint32_t v)
-{
-    uint32_t read = 0;
-    while (bits--)
-        read = read * 2 + gs_code_even(c, v >> bits & 1);
-    return read;
-}
-
 static void code_shape(struct gs_coder *c, struct shape *s)
 {
-    s->layers = code_small(c, 2, s->layers - 1) + 1;
-    s->div = code_small(c, 1, s->div);
-    s->in = code_small(c, 6, s->in - 1) + 1;
+    s->layers = gs_code_plain(c, 2, s->layers - 1) + 1;
+    s->div = gs_code_plain(c, 1, s->div);
+    s->in = gs_code_plain(c, 6, s->in - 1) + 1;
     for (uint32_t i = 0; i < s->layers; i++) {
-        s->layer[i].out = code_small(c, 8, s->layer[i].out - 1) + 1;
-        s->layer[i].activation = code_small(c, 2, s->layer[i].activation);
-        s->layer[i].scale = code_small(c, 1, s->layer[i].scale);
-        s->layer[i].shift = code_small(c, 1, s->layer[i].shift);
+        s->layer[i].out = gs_code_plain(c, 8, s->layer[i].out - 1) + 1;
+        s->layer[i].activation = gs_code_plain(c, 2, s->layer[i].activation);
+        s->layer[i].scale = gs_code_plain(c, 1, s->layer[i].scale);
+        s->layer[i].shift = gs_code_plain(c, 1, s->layer[i].shift);
     }
 }
 
@@ -515,7 +507,7 @@ static int code_integers(struct gs_coder *c, struct gs_queen_part *p, uint32_t c
             gain = gains[k] == s.gain ? k : gain;
         bool counted = gs_code_even(c, s.from != NULL);
         s.from = counted && had ? p->latent : NULL;
-        s.gain = gains[code_small(c, 2, gain)];
+        s.gain = gains[gs_code_plain(c, 2, gain)];
         rc = code_slices(c, p, &s, q, had);
     }
     if (rc < 0 || !*fits) {
@@ -700,21 +692,6 @@ struct writing {
     float per;
 };
 
-/* Ends a writer of a section; one that says nothing would be taken for none. */
-static int end_section(struct gs_coder *c, struct gs_section *s, size_t least)
-{
-    FV_TRY(gs_coder_finish(c, &s->bytes, &s->size));
-    if (s->size >= least && s->size)
-        return 0;
-    least = least ? least : 1;
-    uint8_t *bytes = realloc(s->bytes, least);
-    if (!bytes)
-        return no_memory("a section");
-    memset(bytes + s->size, 0, least - s->size);
-    *s = (struct gs_section){bytes, least};
-    return 0;
-}
-
 float *gs_queen_scene_part(const struct gs_scene *s, int part, size_t *stride, uint32_t *width)
 {
     if (part == GS_QUEEN_POSITION) {
@@ -731,7 +708,7 @@ static int write_values(struct gs_coder *c, const struct writing *w, int part)
     struct plane p = {.count = w->f->count, .parent = w->f->parent};
     p.at = gs_queen_scene_part(w->next, part, &p.stride, &p.width);
     p.from = gs_queen_scene_part(&w->t->scene, part, &p.from_stride, &p.width);
-    code_small(c, 2, GS_QUEEN_PLAIN);
+    gs_code_plain(c, 2, GS_QUEEN_PLAIN);
     return code_plane(c, &p);
 }
 
@@ -759,8 +736,8 @@ static int write_moves(struct gs_coder *c, const struct writing *w, bool *fits)
     if (*fits) {
         uint32_t bits;
         memcpy(&bits, &w->per, 4);
-        code_small(c, 2, GS_QUEEN_RESIDUAL);
-        code_small(c, 32, bits);
+        gs_code_plain(c, 2, GS_QUEEN_RESIDUAL);
+        gs_code_plain(c, 32, bits);
         rc = code_integers(c, &w->t->part[GS_QUEEN_POSITION], w->f->count, 3,
                            (const uint32_t(*)[GS_NEAR])w->t->near, v, fits);
     }
@@ -775,7 +752,7 @@ static int write_latents(struct gs_coder *c, const struct writing *w, int part, 
     struct gs_queen_part *p = &w->t->part[part];
     uint32_t width = gs_queen_latent_width(change), count = w->f->count;
     int32_t *sums = NULL;
-    code_small(c, 2, change->kind);
+    gs_code_plain(c, 2, change->kind);
     FV_TRY(code_decoder(c, p, &change->decoder));
     if (change->accumulate && p->width == width) {
         sums = malloc((size_t)count * width * sizeof *sums);
@@ -831,7 +808,7 @@ static int write_part(const struct writing *w, int part)
         rc = write_values(&c, w, part);
     }
     if (rc == 0)
-        return end_section(&c, &w->out[gs_queen_section(part)], 1);
+        return gs_section_finish(&c, &w->out[gs_queen_section(part)], 1);
     gs_coder_drop(&c);
     return rc;
 }
@@ -848,7 +825,7 @@ static int write_rows(const struct writing *w)
     int rc = code_rows(&c, before, 0, &count, &parent);
     free(parent);
     if (rc == 0)
-        return end_section(&c, &w->out[GS_SECTION_MODEL],
+        return gs_section_finish(&c, &w->out[GS_SECTION_MODEL],
                            count > before ? (count - before) / ROWS_A_BYTE + 1 : 1);
     gs_coder_drop(&c);
     return rc;
@@ -949,7 +926,7 @@ static int read_latents(struct reading *r, struct gs_coder *c, int part)
 static int read_moves(struct reading *r, struct gs_coder *c)
 {
     bool fits;
-    uint32_t bits = code_small(c, 32, 0);
+    uint32_t bits = gs_code_plain(c, 32, 0);
     memcpy(&r->per, &bits, 4);
     if (!(r->per >= 1e-12f && r->per <= 1e12f))
         return fv_fail(FV_EFORMAT, "xyz: moves in units of 1 / %g", (double)r->per);
@@ -967,7 +944,7 @@ static int read_part(struct reading *r, int part)
     enum gs_queen_kind kind = GS_QUEEN_KEPT;
     if (s->size) {
         gs_coder_read(&c, s->bytes, s->size);
-        kind = (enum gs_queen_kind)code_small(&c, 2, 0);
+        kind = (enum gs_queen_kind)gs_code_plain(&c, 2, 0);
     }
     if (!position)
         r->f.change[part].kind = kind;
@@ -1065,7 +1042,7 @@ int gs_queen_write_floats(const struct gs_scene *s, struct gs_section out[GS_SEC
         gs_coder_write(&c);
         int rc = code_plane(&c, &p);
         if (rc == 0)
-            rc = end_section(&c, &out[gs_queen_section(part)], 1);
+            rc = gs_section_finish(&c, &out[gs_queen_section(part)], 1);
         else
             gs_coder_drop(&c);
         if (rc < 0) {

@@ -206,20 +206,14 @@ static int code_labels(struct gs_coder *c, struct gs_stream_group *g)
 
 static int code_clusters(struct gs_coder *c, struct gs_stream_group *g)
 {
-    uint32_t clusters = 0;
-    for (int bit = 5; bit >= 0; bit--)
-        clusters = clusters * 2 + gs_code_even(c, g->clusters >> bit & 1);
+    uint32_t clusters = gs_code_plain(c, 6, g->clusters);
     if (clusters > GS_STREAM_MAX_CLUSTERS)
         return fv_fail(FV_EFORMAT, "motion: %u clusters, expected at most %d", clusters,
                        GS_STREAM_MAX_CLUSTERS);
     g->clusters = clusters;
     FV_TRY(code_labels(c, g));
-    for (uint32_t j = 0; j < clusters; j++) {
-        unsigned shift = 0;
-        for (int bit = 4; bit >= 0; bit--)
-            shift = shift * 2 + gs_code_even(c, g->rigid[j].shift >> bit & 1);
-        g->rigid[j].shift = shift;
-    }
+    for (uint32_t j = 0; j < clusters; j++)
+        g->rigid[j].shift = gs_code_plain(c, 5, g->rigid[j].shift);
     return 0;
 }
 
@@ -442,26 +436,6 @@ static void apply_shared(struct gs_stream_group *g, enum gs_attr a, int32_t gain
         }
 }
 
-static void code_gain(struct gs_coder *c, unsigned *gain)
-{
-    unsigned read = 0;
-    for (int bit = GAIN_BITS - 1; bit >= 0; bit--)
-        read = read * 2 + gs_code_even(c, *gain >> bit & 1);
-    *gain = read;
-}
-
-/* The finished bytes of a section that says something: never none. */
-static int finish_section(struct gs_coder *c, struct gs_section *s)
-{
-    FV_TRY(gs_coder_finish(c, &s->bytes, &s->size));
-    if (s->size)
-        return 0;
-    free(s->bytes);
-    s->bytes = calloc(1, 1);
-    s->size = 1;
-    return s->bytes ? 0 : fv_fail(FV_ENOMEM, "no memory for a frame");
-}
-
 /* One way to write an attribute; nothing at all if no symbol is left. */
 static int write_with(struct gs_stream_group *g, enum gs_attr a, unsigned gain,
                       const struct gs_stream_state *target, struct gs_section *out)
@@ -472,9 +446,9 @@ static int write_with(struct gs_stream_group *g, enum gs_attr a, unsigned gain,
     if (!find_symbols(g, a, gains[gain], target))
         return 0;
     gs_coder_write(&c);
-    code_gain(&c, &gain);
+    gs_code_plain(&c, GAIN_BITS, gain);
     gs_code_symbols(&c, g->models[a], &symbols);
-    return finish_section(&c, out);
+    return gs_section_finish(&c, out, 1);
 }
 
 /* By the gain that makes it shortest; only for positions others than none are worth a try. */
@@ -521,7 +495,10 @@ int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_s
         struct gs_coder c;
         gs_coder_write(&c);
         rc = code_motion(&c, g);
-        rc = rc == 0 ? finish_section(&c, &out[GS_SECTION_MODEL]) : rc;
+        if (rc == 0)
+            rc = gs_section_finish(&c, &out[GS_SECTION_MODEL], 1);
+        else
+            gs_coder_drop(&c);
     }
     if (rc == 0)
         rc = predict(g);
@@ -547,12 +524,10 @@ static int read_symbols(void *ud, size_t begin, size_t end)
         const struct gs_section *s = &r->in[GS_SECTION_ATTRS + a];
         struct gs_symbols symbols = symbols_of(r->g, (enum gs_attr)a);
         struct gs_coder c;
-        unsigned gain = 0;
         if (!s->size)
             continue;
         gs_coder_read(&c, s->bytes, s->size);
-        code_gain(&c, &gain);
-        r->gain[a] = gains[gain];
+        r->gain[a] = gains[gs_code_plain(&c, GAIN_BITS, 0)];
         gs_code_symbols(&c, r->g->models[a], &symbols);
     }
     return 0;
