@@ -56,7 +56,6 @@ static inline enum gs_attr gs_attr_end(int sh_degree)
 {
     return (enum gs_attr)(GS_SH1 + sh_degree);
 }
-const char *gs_attr_name(enum gs_attr a);
 
 struct gs_stream_state {
     uint32_t count;

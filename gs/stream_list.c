@@ -552,9 +552,7 @@ int gs_stream_open_source(struct gs_stream **out, const struct gs_source *source
         s->name = strdup(name);
     }
     int rc = s->name ? open_some(s) : fv_fail(FV_ENOMEM, "out of memory");
-    if (rc == 0)
-        s->opened = true;
-    else if (rc != FV_EAGAIN)
+    if (rc < 0 && rc != FV_EAGAIN)
         gs_stream_close(&s);
     *out = s;
     return rc;

@@ -280,7 +280,6 @@ static float find_reach(const struct match *m)
 /* ---- pairs that are nearest to each other ---- */
 
 struct search {
-    const struct match *m;
     const struct cells *c;
     const float *own;
     float weight; /* of squared distances in place */
@@ -318,7 +317,7 @@ static int match_nearest(struct match *m, uint32_t *found)
     if (!n[0] || !n[1])
         return 0;
     c.size = fminf(find_size(m->f[0], m->left[0], n[0], &c, n[1]), find_reach(m));
-    struct search s = {.m = m, .c = &c, .weight = 1 / (c.size * c.size)};
+    struct search s = {.c = &c, .weight = 1 / (c.size * c.size)};
     uint32_t *best = malloc(((size_t)n[0] + 1) * sizeof *best);
     s.back = malloc(((size_t)n[1] + 1) * sizeof *s.back);
     s.back_least = malloc(((size_t)n[1] + 1) * sizeof *s.back_least);

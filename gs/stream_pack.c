@@ -77,7 +77,7 @@ void gs_stream_pack_colours(uint32_t sh[], uint32_t stride, const struct gs_stre
             rgb[values + 2] = (GS_PACK_3 * y - GS_PACK_2 * c) + GS_PACK_6 * d;
         }
     }
-    fv_f32_to_f16_array(h, rgb, 48);
+    fv_f32_to_f16_array(h, rgb, 8 * (size_t)stride);
     memcpy(sh, h, 16 * (size_t)stride);
 }
 

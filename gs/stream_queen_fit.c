@@ -448,7 +448,7 @@ static int fit_moves(struct gs_queen_frame *out, const struct gs_queen_track *t,
                      uint32_t **row, float **by)
 {
     struct fit f;
-    struct map m = {{{0}}};
+    struct map m = {.w = {{0}}};
     float scale[MOST];
     struct latents best = {0}, room = {0};
     int rc = look(&f, t, to, near, GS_QUEEN_POSITION, scale);
@@ -522,16 +522,14 @@ static int fit_change(struct gs_queen_change *out, const struct gs_queen_track *
                       struct made *made, int32_t **latent)
 {
     struct fit f;
-    struct map m = {{{0}}}, old = {{{0}}};
+    struct map m = {.w = {{0}}}, old = {.w = {{0}}};
     struct latents best = {0}, room = {0}, last = {.worth = HUGE_VAL};
     float scale[MOST];
     int rc = look(&f, t, to, near, part, scale);
     uint32_t latents = 0;
     if (rc < 0 || !f.active_count)
         goto done;
-    size_t n = (size_t)f.count * MOST * sizeof(int32_t);
-    if (part != GS_QUEEN_REST)
-        n = (size_t)f.count * f.width * sizeof(int32_t);
+    size_t n = (size_t)f.count * f.width * sizeof(int32_t);
     best.v = malloc(n + 1);
     room.v = malloc(n + 1);
     last.v = malloc(n + 1);

@@ -22,7 +22,6 @@ struct gs_stream {
     char *name;
     struct gs_source source;
     bool owns_source;
-    bool opened; /* header and the first frame are there */
     bool header, index;   /* were looked for */
     struct gs_stream_info info;
     struct gs_stream_frame *frames; /* info.frame */

@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *gs_attr_name(enum gs_attr a)
-{
-    static const char *const name[GS_ATTRS] = {"positions", "rotations", "scales", "opacities",
-                                               "colours",   "SH 1",      "SH 2",   "SH 3"};
-    return name[a];
-}
-
 int gs_stream_state_create(struct gs_stream_state *s, uint32_t count, int sh_degree)
 {
     *s = (struct gs_stream_state){.count = count, .sh_degree = sh_degree};

@@ -166,7 +166,6 @@ int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene, const uint32_
     size_t n = scene->count;
     float *now = malloc(n * sizeof *now + 1);
     if (!t->weight) {
-        free(t->weight);
         t->weight = calloc(n + 1, sizeof *t->weight);
         t->count = t->weight ? n : 0;
     }
