@@ -193,6 +193,7 @@ struct gs_section {
     size_t size;
 };
 void gs_sections_free(struct gs_section s[GS_SECTIONS]);
+size_t gs_sections_size(const struct gs_section s[GS_SECTIONS]);
 /* Ends the writer of a section that says something: without a byte it would be taken for none. Of at
  * least so many bytes, zeros at its end. */
 int gs_section_finish(struct gs_coder *c, struct gs_section *s, size_t least);

@@ -5,45 +5,17 @@
  *                   --> entry or residual, a frame at a time: deaths, changes, births
  *
  * A frame whose residual is a large part of a base becomes a base itself. */
-#include "gs/scene.h"
-#include "gs/stream_file.h"
-#include "gs/stream_queen.h"
+#include "gs/stream_encode.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_GROUP = 1000, SIZES = 64 };
+enum { MOST_GROUP = 1000 };
 /* A base in place of an entry or a residual of more than this part of one. */
-static const double ENTRY_PART = 0.4, RESIDUAL_PART = 0.6, BORN_PART = 0.5;
+static const double ENTRY_PART = 0.4, RESIDUAL_PART = 0.6;
 
-struct encoder {
-    const struct gs_stream_opts *o;
-    struct gs_stream_report *report;
-    gs_frames_fn *load;
-    void *load_ud;
-    uint32_t frame_count, group_frames, clusters;
-    struct gs_tuner *tuner;
-    struct gs_bounds bounds; /* of the widest frame looked at */
-    bool has_bounds;
-    struct vk_device *dev;
-    struct gs_stream_out out;
-
-    struct gs_scene scene; /* the frame at hand */
-    struct gs_scene last;  /* that before it, while they are compared */
-    struct gs_stream_base base;
-    struct gs_stream_group group;
-    bool queen; /* the model: in place of the group */
-    struct gs_queen_track fitted;
-    uint8_t *level; /* [2][fitted.scene.count]: levels, those of rotations */
-    struct gs_stream_pose *pose; /* of the base */
-    struct gs_track track;
-    float size_level[SIZES]; /* mean level of the base's Gaussians of a size */
-    double psnr_sum;
-    double aim; /* dB asked of bases, for frames that build on them to reach o->psnr */
-};
-
-static int load_frame(struct encoder *e, uint32_t frame)
+int gs_encode_load(struct gs_encoder *e, uint32_t frame)
 {
     gs_scene_finish(&e->scene);
     FV_TRY(e->load(e->load_ud, frame, &e->scene));
@@ -55,7 +27,7 @@ static int load_frame(struct encoder *e, uint32_t frame)
     return 0;
 }
 
-static int tell(struct encoder *e, const char *what, uint32_t frame)
+int gs_encode_tell(struct gs_encoder *e, const char *what, uint32_t frame)
 {
     struct fv_progress p = {what, frame, e->frame_count};
     if (e->o->on_progress && e->o->on_progress(e->o->ud, &p))
@@ -65,7 +37,8 @@ static int tell(struct encoder *e, const char *what, uint32_t frame)
 
 /* ---- the file ---- */
 
-static void put_chunks(const struct encoder *e, struct gs_bytes *out, enum gs_stream_frame_kind kind,
+static void put_chunks(const struct gs_encoder *e, struct gs_bytes *out,
+                       enum gs_stream_frame_kind kind,
                        const struct gs_section sections[GS_SECTIONS])
 {
     if (kind == GS_FRAME_BASE)
@@ -75,7 +48,7 @@ static void put_chunks(const struct encoder *e, struct gs_bytes *out, enum gs_st
         gs_put_residual(out, e->out.frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree, sections);
 }
 
-static double chunks_size(const struct encoder *e, enum gs_stream_frame_kind kind,
+static double chunks_size(const struct gs_encoder *e, enum gs_stream_frame_kind kind,
                           const struct gs_section sections[GS_SECTIONS])
 {
     struct gs_bytes bytes = {0};
@@ -85,7 +58,7 @@ static double chunks_size(const struct encoder *e, enum gs_stream_frame_kind kin
 }
 
 /* Integers as a scene like the one at hand. */
-static int scene_of(struct encoder *e, const struct gs_stream_state *state, struct gs_scene *out)
+static int scene_of(struct gs_encoder *e, const struct gs_stream_state *state, struct gs_scene *out)
 {
     *out = (struct gs_scene){0};
     FV_TRY(gs_scene_alloc(out, state->count, e->scene.sh_degree));
@@ -95,7 +68,7 @@ static int scene_of(struct encoder *e, const struct gs_stream_state *state, stru
 }
 
 /* Tells of a frame that was written, the scene at hand. */
-static int tell_frame(struct encoder *e, enum gs_stream_frame_kind kind, uint64_t bytes)
+static int tell_frame(struct gs_encoder *e, enum gs_stream_frame_kind kind, uint64_t bytes)
 {
     struct gs_stream_coded told = {.kind = kind, .bytes = bytes};
     const struct gs_stream_state *state = kind == GS_FRAME_BASE ? &e->base.state : &e->group.state;
@@ -116,7 +89,7 @@ static int tell_frame(struct encoder *e, enum gs_stream_frame_kind kind, uint64_
     return rc;
 }
 
-static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
+static int put_frame(struct gs_encoder *e, enum gs_stream_frame_kind kind,
                      struct gs_section sections[GS_SECTIONS])
 {
     struct gs_bytes chunks = {0};
@@ -128,13 +101,13 @@ static int put_frame(struct encoder *e, enum gs_stream_frame_kind kind,
 
 /* ---- bases ---- */
 
-static void drop_group_state(struct encoder *e)
+static void drop_group_state(struct gs_encoder *e)
 {
     gs_stream_group_finish(&e->group);
     gs_queen_track_finish(&e->fitted);
 }
 
-static void drop_base(struct encoder *e)
+static void drop_base(struct gs_encoder *e)
 {
     drop_group_state(e);
     gs_stream_base_finish(&e->base);
@@ -143,23 +116,9 @@ static void drop_base(struct encoder *e)
     e->pose = NULL;
 }
 
-/* Rows of the last scene in the one at hand; NULL: the same. The caller's to free. */
-static int match_scenes(struct encoder *e, uint32_t **to)
-{
-    bool kept;
-    *to = malloc((e->last.count + 1) * sizeof **to);
-    int rc = *to ? gs_stream_match(*to, &kept, &e->last, &e->scene)
-                 : fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", e->last.count);
-    if (rc < 0 || kept) {
-        free(*to);
-        *to = NULL;
-    }
-    return rc;
-}
-
 /* Goes through frames that a base may serve, spread over what is left. The scene at hand is the
  * first of them, before and after. */
-static int look_ahead(struct encoder *e, int (*look)(struct encoder *e))
+static int look_ahead(struct gs_encoder *e, int (*look)(struct gs_encoder *e))
 {
     enum { LOOKS = 4 };
     uint32_t first = e->out.frames, left = e->frame_count - first, last = first;
@@ -173,7 +132,7 @@ static int look_ahead(struct encoder *e, int (*look)(struct encoder *e))
         if (f == last)
             continue;
         last = f;
-        rc = load_frame(e, f);
+        rc = gs_encode_load(e, f);
         rc = rc == 0 ? look(e) : rc;
     }
     gs_scene_finish(&e->scene);
@@ -183,7 +142,7 @@ static int look_ahead(struct encoder *e, int (*look)(struct encoder *e))
 }
 
 /* The views have room for the frame that spreads furthest. */
-static int look_at_size(struct encoder *e)
+static int look_at_size(struct gs_encoder *e)
 {
     struct gs_bounds b;
     gs_scene_bounds(&e->scene, &b);
@@ -194,50 +153,19 @@ static int look_at_size(struct encoder *e)
 }
 
 /* What is invisible in the first frame may come to be seen. */
-static int look_at_weights(struct encoder *e)
+static int look_at_weights(struct gs_encoder *e)
 {
     uint32_t *to;
     if (!e->last.count)
         return gs_tuner_see(e->tuner, &e->scene, NULL);
-    FV_TRY(match_scenes(e, &to));
+    FV_TRY(gs_encode_match(e, &to));
     int rc = gs_tuner_see(e->tuner, &e->scene, to);
     free(to);
     return rc;
 }
 
-/* Births get the level that those of their size have in the base. */
-static size_t size_of_row(const struct gs_scene *s, size_t row)
-{
-    float size[3], least = INFINITY;
-    for (size_t k = 0; k < 3; k++) {
-        size[k] = s->scale[3 * row + k];
-        least = fminf(least, size[k]);
-    }
-    double area = 40 + (double)fmaxf(size[0] + size[1] + size[2] - least, -1e3f);
-    return area > 0 ? (size_t)fmin(area, SIZES - 1) : 0;
-}
-
-static void learn_levels(struct encoder *e)
-{
-    double sum[SIZES] = {0}, count[SIZES] = {0};
-    for (uint32_t i = 0; i < e->base.state.count; i++) {
-        size_t k = size_of_row(&e->scene, e->pose[i].row);
-        sum[k] += e->base.level[i];
-        count[k]++;
-    }
-    for (int k = 0; k < SIZES; k++) { /* of the nearest size there is */
-        for (int by = 0; by < SIZES; by++) {
-            int at = k - by >= 0 && count[k - by] > 0 ? k - by : k + by;
-            if (at < SIZES && count[at] > 0) {
-                e->size_level[k] = (float)(sum[at] / count[at]);
-                break;
-            }
-        }
-    }
-}
-
 /* The base's steps, integers and sections, of the scene at hand. */
-static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
+static int make_base(struct gs_encoder *e, struct gs_section sections[GS_SECTIONS])
 {
     struct gs_scene *s = &e->scene;
     struct gs_stream_state target;
@@ -251,7 +179,7 @@ static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
     for (size_t i = 0; i < s->count; i++)
         e->base.level[i] = row_level[e->pose[i].row];
     free(row_level);
-    learn_levels(e);
+    gs_encode_learn_levels(e);
     FV_TRY(gs_stream_state_create(&target, (uint32_t)s->count, s->sh_degree));
     gs_stream_from_scene(&target, &e->base, s, e->pose);
     int rc = gs_stream_write_key(&e->base, &target, sections);
@@ -260,7 +188,7 @@ static int make_base(struct encoder *e, struct gs_section sections[GS_SECTIONS])
 }
 
 /* How near integers are to the scene at hand. */
-static int scene_psnr(struct encoder *e, const struct gs_stream_state *state, double *psnr)
+static int scene_psnr(struct gs_encoder *e, const struct gs_stream_state *state, double *psnr)
 {
     struct gs_scene back;
     int rc = scene_of(e, state, &back);
@@ -270,14 +198,14 @@ static int scene_psnr(struct encoder *e, const struct gs_stream_state *state, do
 }
 
 /* What frames after the base build on. */
-static int make_group_state(struct encoder *e)
+static int make_group_state(struct gs_encoder *e)
 {
     return e->queen ? gs_queen_track_of(&e->fitted, &e->base)
                     : gs_stream_group_create(&e->group, &e->base);
 }
 
 /* That, at the base again. */
-static int begin_group(struct encoder *e)
+static int begin_group(struct gs_encoder *e)
 {
     if (!e->queen) {
         gs_stream_group_begin(&e->group);
@@ -294,275 +222,14 @@ static int begin_group(struct encoder *e)
 }
 
 /* How near the frame coded last is to the scene at hand. */
-static int frame_psnr(struct encoder *e, double *psnr)
+static int frame_psnr(struct gs_encoder *e, double *psnr)
 {
     if (!e->queen)
         return scene_psnr(e, &e->group.state, psnr);
     return gs_tuner_psnr(e->tuner, &e->scene, &e->fitted.scene, psnr);
 }
 
-/* ---- groups ---- */
-
-/* Frames that may follow each other without a base, looked at before they are encoded. */
-struct group {
-    uint32_t frames;
-    uint32_t **to;       /* [frames]: rows of the frame before; NULL: the same */
-    int32_t **positions; /* [frames]: of the base's Gaussians that are in the first, in units */
-};
-
-static void drop_group(struct group *g)
-{
-    for (uint32_t k = 0; k < g->frames; k++) {
-        free(g->to[k]);
-        free(g->positions[k]);
-    }
-    free(g->to);
-    free(g->positions);
-    *g = (struct group){0};
-}
-
-/* One more of them: the scene at hand, after the last. row[members]: of the base's Gaussians. */
-static int look_at_next(struct encoder *e, struct group *g, uint32_t *row, uint32_t *members)
-{
-    uint32_t k = g->frames, left = 0;
-    g->to[k] = NULL;
-    g->positions[k] = NULL;
-    g->frames++;
-    FV_TRY(match_scenes(e, &g->to[k]));
-    for (uint32_t i = 0; i < *members; i++) {
-        uint32_t now = row[i] == GS_NO_ROW || !g->to[k] ? row[i] : g->to[k][row[i]];
-        if (k || now != GS_NO_ROW)
-            row[left++] = now;
-    }
-    *members = left;
-    size_t bytes = 3 * (size_t)left * sizeof(int32_t);
-    g->positions[k] = calloc(1, bytes + 1);
-    if (!g->positions[k])
-        return fv_fail(FV_ENOMEM, "no memory for a group of frames");
-    if (k) /* those that die stay where they were */
-        memcpy(g->positions[k], g->positions[k - 1], bytes);
-    gs_stream_positions(g->positions[k], &e->base, &e->scene, row, left);
-    return 0;
-}
-
-/* The frames [begin, end), or fewer: SH of another degree need a base. The scene at hand is the
- * frame before them. */
-static int look_at_group(struct encoder *e, struct group *g, uint32_t begin, uint32_t end)
-{
-    uint32_t members = e->track.keys, *row = malloc(((size_t)members + 1) * sizeof *row);
-    *g = (struct group){.to = calloc(end - begin + 1, sizeof *g->to),
-                        .positions = calloc(end - begin + 1, sizeof *g->positions)};
-    int rc = row && g->to && g->positions
-                 ? 0
-                 : fv_fail(FV_ENOMEM, "no memory for a group of %u frames", end - begin);
-    for (uint32_t i = 0; rc == 0 && i < members; i++)
-        row[i] = e->track.key[i].row;
-    for (uint32_t f = begin; rc == 0 && f < end; f++) {
-        rc = tell(e, "encoding", e->out.frames);
-        if (rc < 0)
-            break;
-        gs_scene_finish(&e->last);
-        e->last = e->scene;
-        e->scene = (struct gs_scene){0};
-        rc = load_frame(e, f);
-        if (rc < 0 || e->scene.sh_degree != e->base.state.sh_degree)
-            break;
-        rc = look_at_next(e, g, row, &members);
-    }
-    gs_scene_finish(&e->last);
-    free(row);
-    return rc;
-}
-
-static size_t size_of(const struct gs_section sections[GS_SECTIONS])
-{
-    size_t size = 0;
-    for (int k = 0; k < GS_SECTIONS; k++)
-        size += sections[k].size;
-    return size;
-}
-
-/* Labels of births: those of the Gaussians they are nearest to. */
-static int find_labels(struct encoder *e, const struct gs_stream_state *born, uint8_t *label)
-{
-    uint32_t *nearest = malloc(((size_t)born->count + 1) * sizeof *nearest);
-    int rc = nearest ? 0 : fv_fail(FV_ENOMEM, "no memory for births");
-    memset(label, 0, born->count);
-    if (rc == 0 && e->group.clusters && e->group.state.count)
-        rc = gs_stream_nearest(nearest, born->v[GS_POSITION], born->count,
-                               e->group.state.v[GS_POSITION], e->group.state.count);
-    for (uint32_t i = 0; rc == 0 && i < born->count && e->group.clusters && e->group.state.count; i++)
-        label[i] = nearest[i] == GS_NO_ROW ? 0 : e->group.label[nearest[i]];
-    free(nearest);
-    return rc;
-}
-
-/* The scene's rows that are no one's yet. GS_BEYOND. */
-static int write_births(struct encoder *e, const uint32_t *rows, uint32_t n,
-                        struct gs_section sections[GS_SECTIONS])
-{
-    struct gs_stream_state born = {0};
-    struct gs_stream_pose *pose = malloc(((size_t)n + 1) * sizeof *pose);
-    uint32_t *order = malloc(((size_t)n + 1) * sizeof *order);
-    uint8_t *level = malloc(2 * (size_t)n + 1), *label = level ? level + n : NULL;
-    int rc = pose && order && level ? 0 : fv_fail(FV_ENOMEM, "no memory for births");
-    rc = rc == 0 ? gs_stream_state_create(&born, n, e->base.state.sh_degree) : rc;
-    for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        pose[i].row = rows[i];
-        gs_stream_name_axes(&pose[i], &e->scene);
-        level[i] = (uint8_t)lrintf(e->size_level[size_of_row(&e->scene, rows[i])]);
-    }
-    if (rc == 0) {
-        gs_stream_from_scene(&born, &e->base, &e->scene, pose);
-        rc = find_labels(e, &born, label);
-    }
-    rc = rc == 0 ? gs_stream_write_births(&e->group, &born, level, label, order, sections) : rc;
-    rc = rc == 0 ? gs_track_append(&e->track, pose, order, n) : rc;
-    gs_stream_state_finish(&born);
-    free(pose);
-    free(order);
-    free(level);
-    return rc;
-}
-
-/* The Gaussians that stay: where they have come to. */
-static int write_changes(struct encoder *e, struct gs_section sections[GS_SECTIONS])
-{
-    struct gs_stream_state target;
-    FV_TRY(gs_stream_state_create(&target, e->track.count, e->base.state.sh_degree));
-    gs_stream_from_scene(&target, &e->base, &e->scene, e->track.now);
-    gs_stream_fit_rigid(&e->group, &target);
-    int rc = gs_stream_write_residual(&e->group, &target, sections);
-    gs_stream_state_finish(&target);
-    return rc;
-}
-
-static int by_parent(const void *a, const void *b)
-{
-    const uint32_t *x = a, *y = b;
-    return x[0] != y[0] ? (x[0] > y[0]) - (x[0] < y[0]) : (x[1] > y[1]) - (x[1] < y[1]);
-}
-
-/* Births come from the Gaussians they are nearest to, and behind all others by these. */
-static int append_births(struct encoder *e, const uint32_t *rows, uint32_t n, uint32_t *parent)
-{
-    struct gs_stream_state had = {0}, born = {0};
-    uint32_t left = e->track.count, (*pair)[2] = malloc(((size_t)n + 1) * sizeof *pair);
-    uint32_t *order = malloc(((size_t)n + 1) * sizeof *order);
-    struct gs_stream_pose *pose = malloc(((size_t)n + 1) * sizeof *pose);
-    int rc = pair && order && pose ? 0 : fv_fail(FV_ENOMEM, "no memory for births");
-    rc = rc == 0 ? gs_stream_state_create(&had, left, e->base.state.sh_degree) : rc;
-    rc = rc == 0 ? gs_stream_state_create(&born, n, e->base.state.sh_degree) : rc;
-    for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        pose[i].row = rows[i];
-        gs_stream_name_axes(&pose[i], &e->scene);
-    }
-    if (rc == 0) {
-        gs_stream_from_scene(&had, &e->base, &e->scene, e->track.now);
-        gs_stream_from_scene(&born, &e->base, &e->scene, pose);
-        rc = gs_stream_nearest(order, born.v[GS_POSITION], n, had.v[GS_POSITION], left);
-    }
-    for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        pair[i][0] = order[i] == GS_NO_ROW ? left - 1 : order[i];
-        pair[i][1] = i;
-    }
-    if (rc == 0)
-        qsort(pair, n, sizeof *pair, by_parent);
-    for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        order[i] = pair[i][1];
-        parent[left + i] = parent[pair[i][0]];
-    }
-    rc = rc == 0 ? gs_track_append(&e->track, pose, order, n) : rc;
-    gs_stream_state_finish(&had);
-    gs_stream_state_finish(&born);
-    free(pair);
-    free(order);
-    free(pose);
-    return rc;
-}
-
-static int inherit_levels(struct encoder *e, const uint32_t *parent, uint32_t before, uint32_t count)
-{
-    uint8_t *level = malloc(2 * (size_t)count + 1);
-    if (!level)
-        return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", count);
-    for (uint32_t i = 0; i < count; i++) {
-        level[i] = e->level[parent[i]];
-        level[count + i] = e->level[before + parent[i]];
-    }
-    free(e->level);
-    e->level = level;
-    return 0;
-}
-
-/* A frame of the QUEEN model: rows that are left, births, what they are to be. */
-static int write_fitted(struct encoder *e, const uint8_t *dead, uint32_t deaths,
-                        const uint32_t *rows, uint32_t births, struct gs_section sections[GS_SECTIONS])
-{
-    uint32_t before = e->track.count + deaths, count = e->track.count + births, left = 0;
-    uint32_t *parent = malloc(((size_t)count + 1) * sizeof *parent);
-    struct gs_stream_state target = {0};
-    struct gs_scene scene = {0};
-    if (!parent)
-        return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", count);
-    for (uint32_t i = 0; i < before; i++)
-        if (!dead[i])
-            parent[left++] = i;
-    bool same = !deaths && !births;
-    int rc = left ? 0 : GS_BEYOND;
-    rc = rc == 0 && births ? append_births(e, rows, births, parent) : rc;
-    rc = rc == 0 && !same ? inherit_levels(e, parent, before, count) : rc;
-    rc = rc == 0 ? gs_stream_state_create(&target, count, e->base.state.sh_degree) : rc;
-    rc = rc == 0 ? gs_scene_alloc(&scene, count, e->base.state.sh_degree) : rc;
-    if (rc == 0) {
-        gs_stream_from_scene(&target, &e->base, &e->scene, e->track.now);
-        gs_stream_to_scene(&scene, &e->base, &target);
-        rc = gs_queen_fit(&e->fitted,
-                          &(struct gs_queen_target){.scene = &scene,
-                                                    .parent = same ? NULL : parent,
-                                                    .base = &e->base,
-                                                    .level = e->level,
-                                                    .turn_level = e->level + count,
-                                                    .latents = e->o->latents,
-                                                    .dft = e->o->dft},
-                          sections);
-    }
-    free(parent);
-    gs_stream_state_finish(&target);
-    gs_scene_finish(&scene);
-    return rc;
-}
-
-/* The sections of frame k of a group, the scene at hand; *base: it should better be one. */
-static int write_frame(struct encoder *e, const struct group *g, uint32_t k,
-                       struct gs_section sections[GS_SECTIONS], bool *base)
-{
-    uint32_t births = 0;
-    size_t room = e->scene.count > e->track.count ? e->scene.count : e->track.count;
-    uint32_t *rows = malloc((room + 1) * sizeof *rows);
-    uint8_t *dead = malloc((size_t)e->track.count + 1);
-    int rc = rows && dead ? 0 : fv_fail(FV_ENOMEM, "no memory for a frame");
-    uint32_t deaths = rc == 0 ? gs_track_step(&e->track, g->to[k], dead) : 0;
-    rc = rc == 0 ? gs_track_find_born(&e->track, (uint32_t)e->scene.count, rows, &births) : rc;
-    *base = births > BORN_PART * (double)e->scene.count;
-    if (rc == 0 && e->queen) {
-        rc = *base ? 0 : write_fitted(e, dead, deaths, rows, births, sections);
-        *base = *base || rc == GS_BEYOND;
-        free(rows);
-        free(dead);
-        return rc < 0 ? rc : 0;
-    }
-    if (rc == 0 && !*base && deaths)
-        rc = gs_stream_write_deaths(&e->group, dead, sections);
-    if (rc == 0 && !*base && !k)
-        rc = gs_stream_find_clusters(&e->group, g->positions, g->frames, e->clusters);
-    rc = rc == 0 && !*base ? write_changes(e, sections) : rc;
-    rc = rc == 0 && !*base && births ? write_births(e, rows, births, sections) : rc;
-    *base = *base || rc == GS_BEYOND;
-    free(rows);
-    free(dead);
-    return rc < 0 ? rc : 0;
-}
+/* ---- the search for steps ---- */
 
 /* Frames [begin, end) of a probe, in which no base begins. Adds up what they cost. */
 struct probe {
@@ -570,19 +237,17 @@ struct probe {
     uint32_t residuals, psnrs;
 };
 
-static int probe_group(struct encoder *e, uint32_t begin, uint32_t end, struct probe *p)
+static int probe_group(struct gs_encoder *e, uint32_t begin, uint32_t end, struct probe *p)
 {
-    struct group g;
+    struct gs_encode_group g;
     bool base = false;
     FV_TRY(begin_group(e));
-    int rc = gs_track_begin(&e->track, e->pose, e->base.state.count);
-    if (rc < 0)
-        return rc;
-    rc = look_at_group(e, &g, begin, end);
+    FV_TRY(gs_track_begin(&e->track, e->pose, e->base.state.count));
+    int rc = gs_encode_look(e, &g, begin, end);
     for (uint32_t k = 0; rc == 0 && k < g.frames; k++) {
         struct gs_section sections[GS_SECTIONS] = {{0}};
-        rc = load_frame(e, begin + k);
-        rc = rc == 0 ? write_frame(e, &g, k, sections, &base) : rc;
+        rc = gs_encode_load(e, begin + k);
+        rc = rc == 0 ? gs_encode_sections(e, &g, k, sections, &base) : rc;
         /* the first builds on the base, as only the first of a group does */
         for (int a = 0; a < GS_ATTRS && k && !base; a++)
             p->bits[a] += 8 * (double)sections[GS_SECTION_ATTRS + a].size;
@@ -602,14 +267,14 @@ static int probe_group(struct encoder *e, uint32_t begin, uint32_t end, struct p
             p->psnrs++;
         }
     }
-    drop_group(&g);
+    gs_encode_drop_group(&g);
     return rc;
 }
 
 /* Codes some frames in two places of what the base at hand may serve: what they cost, which the tuner
  * is told (`weigh`), and how near they come. *psnr stays where there are none; *bytes is about what all
  * frames from the base on, of `whole` bytes, take. The scene at hand stays the base's. */
-static int probe(struct encoder *e, double whole, bool weigh, double *psnr, double *bytes)
+static int probe(struct gs_encoder *e, double whole, bool weigh, double *psnr, double *bytes)
 {
     enum { PLACES = 2, FRAMES = 8 };
     uint32_t first = e->out.frames, left = e->frame_count - first - 1, end = 0;
@@ -623,7 +288,7 @@ static int probe(struct encoder *e, double whole, bool weigh, double *psnr, doub
             break;
         end = begin + frames < e->frame_count ? begin + frames : e->frame_count;
         rc = probe_group(e, begin, end, &sum);
-        rc = rc == 0 ? load_frame(e, first) : rc;
+        rc = rc == 0 ? gs_encode_load(e, first) : rc;
     }
     drop_group_state(e);
     rc = rc == 0 ? gs_track_begin(&e->track, e->pose, e->base.state.count) : rc;
@@ -653,7 +318,7 @@ struct search {
 
 /* Moves e->aim, or where bytes are asked for the steps' scale, towards what is asked for, from what the
  * last one led to: dB of frames after the base, bytes until the end. True if that was near enough. */
-static bool next_steps(struct encoder *e, struct search *s, double psnr, double bytes)
+static bool next_steps(struct gs_encoder *e, struct search *s, double psnr, double bytes)
 {
     const double near = 0.15, most = 3; /* dB: of frames, of what bases make up for */
     const double near_rate = 0.01;      /* of bytes */
@@ -676,7 +341,7 @@ static bool next_steps(struct encoder *e, struct search *s, double psnr, double 
 }
 
 /* A base of the scene at hand; the next frame of the file. */
-static int write_base(struct encoder *e)
+static int write_base(struct gs_encoder *e)
 {
     const double off = 0.75; /* dB: steps found for an earlier base do not suit this one */
     enum { PROBES = 4, SIZE_PROBES = 8 };
@@ -727,16 +392,20 @@ static int write_base(struct encoder *e)
     return put_frame(e, GS_FRAME_BASE, sections);
 }
 
+/* ---- groups ---- */
+
 /* Frame k of a group, which begins at `begin`. */
-static int encode_frame(struct encoder *e, const struct group *g, uint32_t begin, uint32_t k, bool *base)
+static int encode_frame(struct gs_encoder *e, const struct gs_encode_group *g, uint32_t begin,
+                        uint32_t k, bool *base)
 {
-    struct gs_section sections[GS_SECTIONS] = {0};
+    struct gs_section sections[GS_SECTIONS] = {{0}};
     double whole = (double)(e->report->base_bytes / e->report->bases);
     bool entry = e->out.frames % e->group_frames == 0;
-    FV_TRY(tell(e, "encoding", begin + k));
-    FV_TRY(load_frame(e, begin + k));
-    int rc = write_frame(e, g, k, sections, base);
-    *base = *base || (double)size_of(sections) > (entry ? ENTRY_PART : RESIDUAL_PART) * whole;
+    FV_TRY(gs_encode_tell(e, "encoding", begin + k));
+    FV_TRY(gs_encode_load(e, begin + k));
+    int rc = gs_encode_sections(e, g, k, sections, base);
+    *base =
+        *base || (double)gs_sections_size(sections) > (entry ? ENTRY_PART : RESIDUAL_PART) * whole;
     if (rc == 0 && !*base)
         return put_frame(e, entry ? GS_FRAME_ENTRY : GS_FRAME_RESIDUAL, sections);
     gs_sections_free(sections);
@@ -745,37 +414,37 @@ static int encode_frame(struct encoder *e, const struct group *g, uint32_t begin
 
 /* The frames [begin, end), or fewer: the next group then begins where this one ends, with a base if
  * `*base` says so. Without a base, the scene at hand is the frame before them, before and after. */
-static int encode_group(struct encoder *e, uint32_t begin, uint32_t end, bool *base)
+static int encode_group(struct gs_encoder *e, uint32_t begin, uint32_t end, bool *base)
 {
-    struct group g;
+    struct gs_encode_group g;
     if (*base) {
-        FV_TRY(load_frame(e, begin));
-        FV_TRY(tell(e, "choosing step sizes", begin));
+        FV_TRY(gs_encode_load(e, begin));
+        FV_TRY(gs_encode_tell(e, "choosing step sizes", begin));
         FV_TRY(write_base(e));
         begin++;
     }
     *base = false;
     FV_TRY(begin_group(e));
     gs_track_enter(&e->track);
-    int rc = look_at_group(e, &g, begin, end);
+    int rc = gs_encode_look(e, &g, begin, end);
     for (uint32_t k = 0; rc == 0 && k < g.frames && !*base; k++)
         rc = encode_frame(e, &g, begin, k, base);
     *base = *base || begin + g.frames < end;
-    drop_group(&g);
+    gs_encode_drop_group(&g);
     return rc;
 }
 
-static int encode(struct encoder *e)
+static int encode(struct gs_encoder *e)
 {
     bool base = true;
-    FV_TRY(load_frame(e, 0));
+    FV_TRY(gs_encode_load(e, 0));
     FV_TRY(gs_stream_out_header(&e->out, &e->scene, e->o->fps, e->group_frames,
                                 e->o->start));
     while (e->out.frames < e->frame_count) {
         uint32_t end = e->out.frames - e->out.frames % e->group_frames + e->group_frames;
         FV_TRY(encode_group(e, e->out.frames, end < e->frame_count ? end : e->frame_count, &base));
     }
-    return tell(e, "encoding", e->frame_count);
+    return gs_encode_tell(e, "encoding", e->frame_count);
 }
 
 int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_count,
@@ -786,16 +455,16 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
     struct gs_stream_report unwanted;
     o.psnr = o.psnr > 0 ? o.psnr : 40;
     o.fps = o.fps > 0 ? o.fps : 30;
-    struct encoder e = {.o = &o,
-                        .report = report ? report : &unwanted,
-                        .load = frame,
-                        .load_ud = frame_ud,
-                        .frame_count = frame_count,
-                        .group_frames = o.group ? o.group : 30,
-                        .clusters = o.clusters ? o.clusters : 16,
-                        .aim = o.psnr,
-                        .queen = o.model == GS_STREAM_QUEEN,
-                        .dev = dev};
+    struct gs_encoder e = {.o = &o,
+                           .report = report ? report : &unwanted,
+                           .load = frame,
+                           .load_ud = frame_ud,
+                           .frame_count = frame_count,
+                           .group_frames = o.group ? o.group : 30,
+                           .clusters = o.clusters ? o.clusters : 16,
+                           .aim = o.psnr,
+                           .queen = o.model == GS_STREAM_QUEEN,
+                           .dev = dev};
     *e.report = (struct gs_stream_report){0};
     if (!frame_count || frame_count > GS_STREAM_MAX_FRAMES)
         return fv_fail(FV_EINVALID, "%u frames, expected 1 to %d", frame_count, GS_STREAM_MAX_FRAMES);

@@ -18,6 +18,14 @@ void gs_sections_free(struct gs_section s[GS_SECTIONS])
     memset(s, 0, GS_SECTIONS * sizeof *s);
 }
 
+size_t gs_sections_size(const struct gs_section s[GS_SECTIONS])
+{
+    size_t size = 0;
+    for (int k = 0; k < GS_SECTIONS; k++)
+        size += s[k].size;
+    return size;
+}
+
 int gs_section_finish(struct gs_coder *c, struct gs_section *s, size_t least)
 {
     FV_TRY(gs_coder_finish(c, &s->bytes, &s->size));

@@ -207,14 +207,6 @@ static int write_entry(struct importer *m, const struct gs_queen_frame *f, float
     return gs_queen_track_write(&m->track, &e, OWN_UNITS, sections);
 }
 
-static size_t size_of(const struct gs_section sections[GS_SECTIONS])
-{
-    size_t size = 0;
-    for (int k = 0; k < GS_SECTIONS; k++)
-        size += sections[k].size;
-    return size;
-}
-
 /* The next frame, as the files have it, in the stream's order. */
 static int write_frame(struct importer *m, const struct gs_queen_frame *f)
 {
@@ -239,7 +231,8 @@ static int write_frame(struct importer *m, const struct gs_queen_frame *f)
         for (int a = 0; a < GS_QUEEN_ATTRIBUTES; a++)
             free(floats[a]);
         FV_TRY(rc);
-        if ((double)size_of(sections) > ENTRY_PART * (double)m->report->base_bytes / m->report->bases) {
+        if ((double)gs_sections_size(sections) >
+            ENTRY_PART * (double)m->report->base_bytes / m->report->bases) {
             gs_sections_free(sections);
             return write_base(m);
         }
