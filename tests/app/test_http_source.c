@@ -197,7 +197,7 @@ static void throttled(void **state)
     struct test_proxy p = {.to = server.port, .rate = 120e3};
     plays_through(&(struct trouble){.path = "slow/a.fvv"}, &s);
     test_proxy_start(&p);
-    plays_through(&(struct trouble){through(&p, "a.fvv")}, &s);
+    plays_through(&(struct trouble){.path = through(&p, "a.fvv")}, &s);
     test_proxy_stop(&p);
     if (s.bandwidth < 60e3 || s.bandwidth > 180e3)
         fail_msg("%.0f bytes a second were measured, of 120000", s.bandwidth);
@@ -214,18 +214,18 @@ static void dropped(void **state)
     struct http_stats s;
     const struct http_opts quick = {.retry_seconds = 0.01, .retries = 3};
     test_proxy_start(&p);
-    plays_through(&(struct trouble){through(&p, "a.fvv"), quick}, &s);
+    plays_through(&(struct trouble){.path = through(&p, "a.fvv"), .o = quick}, &s);
     test_proxy_stop(&p);
     assert_true(s.retries > s.size / 9000 - 3);
     assert_true(s.received < s.size + 20000);
     /* a server without ranges starts from the beginning: not for ever */
     p = (struct test_proxy){.to = server.port, .pass = 60000, .then = PROXY_DROP, .times = 1000};
     test_proxy_start(&p);
-    plays_through(&(struct trouble){through(&p, "whole/a.fvv"), quick, FV_EIO, "tried 4 times"}, &s);
+    plays_through(&(struct trouble){.path = through(&p, "whole/a.fvv"), .o = quick, .expect = FV_EIO, .part = "tried 4 times"}, &s);
     test_proxy_stop(&p);
     p = (struct test_proxy){.to = server.port, .pass = 60000, .then = PROXY_DROP, .times = 2};
     test_proxy_start(&p);
-    plays_through(&(struct trouble){through(&p, "whole/a.fvv"), quick}, &s);
+    plays_through(&(struct trouble){.path = through(&p, "whole/a.fvv"), .o = quick}, &s);
     test_proxy_stop(&p);
     assert_int_equal(s.retries, 2);
 }
@@ -238,14 +238,14 @@ static void stalled(void **state)
     struct http_opts o = {.retry_seconds = 0.01, .retries = 2, .stall_seconds = 0.3,
                           .connect_seconds = 0.3};
     test_proxy_start(&p);
-    plays_through(&(struct trouble){through(&p, "a.fvv"), o}, &s);
+    plays_through(&(struct trouble){.path = through(&p, "a.fvv"), .o = o}, &s);
     test_proxy_stop(&p);
     assert_in_range(s.retries, 1, 2);
     assert_true(p.connections > 2);
     /* not one byte, ever */
     p = (struct test_proxy){.to = server.port, .pass = 0, .then = PROXY_STALL, .times = 1000};
     test_proxy_start(&p);
-    plays_through(&(struct trouble){through(&p, "a.fvv"), o, FV_EIO, "no byte came for 0.3 s"}, &s);
+    plays_through(&(struct trouble){.path = through(&p, "a.fvv"), .o = o, .expect = FV_EIO, .part = "no byte came for 0.3 s"}, &s);
     test_proxy_stop(&p);
 }
 
