@@ -158,14 +158,7 @@ static struct viewer start_bare(struct image *first)
     struct viewer v = start_with_cameras();
     *first = headless("0", WIDTH, HEIGHT);
     xserver_input("mousemove 320 240");
-    wait_for_window();
-    for (double until = fv_now() + 60; fv_now() < until;) { /* the status line: scene is there */
-        struct image now = grab(WIDTH, HEIGHT);
-        double differ = share(&now, first);
-        image_finish(&now);
-        if (differ < 0.75)
-            break;
-    }
+    wait_for_scene(first);
     xserver_input("key Tab");
     shows(first, "at the first camera");
     return v;

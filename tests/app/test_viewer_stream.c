@@ -125,19 +125,16 @@ static int stop_server(void **state)
     return finish(state);
 }
 
-/* At the first camera, panels hidden, the mouse in the middle. */
-static struct viewer open_at(const char *file, const char *at, const char *more)
+/* At the first camera, panels hidden, the mouse in the middle; shows frame k to begin with or, where it
+ * plays, soon. */
+static struct viewer open_at(const char *file, const char *at, int k, const char *more)
 {
     const char *extra[] = {"--cameras", cameras(), "--at", at, more, NULL};
     struct viewer v = start(file, extra);
     xserver_input("mousemove 320 200");
-    wait_for_window();
-    for (double until = fv_now() + 60, differ = 1; differ > 0.75 && fv_now() < until;) {
-        struct image now = grab(WIDTH, HEIGHT); /* the scene is there */
-        differ = share(&now, &frames[0]);
-        image_finish(&now);
-    }
+    wait_for_scene(&frames[k]);
     xserver_input("key Tab");
+    shows(&frames[k], "where it was opened");
     return v;
 }
 
@@ -150,8 +147,7 @@ static void keys_go_from_frame_to_frame(void **state)
     } rows[] = {{"key Right", 3},       {"key period", 4}, {"key Left", 3},
                 {"key comma", 2},       {"key End", 8},    {"key Right", 0},
                 {"key Left", 8},        {"key Home", 0},   {"key Right Right Right Right", 4}};
-    struct viewer v = open_at(stream, "1", "--paused");
-    shows(&frames[2], "where it was opened");
+    struct viewer v = open_at(stream, "1", 2, "--paused");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         xserver_input(rows[i].key);
         shows(&frames[rows[i].frame], rows[i].key);
@@ -171,8 +167,7 @@ static void the_timeline_is_clicked_and_dragged(void **state)
 {
     (void)state;
     char input[200];
-    struct viewer v = open_at(stream, "0", "--paused");
-    shows(&frames[0], "at its start");
+    struct viewer v = open_at(stream, "0", 0, "--paused");
     for (int i = 0; i < 3; i++) {
         int k = (int[]){6, 1, 8}[i], x = 20 + (2 * k + 1) * 600 / (2 * FRAMES);
         struct image before = grab(WIDTH, HEIGHT);
@@ -195,8 +190,7 @@ static void the_timeline_is_clicked_and_dragged(void **state)
 static void plays_pauses_and_ends(void **state)
 {
     (void)state;
-    struct viewer v = open_at(stream, "2", "--no-loop");
-    shows(&frames[FRAMES - 1], "at its end");
+    struct viewer v = open_at(stream, "2", FRAMES - 1, "--no-loop");
     usleep(800000);
     shows(&frames[FRAMES - 1], "still there");
     xserver_input("key minus minus key space"); /* from its start, two seconds a frame */
@@ -216,8 +210,7 @@ static void plays_pauses_and_ends(void **state)
 static void damage_is_told_and_passed(void **state)
 {
     (void)state;
-    struct viewer v = open_at(damaged, "1.5", "--paused");
-    shows(&frames[3], "before the damage");
+    struct viewer v = open_at(damaged, "1.5", 3, "--paused");
     xserver_input("key Right"); /* no frame, so the picture stays */
     usleep(500000);
     shows(&frames[3], "at the damage");

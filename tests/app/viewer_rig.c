@@ -117,3 +117,16 @@ void wait_for_window(void)
     shows_not(&black, 0.2, "opening");
     image_finish(&black);
 }
+
+void wait_for_scene(const struct image *picture)
+{
+    double until = fv_now() + 60;
+    wait_for_window();
+    for (double differ = 1; differ > 0.75;) {
+        struct image now = grab((int)picture->width, (int)picture->height);
+        differ = share(&now, picture);
+        image_finish(&now);
+        if (fv_now() > until)
+            fail_msg("the window differs from the scene in %.4f of its samples", differ);
+    }
+}

@@ -26,6 +26,8 @@ struct viewer start(const char *file, const char *const *extra);
 int quit(struct viewer *v);
 /* Waits until the panels, or anything, is on the screen. */
 void wait_for_window(void);
+/* Waits until the scene's picture is on the screen as well, beneath the panels. */
+void wait_for_scene(const struct image *picture);
 struct image grab(int width, int height);
 /* Grabs until the window shows the picture (within one step of 255), or fails. */
 void shows(const struct image *wanted, const char *when);
