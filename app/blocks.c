@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GROUP = 256 };
+enum { GROUP = 256, MOST_GROUPS = 1 << 19 /* a tebibyte: their table takes 4 MiB */ };
 
 struct block {
     struct block *newer, *older;
@@ -66,6 +66,8 @@ static void drop(struct blocks *b, struct block *k)
 static int make(struct blocks *b, uint64_t index, struct block **out)
 {
     uint64_t g = index / GROUP;
+    if (g >= MOST_GROUPS) /* as only a server tells of it that lies */
+        return fv_fail(FV_ENOMEM, "byte %llu is too far into a file", (unsigned long long)index * BLOCK_SIZE);
     if (g >= b->group_room) {
         size_t room = b->group_room ? b->group_room : 64;
         while (room <= g)

@@ -18,7 +18,8 @@ struct blocks {
     uint64_t kept, room; /* bytes of memory */
 };
 
-/* Writes bytes at `at`, which is where a block begins or has been filled to. FV_ENOMEM. */
+/* Writes bytes at `at`, which is where a block begins or has been filled to. FV_ENOMEM,
+ * also of files beyond a tebibyte. */
 int blocks_put(struct blocks *b, uint64_t at, const void *data, size_t size);
 /* How many bytes from `at` on are there, counted to `most`. */
 uint64_t blocks_have(const struct blocks *b, uint64_t at, uint64_t most);

@@ -51,9 +51,9 @@ static const struct opt opts[] = {
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
      .help = "views in which the error is measured; default eight around the scene"},
     {"camera", 0, OPT_STRING, AT(camera), .value = "NAME|INDEX",
-     .help = "of them, the one with which viewers begin; default the first"},
+     .help = "of them, where viewers begin; default the first"},
     {"gop", 0, OPT_INT, AT(group), .def = "30", .min = 1, .max = 1000,
-     .help = "frames from one point of entry to the next"},
+     .help = "frames between points of entry"},
     {"clusters", 0, OPT_INT, AT(clusters), .rare = true, .def = "16", .min = 1, .max = 32,
      .help = "most rigid parts that are looked for in a group"},
     {"model", 'm', OPT_ENUM, AT(model), .def = "auto", .choices = models,
@@ -230,7 +230,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_encode = {
     .name = "encode",
-    .summary = "the frames of a moving scene to a stream that plays while it downloads",
+    .summary = "moving scenes to streams that play while they download",
     .usage = "FRAME... -o OUT.fvv [OPTION]...",
     .examples = "fovea encode frames/*.ply -o talk.fvv\tfrom files in this order\n"
                 "fovea encode frames -o talk.fvv --psnr 45 --fps 25\tfrom a folder, finer\n"
@@ -243,7 +243,8 @@ const struct cmd cmd_encode = {
         "too little carries over, a frame is stored whole.\n\n"
         "A folder of QUEEN's files (frames/NNNN/compressed/point_cloud.pkl) keeps its latents and "
         "decoders: every frame plays as trained, to the last bit. Of the options only --fps, --gop, "
-        "--frames, --live and --report are used; entries are long, so a larger --gop saves much.\n\n"
+        "--frames, --live, --report and, for where viewers begin, --cameras and --camera are used; "
+        "entries are long, so a larger --gop saves much.\n\n"
         "After Ctrl-C the frames so far are a stream that plays. With --live others can play it while "
         "it is made: fovea render --live 10 takes what there is and waits for more.",
     .opts = opts,

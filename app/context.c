@@ -151,7 +151,7 @@ static void library(FILE *out, const char *name, unsigned major, unsigned minor,
 {
     char version[40];
     snprintf(version, sizeof version, "%u.%u.%u", major, minor, patch);
-    fprintf(out, "  %-12s %-12s %s\n", name, version, licence);
+    fprintf(out, "  %-13s %-12s %s\n", name, version, licence);
 }
 
 void context_version(FILE *out)
@@ -183,9 +183,10 @@ void context_version(FILE *out)
     library(out, "libcurl", curl >> 16, curl >> 8 & 255, curl & 255, "curl (MIT-like)");
     library(out, "libwebp", (unsigned)webp >> 16, (unsigned)webp >> 8 & 255, (unsigned)webp & 255,
             "BSD-3-Clause");
-    fprintf(out, "  %-12s %-12s %s\n", "stb", "", "public domain or MIT");
+    fprintf(out, "  %-13s %-12s %s\n", "SentencePiece", "", "Apache-2.0");
+    fprintf(out, "  %-13s %-12s %s\n", "stb", "", "public domain or MIT");
 #ifdef FOVEA_VIEWER
-    fprintf(out, "  %-12s %-12s %s\n", "GLFW", "", "Zlib");
-    fprintf(out, "  %-12s %-12s %s\n", "Dear ImGui", "", "MIT");
+    fprintf(out, "  %-13s %-12s %s\n", "GLFW", "", "Zlib");
+    fprintf(out, "  %-13s %-12s %s\n", "Dear ImGui", "", "MIT");
 #endif
 }

@@ -15,13 +15,11 @@
 #include "vk/base/thread.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 enum { SEAM = 64, MOST_REDIRECTS = 5, TAIL = 64 << 10 };
 static const uint64_t least_span = 256 << 10, most_span = 8 << 20, least_gap = 8 << 10,
@@ -827,13 +825,9 @@ struct gs_source http_source_as(struct http_source *s)
 
 void http_source_wait(struct http_source *s, double seconds)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    double until = (double)t.tv_nsec * 1e-9 + fmin(seconds, 3600);
-    t.tv_sec += (time_t)floor(until);
-    t.tv_nsec = (long)((until - floor(until)) * 1e9);
+    double until = fv_now() + seconds;
     pthread_mutex_lock(&s->lock);
-    while (s->news == s->seen && pthread_cond_timedwait(&s->changed, &s->lock, &t) != ETIMEDOUT)
+    while (s->news == s->seen && fv_cond_wait_until(&s->changed, &s->lock, until))
         ;
     pthread_mutex_unlock(&s->lock);
 }
@@ -908,14 +902,15 @@ int http_source_open(struct http_source **out, const char *url, const struct htt
     s->blocks.room = s->o.room = s->o.room ? s->o.room : 256 << 20;
     s->size = UINT64_MAX;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
+    fv_cond_init(&s->changed);
     http_url_text(s->text, sizeof s->text, url);
     s->url = strdup(url);
     s->multi = curl_multi_init();
     s->easy = curl_easy_init();
     if (!s->url || !s->multi || !s->easy || pthread_create(&s->thread, NULL, run, s)) {
+        int rc = fv_fail(FV_ENOMEM, "%s: nothing to load it with", s->text);
         free_source(s);
-        return fv_fail(FV_ENOMEM, "%s: nothing to load it with", s->text);
+        return rc;
     }
     *out = s;
     return 0;

@@ -63,7 +63,8 @@ bool picture_same(const struct picture_request *a, const struct picture_request 
                    c->cy / c->height, c->near,           c->far};
     double fb[] = {d->fx / d->width,  d->fy / d->height, d->cx / d->width,
                    d->cy / d->height, d->near,           d->far};
-    return a->scene == b->scene && a->stream == b->stream && a->frame == b->frame && a->kind == b->kind && a->profile == b->profile &&
+    return a->scene == b->scene && a->stream == b->stream && a->frame == b->frame &&
+           a->kind == b->kind && a->profile == b->profile &&
            !memcmp(c->view, d->view, sizeof c->view) && !memcmp(fa, fb, sizeof fa) &&
            c->has_bg == d->has_bg && !memcmp(c->bg, d->bg, sizeof c->bg) && o->mode == q->mode &&
            o->sh_bands == q->sh_bands && o->splat_scale == q->splat_scale &&

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST_SLOTS = 8 };
 static const uint64_t default_room = 512ull << 20;
@@ -202,16 +201,10 @@ static void decode(struct play *p, int slot, uint32_t frame)
 /* Until there may be something to do. The lock is held. */
 static void rest(struct play *p)
 {
-    struct timespec until;
-    if (!is_afar(p)) {
+    if (is_afar(p))
+        fv_cond_wait_until(&p->changed, &p->lock, fv_now() + look_around);
+    else
         pthread_cond_wait(&p->changed, &p->lock);
-        return;
-    }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += (long)(look_around * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&p->changed, &p->lock, &until);
 }
 
 static void *run(void *ud)
@@ -300,7 +293,7 @@ int play_start(struct play **out, struct vk_device *dev, const char *path,
     if (!p)
         return fv_fail(FV_ENOMEM, "out of memory");
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->changed, NULL);
+    fv_cond_init(&p->changed);
     p->room = opts->room ? opts->room : default_room;
     p->wake = opts->wake;
     p->sh = opts->sh_bands - 1;

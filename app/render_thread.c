@@ -4,10 +4,10 @@
 #include "vk/base/thread.h"
 #include "vk/reload.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SLOTS = 3, NONE = -1 };
 static const double watch_seconds = 0.25;
@@ -209,17 +209,8 @@ static bool has_work(const struct render_thread *t)
 /* Waits for work, but not longer than shaders may go unwatched. The lock is held. */
 static void wait_for_work(struct render_thread *t)
 {
-    struct timespec until;
-    if (!t->opts.watch_shaders) {
-        while (!has_work(t))
-            pthread_cond_wait(&t->changed, &t->lock);
-        return;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(watch_seconds * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    while (!has_work(t) && !pthread_cond_timedwait(&t->changed, &t->lock, &until))
+    double until = fv_now() + (t->opts.watch_shaders ? watch_seconds : INFINITY);
+    while (!has_work(t) && fv_cond_wait_until(&t->changed, &t->lock, until))
         ;
 }
 
@@ -284,7 +275,6 @@ static void *run(void *ud)
 
 int render_thread_start(struct render_thread **out, const struct render_thread_opts *opts)
 {
-    pthread_condattr_t monotonic;
     int rc = 0;
     *out = NULL;
     struct render_thread *t = calloc(1, sizeof *t);
@@ -293,10 +283,7 @@ int render_thread_start(struct render_thread **out, const struct render_thread_o
     t->opts = *opts;
     t->latest = t->shown = t->ready = NONE;
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    fv_cond_init(&t->changed);
     rc = painter_create(&t->painter, opts->dev, opts->screen, opts->bgra);
     if (rc >= 0 && pthread_create(&t->thread, NULL, run, t)) {
         painter_destroy(&t->painter);

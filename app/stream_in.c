@@ -138,7 +138,8 @@ void stream_in_want(struct stream_in *in, uint32_t frame, uint32_t count, bool l
     gs_stream_want(in->stream, frame, count, in->sh, loop);
 }
 
-double stream_in_ahead(struct stream_in *in, uint32_t frame)
+/* Seconds that could be played from a frame on without waiting. */
+static double seconds_ahead(struct stream_in *in, uint32_t frame)
 {
     uint32_t most = in->info->frame_count;
     return gs_stream_ahead(in->stream, frame, most, in->sh) / in->info->fps;
@@ -154,7 +155,7 @@ bool stream_in_adapt(struct stream_in *in, uint32_t frame)
     struct quality_now now = {.degree = in->sh,
                               .most = in->sh_most < i->sh_degree ? in->sh_most : i->sh_degree,
                               .bandwidth = s.bandwidth,
-                              .ahead = stream_in_ahead(in, frame),
+                              .ahead = seconds_ahead(in, frame),
                               .left = i->growing ? INFINITY : left / i->fps,
                               .time = fv_now()};
     n = n < left ? n : left;

@@ -3,7 +3,7 @@
  *
  *     if (stream_in_is(path)) {
  *         FV_TRY(stream_in_open(&in, path, &opts));
- *         FV_TRY(stream_in_start(&in, dev, exact));
+ *         stream_in_start(&in, dev, exact);
  *         FV_TRY(stream_in_at(&in, seconds, &gpu));    // good for RENDER_IN_FLIGHT calls
  *     }
  *     stream_in_finish(&in);
@@ -79,8 +79,6 @@ int stream_in_reopen(struct stream_in *in);
 bool stream_in_changed(struct stream_in *in);
 /* False of a file. From any thread. */
 bool stream_in_stats(struct stream_in *in, struct http_stats *out);
-/* Seconds that could be played from a frame on without waiting. Not while another thread decodes. */
-double stream_in_ahead(struct stream_in *in, uint32_t frame);
 void stream_in_finish(struct stream_in *in);
 
 #endif

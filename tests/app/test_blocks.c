@@ -35,6 +35,9 @@ static void what_is_put_is_got(void **state)
     assert_int_equal(blocks_have(&b, far + 10, 1000), 90);
     assert_int_equal(blocks_hole(&b, far + 10), far + 100);
     assert_int_equal(blocks_hole(&b, far + BLOCK_SIZE + 5), far + BLOCK_SIZE);
+    /* farther than there are files, whatever a server says */
+    assert_int_equal(blocks_put(&b, (uint64_t)BLOCK_SIZE << 40, file, 1), FV_ENOMEM);
+    assert_int_equal(blocks_put(&b, UINT64_MAX / BLOCK_SIZE * BLOCK_SIZE, file, 1), FV_ENOMEM);
     blocks_clear(&b);
     assert_int_equal(b.kept, 0);
     assert_int_equal(blocks_have(&b, 0, 10), 0);

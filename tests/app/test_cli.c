@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const commands[] = {"render", "info",  "convert", "compare",
+static const char *const commands[] = {"render", "info",  "convert", "encode", "compare",
                                        "check",  "bench", "vae",     "devices"};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -56,6 +56,8 @@ static void help_fits_a_screen_and_starts_with_an_example(void **state)
     (void)state;
     char *out = succeeds("--help"), *first = strchr(out, '\n') + 2, *without;
     assert_true(lines(out) <= 30);
+    for (char *l = out; *l; l = strchr(l, '\n') + 1)
+        assert_true(strcspn(l, "\n") <= 80);
     assert_int_equal(strncmp(first, "  fovea render scene.ply -o scene.mp4", 37), 0);
     assert_int_equal(test_fovea(&without, " "), 0);
     free(without);
@@ -81,8 +83,10 @@ static void version_names_libraries_and_licences(void **state)
     (void)state;
     char *out = succeeds("--version");
     assert_int_equal(strncmp(out, "fovea ", 6), 0);
-    assert_non_null(strstr(out, "libavcodec"));
-    assert_non_null(strstr(out, "GPL"));
+    static const char *const parts[] = {"libavcodec", "GPL", "libcurl", "SentencePiece"};
+    for (int k = 0; k < 4; k++)
+        if (!strstr(out, parts[k]))
+            fail_msg("%s is not in %s", parts[k], out);
     free(out);
 }
 

@@ -72,16 +72,34 @@ static double number(const cJSON *o, const char *key)
     return v->valuedouble;
 }
 
+/* What `info` says of a file. */
+static cJSON *info_of(const char *path)
+{
+    char *text;
+    runs(&text, format(args, "info --json '%s'", path));
+    cJSON *info = cJSON_Parse(text);
+    free(text);
+    assert_non_null(info);
+    return info;
+}
+
+static cJSON *read_json(const char *path)
+{
+    size_t size;
+    char *text = test_read_file(path, &size);
+    cJSON *doc = cJSON_ParseWithLength(text, size);
+    free(text);
+    assert_non_null(doc);
+    return doc;
+}
+
 /* The stream that ships: whole, and its last frame is a head before black. */
 static void bundled_head(void **state)
 {
     (void)state;
-    char *text;
     const char *head = test_source("assets/streams/head.fvv"), *ply = test_tmp_path("head.ply"),
                *npy = test_tmp_path("head.npy");
-    runs(&text, format(args, "info --json '%s'", head));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
+    cJSON *info = info_of(head);
     assert_near(number(info, "frames"), 973, 0);
     assert_near(number(info, "gaussians"), 20018, 0);
     cJSON_Delete(info);
@@ -106,15 +124,7 @@ static void tells_what_it_is(void **state)
     if (!*stream)
         skip();
     char *text;
-    size_t size;
-    runs(&text, format(args, "info --json '%s'", stream));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
-    text = test_read_file(test_tmp_path("report.json"), &size);
-    cJSON *report = cJSON_ParseWithLength(text, size);
-    free(text);
-    assert_non_null(info);
-    assert_non_null(report);
+    cJSON *info = info_of(stream), *report = read_json(test_tmp_path("report.json"));
     assert_near(number(info, "frames"), FRAMES, 0);
     assert_near(number(info, "fps"), 10, 0);
     assert_near(number(info, "gaussians"), 50, 0);
@@ -195,12 +205,9 @@ static void videos_have_its_length_and_rate(void **state)
     (void)state;
     if (!*stream)
         skip();
-    char *text;
     const char *video = test_tmp_path("a.mp4");
     runs(NULL, format(args, "render '%s' -o '%s' --size 96x64 -q", stream, video));
-    runs(&text, format(args, "info --json '%s'", video));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
+    cJSON *info = info_of(video);
     assert_near(number(info, "frames"), FRAMES, 0);
     assert_near(number(info, "fps"), 10, 1e-6);
     cJSON_Delete(info);
@@ -211,12 +218,9 @@ static void frames_come_out_as_scenes(void **state)
     (void)state;
     if (!*stream)
         skip();
-    char *text;
     const char *ply = test_tmp_path("nine.ply");
     runs(NULL, format(args, "convert '%s' --frame 9 --sh 1 -o '%s' -q", stream, ply));
-    runs(&text, format(args, "info --json '%s'", ply));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
+    cJSON *info = info_of(ply);
     assert_near(number(info, "gaussians"), 50, 0);
     assert_near(number(info, "sh_degree"), 1, 0);
     cJSON_Delete(info);
@@ -258,9 +262,7 @@ static void a_queen_model_becomes_a_stream(void **state)
     assert_non_null(strstr(text, "3 frames"));
     assert_non_null(strstr(text, "1 whole, all bits kept"));
     free(text);
-    runs(&text, format(args, "info --json '%s'", file));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
+    cJSON *info = info_of(file);
     assert_near(number(info, "gaussians"), 120, 0);
     assert_near(number(info, "frames"), 3, 0);
     assert_string_equal(cJSON_GetObjectItemCaseSensitive(info, "model")->valuestring, "queen");
@@ -282,23 +284,18 @@ static void scenes_become_a_stream_of_the_queen_model(void **state)
     if (!*stream)
         skip();
     static const char *const how[] = {"", "--decoders dft", "--latents 2"};
-    char *text, file[256], model[512];
+    char file[256], model[512];
     snprintf(file, sizeof file, "%s", test_tmp_path("fitted.fvv"));
     for (int k = 0; k < 3; k++) {
         runs(NULL, format(args, "encode '%s' -o '%s' --psnr 40 --gop 4 --model queen %s --report '%s' -q",
                           folder, file, how[k], test_tmp_path("fit.json")));
-        runs(&text, format(args, "info --json '%s'", file));
-        cJSON *info = cJSON_Parse(text);
-        free(text);
+        cJSON *info = info_of(file);
         assert_string_equal(cJSON_GetObjectItemCaseSensitive(info, "model")->valuestring, "queen");
         assert_near(number(info, "frames"), FRAMES, 0);
         assert_near(number(info, "gaussians"), 50, 0);
         assert_near(number(info, "sh_degree"), 3, 0);
         cJSON_Delete(info);
-        size_t size;
-        text = test_read_file(test_tmp_path("fit.json"), &size);
-        cJSON *report = cJSON_ParseWithLength(text, size);
-        free(text);
+        cJSON *report = read_json(test_tmp_path("fit.json"));
         assert_near(number(report, "bases") + number(report, "entries") + number(report, "residuals"),
                     FRAMES, 0);
         assert_true(number(report, "residuals") > 0);
@@ -335,14 +332,11 @@ static void sizes_that_are_asked_for(void **state)
     static const double kb[] = {0.2, 0.6};
     double psnr[2];
     for (int k = 0; k < 2; k++) {
-        char report[256], *text;
-        size_t size;
+        char report[256];
         snprintf(report, sizeof report, "%s", test_tmp_path("sized.json"));
         runs(NULL, format(args, "encode '%s' -o '%s' --target-kb-per-frame %g --gop 6 --report '%s' -q",
                           folder, test_tmp_path("sized.fvv"), kb[k], report));
-        text = test_read_file(report, &size);
-        cJSON *doc = cJSON_ParseWithLength(text, size);
-        free(text);
+        cJSON *doc = read_json(report);
         assert_near(number(doc, "target_bytes_per_frame"), 1000 * kb[k], 1e-6);
         assert_near(number(doc, "bytes_per_frame"), 1000 * kb[k], 100 * kb[k]);
         psnr[k] = number(doc, "psnr_db");
@@ -368,7 +362,7 @@ static void moving_scenes_of_one_file(void **state)
         } row[ROWS];
     } f;
     static const char json[] = "[{\"type\":\"splat\",\"size\":1280}]";
-    char splatv[256], out[256], *text;
+    char splatv[256], out[256];
     _Static_assert(sizeof f == 40 + 64 * ROWS, "as in the file");
     memcpy(f.head, "\x4b\x67\0\0\x20\0\0\0", 8);
     memset(f.json, ' ', sizeof f.json);
@@ -388,9 +382,7 @@ static void moving_scenes_of_one_file(void **state)
     snprintf(out, sizeof out, "%s", test_tmp_path("v.fvv"));
     test_write_file(splatv, &f, sizeof f);
     runs(NULL, format(args, "encode '%s' -o '%s' --seconds 1.2 --fps 10 -q", splatv, out));
-    runs(&text, format(args, "info --json '%s'", out));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
+    cJSON *info = info_of(out);
     assert_near(number(info, "frames"), 12, 0);
     assert_near(number(info, "gaussians"), ROWS, 0);
     cJSON_Delete(info);
@@ -399,9 +391,7 @@ static void moving_scenes_of_one_file(void **state)
         char ply[256];
         snprintf(ply, sizeof ply, "%s", test_tmp_path("v.ply"));
         runs(NULL, format(args, sources[k], k ? out : splatv, ply));
-        runs(&text, format(args, "info --json '%s'", ply));
-        info = cJSON_Parse(text);
-        free(text);
+        info = info_of(ply);
         assert_near(number(info, "gaussians"), ROWS / 2, 0);
         cJSON_Delete(info);
     }
@@ -447,9 +437,7 @@ static void damage_is_told_and_played_over(void **state)
     runs(&text, format(args, "info '%s'", bad));
     assert_non_null(strstr(text, "frame 5: geometry and colours are damaged"));
     free(text);
-    runs(&text, format(args, "info --json '%s'", bad));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
+    cJSON *info = info_of(bad);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(info, "damage")), 1);
     cJSON_Delete(info);
     snprintf(cameras, sizeof cameras, "%s", test_golden("01_forward/tiny50_sh3/cameras.json"));
@@ -498,9 +486,7 @@ static void a_stream_that_is_still_written(void **state)
                       test_tmp_path("live.mp4")));
     pthread_join(thread, NULL);
     free(live.bytes);
-    runs(&text, format(args, "info --json '%s'", test_tmp_path("live.mp4")));
-    cJSON *info = cJSON_Parse(text);
-    free(text);
+    cJSON *info = info_of(test_tmp_path("live.mp4"));
     assert_near(number(info, "frames"), FRAMES, 0);
     cJSON_Delete(info);
     /* and what writes such a file */

@@ -149,6 +149,23 @@ void fv_queue_close(struct fv_queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+void fv_cond_init(pthread_cond_t *c)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+bool fv_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, double until)
+{
+    until = until < 1e9 ? until : 1e9; /* decades: a time_t holds it */
+    time_t whole = (time_t)until;
+    struct timespec t = {whole, (long)((until - (double)whole) * 1e9)};
+    return pthread_cond_timedwait(c, lock, &t) == 0;
+}
+
 double fv_now(void)
 {
     struct timespec t;

@@ -20,6 +20,11 @@ unsigned fv_cpu_count(void);
 int fv_parallel(size_t count, size_t grain, int (*fn)(void *ud, size_t begin, size_t end),
                 void *ud);
 
+/* A condition for waiting until a time of fv_now's clock. */
+void fv_cond_init(pthread_cond_t *c);
+/* As pthread_cond_wait; false when the time has come. */
+bool fv_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, double until);
+
 /* A bounded queue of pointers between threads. */
 struct fv_queue {
     pthread_mutex_t lock;

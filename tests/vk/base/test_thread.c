@@ -131,6 +131,35 @@ static void clocks_tell_waiting_from_working(void **state)
     assert_true(fv_cpu_count() >= 1);
 }
 
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *tell(void *ud)
+{
+    pthread_mutex_lock(&told_lock); /* the other one waits now */
+    pthread_cond_signal(ud);
+    pthread_mutex_unlock(&told_lock);
+    return NULL;
+}
+
+static void waiting_ends_by_the_clock_or_when_told(void **state)
+{
+    (void)state;
+    pthread_cond_t c;
+    pthread_t other;
+    fv_cond_init(&c);
+    pthread_mutex_lock(&told_lock);
+    double until = fv_now() + 0.02;
+    while (fv_cond_wait_until(&c, &told_lock, until))
+        ;
+    assert_true(fv_now() >= until - 1e-6);
+    assert_false(fv_cond_wait_until(&c, &told_lock, until)); /* it has come */
+    assert_int_equal(pthread_create(&other, NULL, tell, &c), 0);
+    assert_true(fv_cond_wait_until(&c, &told_lock, INFINITY));
+    pthread_mutex_unlock(&told_lock);
+    pthread_join(other, NULL);
+    pthread_cond_destroy(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +170,7 @@ int main(void)
         cmocka_unit_test(closing_drains_then_ends),
         cmocka_unit_test(closing_wakes_a_waiting_producer),
         cmocka_unit_test(clocks_tell_waiting_from_working),
+        cmocka_unit_test(waiting_ends_by_the_clock_or_when_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
