@@ -405,9 +405,10 @@ static size_t on_data(char *data, size_t one, size_t size, void *ud)
     size_t all = one * size, rc = all;
     const uint8_t *from = (const uint8_t *)data;
     pthread_mutex_lock(&s->lock);
-    if (!r->judged)
+    bool of_use = !s->stop && !s->restart;
+    if (of_use && !r->judged)
         judge(s);
-    if (r->refused || s->stop || s->restart) {
+    if (r->refused || !of_use) {
         rc = 0;
     } else if (too_far(s)) {
         r->paused = true;
@@ -697,7 +698,7 @@ static void forget(struct http_source *s)
 {
     blocks_clear(&s->blocks);
     s->size = UINT64_MAX;
-    s->answered = s->has_version = s->restart = false;
+    s->answered = s->has_version = false;
     s->version = (struct version){0};
     s->parts = PARTS_UNKNOWN;
     s->need = (struct gs_range){0};
@@ -713,8 +714,7 @@ static void *run(void *ud)
     struct http_source *s = ud;
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
-        if (s->restart && !s->r.active)
-            forget(s);
+        s->restart = s->restart && s->r.active;
         double wait = oversee(s);
         pthread_mutex_unlock(&s->lock);
         int running, left;
@@ -854,9 +854,8 @@ void http_source_stats(struct http_source *s, struct http_stats *out)
 void http_source_restart(struct http_source *s)
 {
     pthread_mutex_lock(&s->lock);
-    s->restart = true;
-    if (!s->r.active)
-        forget(s);
+    forget(s); /* at once: who reads now shall not be told of the old file */
+    s->restart = s->r.active;
     pthread_mutex_unlock(&s->lock);
     curl_multi_wakeup(s->multi);
 }

@@ -363,6 +363,38 @@ static void opened_anew_after_a_change(void **state)
     gs_scene_finish(&new);
 }
 
+/* In the middle of an answer that is no longer wanted: nothing of it is told from then on. */
+static void begun_anew_in_the_middle(void **state)
+{
+    (void)state;
+    struct test_proxy p = {.to = server.port, .pass = 20000, .then = PROXY_STALL, .times = 1};
+    struct http_source *http;
+    struct gs_source_info info;
+    struct http_stats s;
+    uint8_t head[64];
+    size_t got, size;
+    test_proxy_start(&p);
+    assert_ok(http_source_open(&http, through(&p, "a.fvv"), &(struct http_opts){.stall_seconds = 30}));
+    struct gs_source source = http_source_as(http);
+    while (source.info(source.ud, &info) == FV_EAGAIN)
+        http_source_wait(http, 0.2);
+    http_source_restart(http);
+    assert_fails(source.info(source.ud, &info), FV_EAGAIN, "not arrived");
+    assert_fails(source.read(source.ud, 0, head, sizeof head, &got), FV_EAGAIN, "not arrived");
+    http_source_stats(http, &s);
+    assert_int_equal(s.state, HTTP_CONNECTING);
+    assert_int_equal(s.size, 0);
+    while (source.read(source.ud, 0, head, sizeof head, &got) == FV_EAGAIN)
+        http_source_wait(http, 0.2);
+    uint8_t *file = test_read_file(local, &size);
+    assert_memory_equal(head, file, sizeof head);
+    assert_ok(source.info(source.ud, &info));
+    assert_int_equal(info.size, size);
+    free(file);
+    http_source_close(&http);
+    test_proxy_stop(&p);
+}
+
 /* Appends the rest of the stream bit by bit. */
 struct writer {
     uint8_t *bytes;
@@ -499,6 +531,7 @@ int main(void)
         cmocka_unit_test(truncated),
         cmocka_unit_test(changed),
         cmocka_unit_test(opened_anew_after_a_change),
+        cmocka_unit_test(begun_anew_in_the_middle),
         cmocka_unit_test(growing),
         cmocka_unit_test(bands_that_are_not_wanted_stay_there),
         cmocka_unit_test(memory_is_bounded),
