@@ -223,6 +223,38 @@ struct df_step {
 int df_run_step(struct df_run *r, const struct df_step *step, float *out);
 struct nn_cost df_run_cost(const struct df_run *r); /* of the last step */
 
+/* ---- sizes (sizes.c) ---------------------------------------------------------------------- */
+
+/* Pixels of a picture. size: a name of Open-Sora 1.2 (144p, 240p, 360p, 480p, 720p, 1080p, 2k, 4k), of which
+ * it was trained on each aspect's own width and height, or "WIDTHxHEIGHT". aspect: height to width, as the
+ * authors have it, so that "9:16" is a wide picture and "16:9" a high one, or their key for it, "0.56"; NULL:
+ * 9:16, and for WIDTHxHEIGHT there is none else. FV_EINVALID: not known, not possible; the text names what is. */
+int df_picture_size(uint32_t *width, uint32_t *height, const char *size, const char *aspect);
+/* Frames of a clip: a number, or Open-Sora's names: 1x, 2x .. 16x (51, 102 .. 816 frames) and
+ * 2s, 4s .. 32s, which are the same. */
+int df_frame_count(uint32_t *frames, const char *text);
+
+/* How a VAE makes latents of a clip (vae_info). */
+struct df_packing {
+    uint32_t group; /* frames that are coded on their own: 17 with Open-Sora's VAE; 0: all together, the
+                       first one by itself, as the causal VAEs do */
+    uint32_t time, space; /* frames, pixels of a latent: 4, 8 */
+};
+/* Latents of so many frames: 51 frames are 15 in groups of 17, 14 of a causal VAE. */
+uint32_t df_latent_frames(const struct df_packing *p, uint32_t frames);
+/* The least count from `frames` on that fills its last latent, or group: others are filled up with
+ * copies of the last frame by the VAE. */
+uint32_t df_whole_frames(const struct df_packing *p, uint32_t frames);
+
+struct df_clip_size {
+    uint32_t width, height, frames;
+    float fps;
+};
+/* What the transformer is to make for a clip: a batch of one. Sides that are no whole latents lose what is
+ * left over (426 pixels are 53 latents, which are 424). A single frame counts as a picture: 120 frames/s.
+ * FV_EINVALID: not possible. */
+int df_size_of(struct df_size *out, const struct df_packing *p, const struct df_clip_size *c);
+
 /* ---- rectified flow ------------------------------------------------------------------------ */
 
 /* Times of `steps` steps, 1000 first, evenly or moved towards noise for what is large and long
