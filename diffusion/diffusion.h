@@ -201,6 +201,7 @@ struct df_run_opts {
     const float *fps;     /* [batch], where samples differ; NULL: the size's */
     bool check;           /* look for NaN and infinity at every named value */
     nn_trace_fn on_trace; /* every named value; slower, since less is fused */
+    fv_progress_fn on_progress; /* asked within steps that take long: between pairs of blocks */
     void *ud;
 };
 /* Projects the captions and makes keys and values of all cross attentions, once. Returns 0,
@@ -218,7 +219,7 @@ struct df_step {
                           merging (Kim et al., "On-device Sora", 2025, section 3.2) */
 };
 /* -> out [batch][out_channels][T][H][W]: the velocity, then the variance if there is one. Returns 0,
- * FV_EGPUMEM, FV_EDEVICE. Steps that merge and steps that do not are different recordings: they are
+ * FV_EGPUMEM, FV_EDEVICE, FV_ECANCELLED. Steps that merge and steps that do not are different recordings: they are
  * best not mixed. */
 int df_run_step(struct df_run *r, const struct df_step *step, float *out);
 struct nn_cost df_run_cost(const struct df_run *r); /* of the last step */
@@ -298,7 +299,7 @@ struct df_sampling {
     /* Values at a step: z as the model gets it, the model's result for both halves, with a mask which
      * frames are made (1) for both halves. May be NULL. */
     int (*on_step)(void *ud, uint32_t step, enum df_event what, const float *data, size_t n);
-    fv_progress_fn on_progress; /* in steps */
+    fv_progress_fn on_progress; /* in steps; of large models asked within them too, between blocks */
     void *ud;
 };
 struct df_sampled {
@@ -307,7 +308,38 @@ struct df_sampled {
     double flops;         /* of all of them */
 };
 /* z [batch][channels][T][H][W]: noise (and given frames) in, a sample out. Returns 0, a code of
- * df_run_create and df_run_step, FV_ECANCELLED. what may be NULL. */
+ * df_run_create and df_run_step, FV_ECANCELLED: z then is as the last whole step left it. what may be NULL. */
 int df_sample(struct df_dit *d, const struct df_sampling *s, float *z, struct df_sampled *what);
+
+/* The same a step at a time, to be looked at, written down and taken up again later.
+ *
+ *     FV_TRY(df_sampler_create(&k, dit, &sampling, z));
+ *     if (interrupted_before)
+ *         FV_TRY(df_sampler_restore(k, bytes, n));
+ *     while ((rc = df_sampler_step(k)) == 0)
+ *         ;
+ *     if (rc == FV_ECANCELLED)
+ *         df_sampler_save(k, &bytes, &n);
+ *     else if (rc == 1)
+ *         df_sampler_latents(k, z);
+ *     df_sampler_destroy(&k);
+ */
+struct df_sampler;
+/* What s points to must last as long. A code of df_run_create. */
+int df_sampler_create(struct df_sampler **out, struct df_dit *d, const struct df_sampling *s, const float *z);
+void df_sampler_destroy(struct df_sampler **k);
+/* 0: there is more to do; 1: done. A failure, and FV_ECANCELLED, leave all as it was before the step. */
+int df_sampler_step(struct df_sampler *k);
+uint32_t df_sampler_at(const struct df_sampler *k); /* the next step */
+struct df_sampled df_sampler_done(const struct df_sampler *k);
+void df_sampler_latents(const struct df_sampler *k, float *out);
+/* What the sample would be if the last velocity were right to the end, for previews: z before the first. */
+void df_sampler_guess(const struct df_sampler *k, float *out);
+/* All that the steps so far have left: *out is malloc'd. Going on from it in a sampler of the same model, device,
+ * captions, settings and noise gives the same bytes as if nothing had been. FV_ENOMEM. */
+int df_sampler_save(const struct df_sampler *k, void **out, size_t *bytes);
+/* FV_EFORMAT (no such state, damaged), FV_EUNSUPPORTED (of another version), FV_EINVALID (of other settings:
+ * told); k then is as it was. */
+int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes);
 
 #endif

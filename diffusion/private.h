@@ -8,6 +8,8 @@
 
 struct fv_json;
 
+enum { DF_TIME = 1000 /* times count from 0, data, to it, noise */ };
+
 /* config.json beside a weight file, or in a folder of one: 0, 1 when there is none, a code. config.c */
 int df_config_open(struct fv_json *out, const char *path);
 /* Vectors of words, read from a table [words, width] in a file; nothing else of it is. FV_EINVALID: no

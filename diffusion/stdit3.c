@@ -17,6 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* FLOPs of a pair of blocks from which on a step is cut up: a second of a slow processor, some
+ * milliseconds of a graphics card, much more than recording takes. */
+#define LONG_PIECE 2e10
+
 struct df_run {
     struct df_dit *d;
     struct df_size size;
@@ -33,8 +37,12 @@ struct df_run {
     bool merge;                    /* frames, in this step */
     bool recorded, recorded_merge; /* what r holds */
     nn_tensor out;
-    /* With blocks that do not stay, a step is a recording a pair; between them live: */
-    bool streamed;
+    bool streamed; /* blocks do not stay */
+    /* Then, and where a step takes long and someone may want to stop it, a step is a recording a pair of
+     * blocks; between them live: */
+    bool pieces;
+    fv_progress_fn on_progress;
+    void *ud;
     nn_tensor x, blocks_time, final_time; /* tokens; modulation; time of the final layer */
     struct nn_cost cost;
     float *times_host;
@@ -485,7 +493,7 @@ static int make_inputs(struct df_run *s, const struct captions *c, const float *
     for (uint32_t n = 0; n < 2 * i->depth; n++)
         FV_TRY(nn_store_tensor(&s->keys_values[n], s->store, i->dtype,
                                NN_SHAPE(z->batch, s->tokens, 2, i->heads, head), "keys and values"));
-    if (s->streamed) {
+    if (s->pieces) {
         uint32_t groups = s->masked ? z->batch * z->frames : z->batch;
         FV_TRY(nn_store_tensor(&s->x, s->store, i->dtype,
                                NN_SHAPE(z->batch, z->frames, s->rows * s->cols, i->width), "tokens"));
@@ -500,6 +508,14 @@ static int make_inputs(struct df_run *s, const struct captions *c, const float *
         FV_TRY(nn_upload_f32(s->hidden, c->hidden));
     }
     return upload_constants(s, sample_fps);
+}
+
+/* Of a pair's matrices, without attention. */
+static double pair_flops(const struct df_run *s)
+{
+    const struct df_dit_info *i = &s->d->info;
+    double tokens = (double)s->size.batch * s->size.frames * s->rows * s->cols;
+    return 2 * tokens * 2 * i->width * (6.0 * i->width + 2.0 * i->mlp_width);
 }
 
 static int check_sizes(const struct df_dit *d, const struct df_size *z, const struct df_text *t)
@@ -535,9 +551,12 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     s->masked = o->masked;
     s->streamed = d->resident < d->info.depth;
     s->named = o->on_trace || o->check;
+    s->on_progress = o->on_progress;
+    s->ud = o->ud;
     s->rows = (size->height + d->info.patch[1] - 1) / d->info.patch[1];
     s->cols = (size->width + d->info.patch[2] - 1) / d->info.patch[2];
     s->times = size->batch * (o->masked ? 2 : 1);
+    s->pieces = s->streamed || (o->on_progress && pair_flops(s) > LONG_PIECE);
     s->keys_values = calloc((size_t)2 * d->info.depth + 1, sizeof *s->keys_values);
     s->times_host = calloc(s->times, sizeof *s->times_host);
     s->kept_host = calloc((size_t)size->batch * size->frames, sizeof *s->kept_host);
@@ -597,8 +616,15 @@ static int start_piece(struct df_run *s)
     return s->named ? nn_run(s->r) : nn_submit(s->r, NULL);
 }
 
+/* After nn_begin, so with nothing running. */
+static int stop_here(struct df_run *s)
+{
+    nn_end(s->r);
+    return fv_fail(FV_ECANCELLED, "cancelled");
+}
+
 /* One recording after the other over the same pool. The next pair is loaded while one runs. */
-static int run_streamed(struct df_run *s, bool last)
+static int run_pieces(struct df_run *s, bool last)
 {
     const struct df_pair *w;
     nn_tensor times, final_time;
@@ -615,9 +641,11 @@ static int run_streamed(struct df_run *s, bool last)
         double start = fv_now();
         nn_begin(s->r); /* waits for the pair before */
         s->d->loading.waited += fv_now() - start;
+        if (s->on_progress && s->on_progress(s->ud, &(struct fv_progress){"step", n, depth}))
+            return stop_here(s);
         nn_copy(s->r, s->x, pair(s, w, n, s->x, s->blocks_time));
         FV_TRY(start_piece(s));
-        if (n + 1 < depth || !last)
+        if (s->streamed && (n + 1 < depth || !last))
             FV_TRY(df_get_pair(s->d, n + 1 < depth ? n + 1 : s->d->resident, &w));
     }
     nn_begin(s->r);
@@ -657,6 +685,6 @@ int df_run_step(struct df_run *r, const struct df_step *step, float *out)
         FV_TRY(nn_upload_f32(r->kept, r->kept_host));
     }
     FV_TRY(nn_upload_f32(r->z, step->z));
-    FV_TRY(r->streamed ? run_streamed(r, step->last) : run_whole(r));
+    FV_TRY(r->pieces ? run_pieces(r, step->last) : run_whole(r));
     return nn_fetch_f32(out, r->out);
 }

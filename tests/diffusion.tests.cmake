@@ -1,6 +1,7 @@
 # The transformer and its sampler, the text encoder, on a random tiny model; the numbers themselves are judged by
 # golden cases (app_test_check_nn).
 fv_test(diffusion/test_stdit3 LABELS gpu)
+fv_test(diffusion/test_sample LABELS gpu)
 fv_test(diffusion/test_t5 LABELS gpu)
 fv_test(diffusion/test_clip LABELS gpu)
 fv_test(diffusion/test_tokenizer LABELS cpu)

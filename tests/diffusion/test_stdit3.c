@@ -1,98 +1,14 @@
 /* diffusion/: a tiny transformer of random weights: samples of a batch do not see each other,
  * captions end where their masks say, frames that are kept stay, bad models and sizes. */
-#include "diffusion/diffusion.h"
+#include "support/dit_model.h"
 #include "support/test.h"
-#include "support/vae_model.h"
 #include "vk/mem.h"
 
 #include <sys/stat.h>
 
-enum { WIDTH = 48, HEADS = 2, TEXT = 20, TOKENS = 6, CHANNELS = 4, OUT = 8, DEPTH = 5 };
+enum { WIDTH = DIT_WIDTH, HEADS = DIT_HEADS, TEXT = DIT_TEXT, TOKENS = DIT_TOKENS, CHANNELS = DIT_CHANNELS,
+       OUT = DIT_OUT, DEPTH = DIT_DEPTH };
 enum { T = 3, H = 5, W = 6, PLANE = H * W, N = CHANNELS * T * PLANE, OUT_N = OUT * T * PLANE };
-
-#define ADD(name, ...)                                                                             \
-    test_model_add(m, name, (unsigned)(sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)),      \
-                   (uint64_t[]){__VA_ARGS__})
-
-static void linear(struct test_model *m, const char *name, uint64_t out, uint64_t in)
-{
-    char text[160];
-    snprintf(text, sizeof text, "%s.weight", name);
-    ADD(text, out, in);
-    snprintf(text, sizeof text, "%s.bias", name);
-    ADD(text, out);
-}
-
-static void block(struct test_model *m, const char *kind, int number)
-{
-    static const struct {
-        const char *name;
-        int out, in;
-    } linears[] = {{"attn.qkv", 3, 1},        {"attn.proj", 1, 1},       {"cross_attn.q_linear", 1, 1},
-                   {"cross_attn.kv_linear", 2, 1}, {"cross_attn.proj", 1, 1}, {"mlp.fc1", 4, 1},
-                   {"mlp.fc2", 1, 4}};
-    char text[128];
-    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
-        snprintf(text, sizeof text, "%s_blocks.%d.%s", kind, number, linears[i].name);
-        linear(m, text, (uint64_t)linears[i].out * WIDTH, (uint64_t)linears[i].in * WIDTH);
-    }
-    snprintf(text, sizeof text, "%s_blocks.%d.scale_shift_table", kind, number);
-    ADD(text, 6, WIDTH);
-    snprintf(text, sizeof text, "%s_blocks.%d.attn.q_norm.weight", kind, number);
-    ADD(text, WIDTH / HEADS);
-    snprintf(text, sizeof text, "%s_blocks.%d.attn.k_norm.weight", kind, number);
-    ADD(text, WIDTH / HEADS);
-}
-
-static void make_model(struct test_model *m)
-{
-    *m = (struct test_model){.seed = 11};
-    ADD("x_embedder.proj.weight", WIDTH, CHANNELS, 1, 2, 2);
-    ADD("x_embedder.proj.bias", WIDTH);
-    linear(m, "t_embedder.mlp.0", WIDTH, 256);
-    linear(m, "t_embedder.mlp.2", WIDTH, WIDTH);
-    linear(m, "fps_embedder.mlp.0", WIDTH, 256);
-    linear(m, "fps_embedder.mlp.2", WIDTH, WIDTH);
-    linear(m, "t_block.1", 6 * WIDTH, WIDTH);
-    ADD("y_embedder.y_embedding", TOKENS, TEXT);
-    linear(m, "y_embedder.y_proj.fc1", WIDTH, TEXT);
-    linear(m, "y_embedder.y_proj.fc2", WIDTH, WIDTH);
-    for (int i = 0; i < DEPTH; i++) {
-        block(m, "spatial", i);
-        block(m, "temporal", i);
-    }
-    ADD("final_layer.scale_shift_table", 2, WIDTH);
-    linear(m, "final_layer.linear", 4 * OUT, WIDTH);
-}
-
-static void write_model(const struct test_model *m, const char *dir)
-{
-    static const char config[] = "{\"num_heads\": 2, \"input_sq_size\": 512}";
-    char path[1024];
-    test_model_write(m, dir);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    test_write_file(path, config, strlen(config));
-}
-
-static struct df_dit *open_model(void)
-{
-    struct test_model m;
-    struct df_dit *d = NULL;
-    const char *dir = test_tmp_path("dit");
-    make_model(&m);
-    write_model(&m, dir);
-    test_model_finish(&m);
-    assert_ok(df_dit_open(&d, test_device(), dir, NULL));
-    return d;
-}
-
-static float *numbers(size_t n, uint64_t seed)
-{
-    float *x = malloc(n * sizeof *x);
-    assert_non_null(x);
-    nn_normal(x, seed, 0, n);
-    return x;
-}
 
 static struct df_size size_of(uint32_t batch)
 {
@@ -127,7 +43,7 @@ static double most_apart(const float *a, const float *b, size_t n)
 static void knows_its_sizes(void **state)
 {
     (void)state;
-    struct df_dit *d = open_model();
+    struct df_dit *d = test_dit_open();
     const struct df_dit_info *i = df_dit_info(d);
     assert_int_equal(i->depth, DEPTH);
     assert_int_equal(i->width, WIDTH);
@@ -143,8 +59,8 @@ static void knows_its_sizes(void **state)
 static void samples_stand_alone(void **state)
 {
     (void)state;
-    struct df_dit *d = open_model();
-    float *z = numbers(2 * N, 1), *y = numbers(2 * TOKENS * TEXT, 2);
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(2 * N, 1), *y = test_numbers(2 * TOKENS * TEXT, 2);
     float both[2 * OUT_N], one[OUT_N];
     const bool mask[2 * TOKENS] = {1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0};
     step(d, 2, &(struct df_text){TOKENS, y, mask}, z, NULL, both);
@@ -168,8 +84,8 @@ static void samples_stand_alone(void **state)
 static void masks_of_nothing(void **state)
 {
     (void)state;
-    struct df_dit *d = open_model();
-    float *z = numbers(N, 3), *y = numbers(TOKENS * TEXT, 4), plain[OUT_N], masked[OUT_N];
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(N, 3), *y = test_numbers(TOKENS * TEXT, 4), plain[OUT_N], masked[OUT_N];
     const bool kept[T] = {0}, some[T] = {1, 0, 0};
     const struct df_text text = {TOKENS, y, NULL};
     step(d, 1, &text, z, NULL, plain);
@@ -186,8 +102,8 @@ static void masks_of_nothing(void **state)
 static void merging_of_equal_frames(void **state)
 {
     (void)state;
-    struct df_dit *d = open_model();
-    float *z = numbers(N, 9), *y = numbers(TOKENS * TEXT, 10), plain[OUT_N], merged[OUT_N];
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(N, 9), *y = test_numbers(TOKENS * TEXT, 10), plain[OUT_N], merged[OUT_N];
     const struct df_text text = {TOKENS, y, NULL};
     step_with(d, 1, &text, z, NULL, false, plain);
     step_with(d, 1, &text, z, NULL, true, merged);
@@ -207,8 +123,8 @@ static void merging_of_equal_frames(void **state)
 static void leaps_to_the_end(void **state)
 {
     (void)state;
-    struct df_dit *d = open_model();
-    float *z = numbers(N, 5), *far = numbers(N, 5), *y = numbers(TOKENS * TEXT, 6);
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(N, 5), *far = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6);
     struct df_sampled done;
     struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4,
                             .schedule = {.steps = 6}, .merge_steps = 1,
@@ -243,8 +159,8 @@ static int stop(void *ud, const struct fv_progress *p)
 static void sampling_keeps_frames(void **state)
 {
     (void)state;
-    struct df_dit *d = open_model();
-    float *z = numbers(N, 5), *was = numbers(N, 5), *again = numbers(N, 5), *y = numbers(TOKENS * TEXT, 6);
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(N, 5), *was = test_numbers(N, 5), *again = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6);
     const float mask[T] = {0, 1, 0.5f};
     struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL},
                             .schedule = {.steps = 3, .pixel_height = 40, .pixel_width = 48, .frames = 9},
@@ -274,8 +190,8 @@ static void sampling_keeps_frames(void **state)
 static void streamed_blocks_are_the_same(void **state)
 {
     (void)state;
-    struct df_dit *all = open_model(), *some = NULL;
-    float *z = numbers(N, 5), *same = numbers(N, 5), *y = numbers(TOKENS * TEXT, 6);
+    struct df_dit *all = test_dit_open(), *some = NULL;
+    float *z = test_numbers(N, 5), *same = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6);
     const float mask[T] = {0, 1, 1};
     struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4,
                             .schedule = {.steps = 3}, .merge_steps = 1, .frame_mask = mask,
@@ -320,9 +236,9 @@ static void refuses_models(void **state)
         struct test_model m;
         struct df_dit *d = NULL;
         const char *dir = test_tmp_path("bad");
-        make_model(&m);
+        test_dit_make(&m);
         test_model_drop(&m, rows[i].drop);
-        write_model(&m, dir);
+        test_dit_write(&m, dir);
         test_model_finish(&m);
         assert_fails(df_dit_open(&d, test_device(), dir, NULL), rows[i].code, rows[i].part);
         assert_null(d);
@@ -332,9 +248,9 @@ static void refuses_models(void **state)
 static void refuses_sizes(void **state)
 {
     (void)state;
-    struct df_dit *d = open_model();
+    struct df_dit *d = test_dit_open();
     struct df_run *r;
-    float *y = numbers(TOKENS * TEXT, 8);
+    float *y = test_numbers(TOKENS * TEXT, 8);
     const bool none[TOKENS] = {0};
     struct df_size size = size_of(1);
     const struct df_text text = {TOKENS, y, NULL}, empty = {TOKENS, y, none};

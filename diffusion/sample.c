@@ -1,0 +1,333 @@
+/* Rectified flow (diffusion.h): straight paths x_s = (1 - s) data + s noise, along which the model
+ * gives the velocity towards the data. Euler steps from noise, with guidance by the caption. A step
+ * that fails or is cancelled leaves everything as it was before it (sample.h). */
+#include "diffusion/sample.h"
+#include "diffusion/private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_SAMPLES = 32 };
+
+/* ---- a run of both halves ---------------------------------------------------------------- */
+
+static int out_of_memory(void)
+{
+    return fv_fail(FV_ENOMEM, "out of memory");
+}
+
+static int cancel(const struct df_sampler *k)
+{
+    return fv_fail(FV_ECANCELLED, "cancelled at step %u of %u", k->at.step, k->s.schedule.steps);
+}
+
+static bool is_cancelled(const struct df_sampler *k)
+{
+    struct fv_progress p = {"sampling", k->at.step, k->s.schedule.steps};
+    return k->s.on_progress && k->s.on_progress(k->s.ud, &p);
+}
+
+static int within_step(void *ud, const struct fv_progress *p)
+{
+    (void)p;
+    return is_cancelled(ud);
+}
+
+static int make_run(struct df_sampler *k)
+{
+    const struct df_dit_info *i = df_dit_info(k->d);
+    const struct df_text *text = &k->s.text;
+    uint32_t batch = k->s.size.batch, tokens = text->tokens;
+    size_t caption = (size_t)tokens * i->text_width, all = caption * batch;
+    if (tokens != i->text_tokens)
+        return fv_fail(FV_EINVALID, "captions of %u tokens, the model takes %u", tokens, i->text_tokens);
+    float *states = malloc(2 * all * sizeof *states);
+    bool *mask = malloc((size_t)2 * batch * tokens);
+    int rc = states && mask ? 0 : out_of_memory();
+    if (rc == 0)
+        memcpy(states, text->states, all * sizeof *states);
+    for (uint32_t b = 0; b < batch && rc == 0; b++)
+        rc = df_dit_null_text(k->d, states + all + b * caption);
+    /* as trained: "nothing" is cut where the caption ends */
+    for (size_t t = 0; t < (size_t)2 * batch * tokens && rc == 0; t++)
+        mask[t] = !text->mask || text->mask[t % ((size_t)batch * tokens)];
+    struct df_size size = k->s.size;
+    size.batch *= 2;
+    if (rc == 0)
+        rc = df_run_create(&k->run, k->d, &size, &(struct df_text){tokens, states, mask},
+                           &(struct df_run_opts){.masked = k->s.frame_mask != NULL,
+                                                 .on_progress = k->s.on_progress ? within_step : NULL,
+                                                 .ud = k});
+    free(states);
+    free(mask);
+    return rc;
+}
+
+/* ---- frames that are kept ---------------------------------------------------------------- */
+
+/* Frames that begin to change at this time get their noise; those that do not yet are kept. */
+static int mask_frames(struct df_sampler *k)
+{
+    const struct df_sampling *s = &k->s;
+    uint32_t frames = s->size.frames, channels = df_dit_info(k->d)->channels, batch = s->size.batch;
+    float time = k->times[k->at.step], share = time / DF_TIME;
+    FV_TRY(s->noise(s->ud, k->at.step, k->all, k->noise));
+    for (uint32_t f = 0; f < batch * frames; f++) {
+        bool active = k->active[f] = s->frame_mask[f] * DF_TIME >= time;
+        k->kept[f] = k->kept[batch * frames + f] = !active;
+        k->made[f] = k->made[batch * frames + f] = active;
+        for (uint32_t c = 0; c < channels && active && !k->noised[f]; c++) {
+            size_t at = f / frames * k->n + (c * (size_t)frames + f % frames) * k->plane;
+            for (size_t i = at; i < at + k->plane; i++)
+                k->input[i] = (1 - share) * k->input[i] + share * k->noise[i];
+        }
+    }
+    return 0;
+}
+
+static int tell(const struct df_sampler *k, enum df_event what, const float *data, size_t n)
+{
+    return k->s.on_step ? k->s.on_step(k->s.ud, k->at.step, what, data, n) : 0;
+}
+
+/* ---- the leap ---------------------------------------------------------------------------- */
+
+static double cosine(const float *a, const float *b, size_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return ab / (fmax(sqrt(aa), 1e-8) * fmax(sqrt(bb), 1e-8));
+}
+
+/* How little the velocity turned since the last step. */
+static double likeness(const struct df_sampler *k)
+{
+    uint32_t rows = k->s.size.height, cols = k->s.size.width;
+    double sum = 0;
+    if (k->s.leap.by == DF_LEAP_WHOLE)
+        return cosine(k->v, k->last, k->all);
+    for (size_t y = 0; y < rows; y++)
+        sum += cosine(k->v + y * cols, k->last + y * cols, cols);
+    return sum / rows;
+}
+
+/* Whether this step goes all the way. next: what the next one starts from. */
+static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
+{
+    const struct df_leap *l = &k->s.leap;
+    uint32_t step = k->at.step, from = l->from ? l->from : k->s.schedule.steps / 2;
+    float like = 0, flag;
+    *leaps = l->by == DF_LEAP_FIXED && step >= from;
+    if (l->by == DF_LEAP_ROWS || l->by == DF_LEAP_WHOLE) {
+        double now = step ? likeness(k) : 0;
+        like = (float)now;
+        if (step >= from && now > next->best + (l->gain > 0 ? (double)l->gain : 1e-3)) {
+            next->best = now;
+            next->patience = l->patience ? l->patience : 3;
+        } else if (step && step >= from) {
+            next->patience--;
+        }
+        *leaps = !next->patience;
+    }
+    flag = *leaps;
+    FV_TRY(tell(k, DF_COSINE, &like, 1));
+    return tell(k, DF_LEAP, &flag, 1);
+}
+
+/* ---- steps ------------------------------------------------------------------------------- */
+
+/* The model for both halves, and the velocity of both together. */
+static int evaluate(struct df_sampler *k, struct df_place *next)
+{
+    const struct df_sampling *s = &k->s;
+    uint32_t batch = s->size.batch, step = k->at.step;
+    float time[2 * MOST_SAMPLES];
+    for (uint32_t b = 0; b < 2 * batch; b++)
+        time[b] = k->times[step];
+    memcpy(k->z2, k->input, k->all * sizeof *k->z2);
+    memcpy(k->z2 + k->all, k->input, k->all * sizeof *k->z2);
+    const struct df_step model = {.z = k->z2, .time = time, .kept = s->frame_mask ? k->kept : NULL,
+                                  .last = step + 1 == s->schedule.steps,
+                                  .merge = step < s->merge_steps};
+    int rc = df_run_step(k->run, &model, k->v2);
+    if (rc < 0)
+        return rc == FV_ECANCELLED ? cancel(k) : rc;
+    next->done.evaluations++;
+    next->done.merged += model.merge;
+    next->done.flops += df_run_cost(k->run).flops;
+    FV_TRY(tell(k, DF_OUTPUT, k->v2, 2 * batch * k->out_n));
+    for (uint32_t b = 0; b < batch; b++)
+        for (size_t i = 0; i < k->n; i++) { /* the velocity is the first channels */
+            float with = k->v2[b * k->out_n + i], without = k->v2[(batch + b) * k->out_n + i];
+            k->v[b * k->n + i] = without + s->guidance * (with - without);
+        }
+    return 0;
+}
+
+/* The step's result -> z, of the frames that change. */
+static void move(struct df_sampler *k, float dt)
+{
+    uint32_t frames = k->s.size.frames, planes = k->s.size.batch * df_dit_info(k->d)->channels * frames;
+    for (size_t p = 0; p < planes; p++) {
+        size_t sample = p / frames / df_dit_info(k->d)->channels, at = p * k->plane;
+        if (k->s.frame_mask && !k->active[sample * frames + p % frames])
+            continue;
+        for (size_t i = at; i < at + k->plane; i++)
+            k->z[i] = k->input[i] + k->v[i] * dt;
+    }
+}
+
+int df_sampler_step(struct df_sampler *k)
+{
+    const struct df_sampling *s = &k->s;
+    struct df_place next = k->at;
+    size_t frames = (size_t)s->size.batch * s->size.frames;
+    uint32_t step = k->at.step;
+    bool ends;
+    if (k->at.ended)
+        return 1;
+    if (is_cancelled(k))
+        return cancel(k);
+    memcpy(k->input, k->z, k->all * sizeof *k->z);
+    if (s->frame_mask) {
+        FV_TRY(mask_frames(k));
+        FV_TRY(tell(k, DF_FRAMES, k->made, 2 * frames));
+    }
+    FV_TRY(tell(k, DF_INPUT, k->input, k->all));
+    FV_TRY(evaluate(k, &next));
+    FV_TRY(leap(k, &next, &ends));
+    next.step = step + 1;
+    next.ended = ends || next.step == s->schedule.steps;
+    /* nothing fails from here on */
+    move(k, (k->times[step] - (next.ended ? 0 : k->times[step + 1])) / DF_TIME);
+    if (s->frame_mask)
+        memcpy(k->noised, k->active, frames * sizeof *k->noised);
+    float *v = k->v;
+    k->v = k->last;
+    k->last = v;
+    k->at = next;
+    return (int)k->at.ended;
+}
+
+/* ---- samplings --------------------------------------------------------------------------- */
+
+static int prepare(struct df_sampler *k, const float *z)
+{
+    const struct df_sampling *s = &k->s;
+    const struct df_dit_info *i = df_dit_info(k->d);
+    uint32_t batch = s->size.batch, frames = s->size.frames;
+    if (!s->schedule.steps || s->schedule.steps > 10000 || !batch || batch > MOST_SAMPLES)
+        return fv_fail(FV_EINVALID, "%u steps of %u samples", s->schedule.steps, batch);
+    if (s->frame_mask && !s->noise)
+        return fv_fail(FV_EINVALID, "frames that change need noise");
+    k->plane = (size_t)s->size.height * s->size.width;
+    k->n = k->plane * frames * i->channels;
+    k->all = batch * k->n;
+    k->out_n = k->plane * frames * i->out_channels;
+    k->at.patience = s->leap.patience ? s->leap.patience : 3;
+    struct {
+        float **at;
+        size_t n;
+    } numbers[] = {{&k->times, s->schedule.steps}, {&k->z, k->all},
+                   {&k->last, k->all},             {&k->v, k->all},
+                   {&k->input, k->all},            {&k->noise, s->frame_mask ? k->all : 1},
+                   {&k->z2, 2 * k->all},           {&k->v2, 2 * batch * k->out_n},
+                   {&k->made, (size_t)2 * batch * frames}};
+    for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++) {
+        *numbers[n].at = calloc(numbers[n].n + 1, sizeof(float));
+        if (!*numbers[n].at)
+            return out_of_memory();
+    }
+    k->active = calloc((size_t)batch * frames + 1, 1);
+    k->noised = calloc((size_t)batch * frames + 1, 1);
+    k->kept = calloc((size_t)2 * batch * frames + 1, 1);
+    if (!k->active || !k->noised || !k->kept)
+        return out_of_memory();
+    memcpy(k->z, z, k->all * sizeof *z);
+    for (uint32_t f = 0; s->frame_mask && f < batch * frames; f++)
+        k->noised[f] = s->frame_mask[f] == 1;
+    df_times(&s->schedule, k->times);
+    return make_run(k);
+}
+
+int df_sampler_create(struct df_sampler **out, struct df_dit *d, const struct df_sampling *s, const float *z)
+{
+    struct df_sampler *k = *out = calloc(1, sizeof *k);
+    if (!k)
+        return out_of_memory();
+    k->d = d;
+    k->s = *s;
+    int rc = prepare(k, z);
+    if (rc < 0)
+        df_sampler_destroy(out);
+    return rc;
+}
+
+void df_sampler_destroy(struct df_sampler **out)
+{
+    struct df_sampler *k = *out;
+    if (!k)
+        return;
+    df_run_destroy(&k->run);
+    free(k->times);
+    free(k->z);
+    free(k->last);
+    free(k->v);
+    free(k->input);
+    free(k->noise);
+    free(k->z2);
+    free(k->v2);
+    free(k->made);
+    free(k->active);
+    free(k->noised);
+    free(k->kept);
+    free(k);
+    *out = NULL;
+}
+
+struct df_sampled df_sampler_done(const struct df_sampler *k)
+{
+    return k->at.done;
+}
+
+uint32_t df_sampler_at(const struct df_sampler *k)
+{
+    return k->at.step;
+}
+
+void df_sampler_latents(const struct df_sampler *k, float *out)
+{
+    memcpy(out, k->z, k->all * sizeof *out);
+}
+
+void df_sampler_guess(const struct df_sampler *k, float *out)
+{
+    uint32_t frames = k->s.size.frames, planes = k->s.size.batch * df_dit_info(k->d)->channels * frames;
+    float left = k->at.ended || !k->at.step ? 0 : k->times[k->at.step] / DF_TIME;
+    memcpy(out, k->z, k->all * sizeof *out);
+    for (size_t p = 0; p < planes; p++) {
+        size_t sample = p / frames / df_dit_info(k->d)->channels, at = p * k->plane;
+        bool kept = k->s.frame_mask && !k->noised[sample * frames + p % frames];
+        for (size_t i = at; i < at + k->plane && !kept; i++)
+            out[i] += k->last[i] * left;
+    }
+}
+
+int df_sample(struct df_dit *d, const struct df_sampling *s, float *z, struct df_sampled *what)
+{
+    struct df_sampler *k;
+    int rc = df_sampler_create(&k, d, s, z);
+    while (rc == 0)
+        rc = df_sampler_step(k);
+    if (k)
+        df_sampler_latents(k, z);
+    if (k && what)
+        *what = k->at.done;
+    df_sampler_destroy(&k);
+    return rc < 0 ? rc : 0;
+}

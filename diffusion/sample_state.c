@@ -1,0 +1,117 @@
+/* Samplings written down between two steps, and taken up again (diffusion.h): a head with the settings
+ * in words, the place, then arrays. Numbers are the machine's own, so that what goes on is the same to
+ * the bit. */
+#include "diffusion/sample.h"
+#include "diffusion/private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VERSION = 1 };
+
+struct head {
+    char magic[8];
+    uint32_t version, head_bytes;
+    uint64_t bytes; /* of all */
+    char settings[512];
+    struct df_place at;
+};
+
+static const char magic[8] = {'D', 'F', 'S', 'A', 'M', 'P', 'L', 'E'};
+
+/* What must be the same for a sampling to go on; the rest (captions, given frames) is the caller's. */
+static void describe(const struct df_sampler *k, char out[512])
+{
+    const struct df_sampling *s = &k->s;
+    const struct df_schedule *t = &s->schedule;
+    snprintf(out, 512,
+             "%u clips of %u latents of %ux%u, %u channels, %gx%g pixels at %g frames/s; %u steps%s%s of "
+             "%gx%g, %u frames; guidance %.9g; %u steps merged; leap %d from %u, %.9g, %u; %s frames",
+             s->size.batch, s->size.frames, s->size.width, s->size.height, df_dit_info(k->d)->channels,
+             (double)s->size.pixel_width, (double)s->size.pixel_height, (double)s->size.fps, t->steps,
+             t->transform ? " moved" : "", t->whole ? " rounded" : "", (double)t->pixel_width,
+             (double)t->pixel_height, t->frames, (double)s->guidance, s->merge_steps, (int)s->leap.by,
+             s->leap.from, (double)s->leap.gain, s->leap.patience, s->frame_mask ? "some" : "all");
+}
+
+/* The arrays of a state, in order. */
+struct part {
+    void *data;
+    size_t bytes;
+};
+enum { PARTS = 3 };
+
+static void parts_of(const struct df_sampler *k, struct part out[PARTS])
+{
+    const struct part all[PARTS] = {{k->z, k->all * sizeof *k->z},
+                                    {k->last, k->all * sizeof *k->last},
+                                    {k->noised, (size_t)k->s.size.batch * k->s.size.frames}};
+    memcpy(out, all, sizeof all);
+}
+
+static uint64_t total(const struct part *part)
+{
+    uint64_t sum = sizeof(struct head);
+    for (int i = 0; i < PARTS; i++)
+        sum += part[i].bytes;
+    return sum;
+}
+
+int df_sampler_save(const struct df_sampler *k, void **out, size_t *bytes)
+{
+    struct part part[PARTS];
+    struct head h;
+    parts_of(k, part);
+    *bytes = total(part);
+    char *to = *out = malloc(*bytes);
+    if (!to)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    memset(&h, 0, sizeof h);
+    memcpy(h.magic, magic, sizeof magic);
+    h.version = VERSION;
+    h.head_bytes = sizeof h;
+    h.bytes = *bytes;
+    describe(k, h.settings);
+    h.at = k->at;
+    memcpy(to, &h, sizeof h);
+    to += sizeof h;
+    for (int i = 0; i < PARTS; i++) {
+        memcpy(to, part[i].data, part[i].bytes);
+        to += part[i].bytes;
+    }
+    return 0;
+}
+
+int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes)
+{
+    struct part part[PARTS];
+    struct head h;
+    char settings[512];
+    const char *from = state;
+    if (bytes < sizeof h || memcmp(from, magic, sizeof magic) != 0)
+        return fv_fail(FV_EFORMAT, "this is no sampling that was interrupted");
+    memcpy(&h, from, sizeof h);
+    if (h.version != VERSION || h.head_bytes != sizeof h)
+        return fv_fail(FV_EUNSUPPORTED, "the sampling was interrupted under another version of this program");
+    h.settings[sizeof h.settings - 1] = 0;
+    describe(k, settings);
+    if (strcmp(settings, h.settings) != 0)
+        return fv_fail(FV_EINVALID, "the sampling was interrupted with other settings: %s; not: %s", h.settings,
+                       settings);
+    parts_of(k, part);
+    if (h.bytes != bytes || bytes != total(part) || h.at.ended > 1 || !h.at.patience ||
+        h.at.step >= k->s.schedule.steps + h.at.ended)
+        return fv_fail(FV_EFORMAT, "the sampling that was interrupted is damaged: %zu bytes, expected %llu", bytes,
+                       (unsigned long long)total(part));
+    from += sizeof h;
+    for (int i = 0; i < PARTS; i++) {
+        memcpy(part[i].data, from, part[i].bytes);
+        from += part[i].bytes;
+    }
+    unsigned char *flag = (unsigned char *)k->noised;
+    for (size_t i = 0; i < part[PARTS - 1].bytes; i++)
+        flag[i] = flag[i] != 0;
+    k->at = h.at;
+    return 0;
+}
