@@ -256,6 +256,34 @@ struct df_clip_size {
  * FV_EINVALID: not possible. */
 int df_size_of(struct df_size *out, const struct df_packing *p, const struct df_clip_size *c);
 
+/* ---- given frames (reference.c) ------------------------------------------------------------ */
+
+/* A picture or clip as latents, of the size that is made: [channels][frames][H][W]. */
+struct df_reference {
+    const float *latents;
+    uint32_t frames;
+};
+/* What rules of a mask strategy say of a round, done to one sample's noise: z [channels][T][H][W] gets the
+ * frames, mask [T] what becomes of each (df_sampling.frame_mask): 1 made, 0 kept, between: changed from that
+ * share of the noise on. Later rules win. References and places below 0 count from the end; align (0: not; the
+ * authors': 5) moves places to whole groups of the VAE. What is too long is cut. *used: rules of this round;
+ * none: nothing is given. FV_EINVALID: no such reference or place. */
+int df_give_frames(const struct df_mask_rule *rules, size_t count, uint32_t round, uint32_t align,
+                   const struct df_reference *references, size_t reference_count, const struct df_size *size,
+                   uint32_t channels, float *z, float *mask, size_t *used);
+
+/* Long clips in rounds: each begins with what the one before ended with. */
+struct df_round {
+    uint32_t encode;          /* last frames of the round before, which are made a reference */
+    struct df_mask_rule rule; /* that gives them */
+    uint32_t drop;            /* first frames of this round, which repeat them */
+};
+/* latents: that are repeated (the authors': 5); reference: number of the new one; edit: 0 keeps them. Groups
+ * are encoded with the whole clip, as the authors do; frames of causal VAEs as a clip of their own, which begins
+ * with a latent of one frame as the round does. FV_EINVALID: not whole groups, or no frame is left to make. */
+int df_round_of(struct df_round *out, const struct df_packing *p, uint32_t frames, uint32_t latents,
+                uint32_t round, uint32_t reference, double edit);
+
 /* ---- rectified flow ------------------------------------------------------------------------ */
 
 /* Times of `steps` steps, 1000 first, evenly or moved towards noise for what is large and long
@@ -293,8 +321,16 @@ struct df_sampling {
     uint32_t merge_steps; /* so many first steps merge frames */
     struct df_leap leap;
     /* [batch][T]: 0 a frame that is kept, 1 one that is made, between: one that is changed from
-     * that share of the noise on; NULL: all are made. Then noise fills n normal numbers. */
+     * that share of the noise on; NULL: all are made. Then noise fills n normal numbers, the same for the same
+     * step; step `steps` is for `joint`. */
     const float *frame_mask;
+    /* STIV (Lin et al., "STIV: Scalable Text and Image Conditioned Video Generation", 2024): `replace`: kept
+     * frames are shown to the model clean at every step, but as of the step's time like all others
+     * (frame replacement); else as of time 0, as Open-Sora's. `joint`: without the caption also means without
+     * the kept frames, which there are made from noise like all others (JIT-CFG; two runs of the model as
+     * ever). renorm, 0 to 1: how far the guided velocity gets the length of the one with the caption. */
+    bool replace, joint;
+    float renorm;
     int (*noise)(void *ud, uint32_t step, size_t n, float *out);
     /* Values at a step: z as the model gets it, the model's result for both halves, with a mask which
      * frames are made (1) for both halves. May be NULL. */

@@ -56,7 +56,7 @@ static int make_run(struct df_sampler *k)
     size.batch *= 2;
     if (rc == 0)
         rc = df_run_create(&k->run, k->d, &size, &(struct df_text){tokens, states, mask},
-                           &(struct df_run_opts){.masked = k->s.frame_mask != NULL,
+                           &(struct df_run_opts){.masked = k->s.frame_mask && !k->s.replace,
                                                  .on_progress = k->s.on_progress ? within_step : NULL,
                                                  .ud = k});
     free(states);
@@ -75,8 +75,10 @@ static int mask_frames(struct df_sampler *k)
     FV_TRY(s->noise(s->ud, k->at.step, k->all, k->noise));
     for (uint32_t f = 0; f < batch * frames; f++) {
         bool active = k->active[f] = s->frame_mask[f] * DF_TIME >= time;
-        k->kept[f] = k->kept[batch * frames + f] = !active;
-        k->made[f] = k->made[batch * frames + f] = active;
+        k->kept[f] = !active;
+        k->kept[batch * frames + f] = !active && !s->joint;
+        k->made[f] = active;
+        k->made[batch * frames + f] = active || s->joint;
         for (uint32_t c = 0; c < channels && active && !k->noised[f]; c++) {
             size_t at = f / frames * k->n + (c * (size_t)frames + f % frames) * k->plane;
             for (size_t i = at; i < at + k->plane; i++)
@@ -141,6 +143,59 @@ static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
 
 /* ---- steps ------------------------------------------------------------------------------- */
 
+/* Whether a plane of the latents is of a frame that changes in this step. */
+static bool is_active(const struct df_sampler *k, size_t plane)
+{
+    uint32_t frames = k->s.size.frames, channels = df_dit_info(k->d)->channels;
+    return !k->s.frame_mask || k->active[plane / frames / channels * frames + plane % frames];
+}
+
+static size_t planes(const struct df_sampler *k)
+{
+    return k->all / k->plane;
+}
+
+/* What both halves of the model see. */
+static void fill_halves(struct df_sampler *k)
+{
+    float *without = k->z2 + k->all;
+    memcpy(k->z2, k->input, k->all * sizeof *k->z2);
+    memcpy(without, k->input, k->all * sizeof *k->z2);
+    for (size_t p = 0; k->free && p < planes(k); p++)
+        if (!is_active(k, p))
+            memcpy(without + p * k->plane, k->free + p * k->plane, k->plane * sizeof *k->free);
+}
+
+/* A sample's guided velocity, as long as the one with the caption. */
+static void renorm(const struct df_sampler *k, const float *with, float *v, size_t first_plane)
+{
+    double own = 0, wanted = 0;
+    size_t n = k->n / k->plane;
+    for (size_t p = 0; p < n; p++)
+        for (size_t i = p * k->plane; i < (p + 1) * k->plane && is_active(k, first_plane + p); i++) {
+            own += (double)v[i] * (double)v[i];
+            wanted += (double)with[i] * (double)with[i];
+        }
+    double ratio = own > 0 ? sqrt(wanted / own) : 1;
+    float by = (float)(1 + (double)k->s.renorm * (ratio - 1));
+    for (size_t i = 0; i < k->n; i++)
+        v[i] *= by;
+}
+
+/* Both halves' velocities, which are the first channels of the results, together. */
+static void guide(struct df_sampler *k)
+{
+    uint32_t batch = k->s.size.batch;
+    for (uint32_t b = 0; b < batch; b++) {
+        const float *with = k->v2 + b * k->out_n, *without = k->v2 + (batch + b) * k->out_n;
+        float *v = k->v + b * k->n;
+        for (size_t i = 0; i < k->n; i++)
+            v[i] = without[i] + k->s.guidance * (with[i] - without[i]);
+        if (k->s.renorm > 0)
+            renorm(k, with, v, b * (k->n / k->plane));
+    }
+}
+
 /* The model for both halves, and the velocity of both together. */
 static int evaluate(struct df_sampler *k, struct df_place *next)
 {
@@ -149,9 +204,8 @@ static int evaluate(struct df_sampler *k, struct df_place *next)
     float time[2 * MOST_SAMPLES];
     for (uint32_t b = 0; b < 2 * batch; b++)
         time[b] = k->times[step];
-    memcpy(k->z2, k->input, k->all * sizeof *k->z2);
-    memcpy(k->z2 + k->all, k->input, k->all * sizeof *k->z2);
-    const struct df_step model = {.z = k->z2, .time = time, .kept = s->frame_mask ? k->kept : NULL,
+    fill_halves(k);
+    const struct df_step model = {.z = k->z2, .time = time, .kept = s->frame_mask && !s->replace ? k->kept : NULL,
                                   .last = step + 1 == s->schedule.steps,
                                   .merge = step < s->merge_steps};
     int rc = df_run_step(k->run, &model, k->v2);
@@ -161,24 +215,22 @@ static int evaluate(struct df_sampler *k, struct df_place *next)
     next->done.merged += model.merge;
     next->done.flops += df_run_cost(k->run).flops;
     FV_TRY(tell(k, DF_OUTPUT, k->v2, 2 * batch * k->out_n));
-    for (uint32_t b = 0; b < batch; b++)
-        for (size_t i = 0; i < k->n; i++) { /* the velocity is the first channels */
-            float with = k->v2[b * k->out_n + i], without = k->v2[(batch + b) * k->out_n + i];
-            k->v[b * k->n + i] = without + s->guidance * (with - without);
-        }
+    guide(k);
     return 0;
 }
 
-/* The step's result -> z, of the frames that change. */
+/* The step's result -> z, of the frames that change; those that do not go their own way in `free`. */
 static void move(struct df_sampler *k, float dt)
 {
-    uint32_t frames = k->s.size.frames, planes = k->s.size.batch * df_dit_info(k->d)->channels * frames;
-    for (size_t p = 0; p < planes; p++) {
-        size_t sample = p / frames / df_dit_info(k->d)->channels, at = p * k->plane;
-        if (k->s.frame_mask && !k->active[sample * frames + p % frames])
-            continue;
-        for (size_t i = at; i < at + k->plane; i++)
-            k->z[i] = k->input[i] + k->v[i] * dt;
+    uint32_t batch = k->s.size.batch;
+    for (size_t p = 0; p < planes(k); p++) {
+        size_t at = p * k->plane, sample = at / k->n;
+        const float *without = k->v2 + (batch + sample) * k->out_n + at % k->n;
+        bool active = is_active(k, p);
+        for (size_t i = 0; i < k->plane && active; i++)
+            k->z[at + i] = k->input[at + i] + k->v[at + i] * dt;
+        for (size_t i = 0; i < k->plane && !active && k->free; i++)
+            k->free[at + i] += without[i] * dt;
     }
 }
 
@@ -223,6 +275,12 @@ static int prepare(struct df_sampler *k, const float *z)
     uint32_t batch = s->size.batch, frames = s->size.frames;
     if (!s->schedule.steps || s->schedule.steps > 10000 || !batch || batch > MOST_SAMPLES)
         return fv_fail(FV_EINVALID, "%u steps of %u samples", s->schedule.steps, batch);
+    if (!(s->renorm >= 0 && s->renorm <= 1))
+        return fv_fail(FV_EINVALID, "renorm is %g, expected 0 to 1", (double)s->renorm);
+    for (uint32_t f = 0; s->frame_mask && f < batch * frames; f++)
+        if (!(s->frame_mask[f] >= 0 && s->frame_mask[f] <= 1))
+            return fv_fail(FV_EINVALID, "frame %u is to change from %g of the noise on, expected 0 to 1", f % frames,
+                           (double)s->frame_mask[f]);
     if (s->frame_mask && !s->noise)
         return fv_fail(FV_EINVALID, "frames that change need noise");
     k->plane = (size_t)s->size.height * s->size.width;
@@ -242,6 +300,12 @@ static int prepare(struct df_sampler *k, const float *z)
         *numbers[n].at = calloc(numbers[n].n + 1, sizeof(float));
         if (!*numbers[n].at)
             return out_of_memory();
+    }
+    if (s->joint && s->frame_mask) {
+        k->free = malloc(k->all * sizeof *k->free);
+        if (!k->free)
+            return out_of_memory();
+        FV_TRY(s->noise(s->ud, s->schedule.steps, k->all, k->free));
     }
     k->active = calloc((size_t)batch * frames + 1, 1);
     k->noised = calloc((size_t)batch * frames + 1, 1);
@@ -285,6 +349,7 @@ void df_sampler_destroy(struct df_sampler **out)
     free(k->made);
     free(k->active);
     free(k->noised);
+    free(k->free);
     free(k->kept);
     free(k);
     *out = NULL;
@@ -307,15 +372,11 @@ void df_sampler_latents(const struct df_sampler *k, float *out)
 
 void df_sampler_guess(const struct df_sampler *k, float *out)
 {
-    uint32_t frames = k->s.size.frames, planes = k->s.size.batch * df_dit_info(k->d)->channels * frames;
     float left = k->at.ended || !k->at.step ? 0 : k->times[k->at.step] / DF_TIME;
     memcpy(out, k->z, k->all * sizeof *out);
-    for (size_t p = 0; p < planes; p++) {
-        size_t sample = p / frames / df_dit_info(k->d)->channels, at = p * k->plane;
-        bool kept = k->s.frame_mask && !k->noised[sample * frames + p % frames];
-        for (size_t i = at; i < at + k->plane && !kept; i++)
+    for (size_t p = 0; p < planes(k); p++)
+        for (size_t i = p * k->plane; i < (p + 1) * k->plane && is_active(k, p); i++)
             out[i] += k->last[i] * left;
-    }
 }
 
 int df_sample(struct df_dit *d, const struct df_sampling *s, float *z, struct df_sampled *what)

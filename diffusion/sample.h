@@ -24,6 +24,7 @@ struct df_sampler {
     float *z;     /* latents as they are before the next step */
     float *last;  /* the step before's velocity; nothing before the first */
     bool *noised; /* [batch][T]: frames that have had their noise */
+    float *free;  /* with `joint`: kept frames as the half without sees them, made from noise */
 
     /* of one step */
     float *v;            /* guided */

@@ -27,11 +27,12 @@ static void describe(const struct df_sampler *k, char out[512])
     const struct df_schedule *t = &s->schedule;
     snprintf(out, 512,
              "%u clips of %u latents of %ux%u, %u channels, %gx%g pixels at %g frames/s; %u steps%s%s of "
-             "%gx%g, %u frames; guidance %.9g; %u steps merged; leap %d from %u, %.9g, %u; %s frames",
+             "%gx%g, %u frames; guidance %.9g%s, renorm %.9g%s; %u steps merged; leap %d from %u, %.9g, %u; %s frames",
              s->size.batch, s->size.frames, s->size.width, s->size.height, df_dit_info(k->d)->channels,
              (double)s->size.pixel_width, (double)s->size.pixel_height, (double)s->size.fps, t->steps,
              t->transform ? " moved" : "", t->whole ? " rounded" : "", (double)t->pixel_width,
-             (double)t->pixel_height, t->frames, (double)s->guidance, s->merge_steps, (int)s->leap.by,
+             (double)t->pixel_height, t->frames, (double)s->guidance, s->joint ? " jointly" : "",
+             (double)s->renorm, s->replace ? ", replaced" : "", s->merge_steps, (int)s->leap.by,
              s->leap.from, (double)s->leap.gain, s->leap.patience, s->frame_mask ? "some" : "all");
 }
 
@@ -40,12 +41,13 @@ struct part {
     void *data;
     size_t bytes;
 };
-enum { PARTS = 3 };
+enum { PARTS = 4 };
 
 static void parts_of(const struct df_sampler *k, struct part out[PARTS])
 {
     const struct part all[PARTS] = {{k->z, k->all * sizeof *k->z},
                                     {k->last, k->all * sizeof *k->last},
+                                    {k->free, k->free ? k->all * sizeof *k->free : 0},
                                     {k->noised, (size_t)k->s.size.batch * k->s.size.frames}};
     memcpy(out, all, sizeof all);
 }
@@ -77,7 +79,8 @@ int df_sampler_save(const struct df_sampler *k, void **out, size_t *bytes)
     memcpy(to, &h, sizeof h);
     to += sizeof h;
     for (int i = 0; i < PARTS; i++) {
-        memcpy(to, part[i].data, part[i].bytes);
+        if (part[i].bytes)
+            memcpy(to, part[i].data, part[i].bytes);
         to += part[i].bytes;
     }
     return 0;
@@ -106,12 +109,15 @@ int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes)
                        (unsigned long long)total(part));
     from += sizeof h;
     for (int i = 0; i < PARTS; i++) {
-        memcpy(part[i].data, from, part[i].bytes);
+        if (part[i].bytes)
+            memcpy(part[i].data, from, part[i].bytes);
         from += part[i].bytes;
     }
     unsigned char *flag = (unsigned char *)k->noised;
-    for (size_t i = 0; i < part[PARTS - 1].bytes; i++)
+    for (size_t i = 0; i < part[PARTS - 1].bytes; i++) {
         flag[i] = flag[i] != 0;
+        k->active[i] = flag[i];
+    }
     k->at = h.at;
     return 0;
 }

@@ -1,4 +1,5 @@
-/* diffusion/sample.c: samplings that are stopped and taken up again, states that are not theirs. */
+/* diffusion/sample.c: samplings that are stopped and taken up again, states that are not theirs; frames
+ * that are given, without which the other half of the guidance is made too. */
 #include "support/dit_model.h"
 #include "support/test.h"
 
@@ -40,9 +41,14 @@ static void setting(int kind, struct df_sampling *s, const float *captions)
         s->merge_steps = 2;
     } else if (kind == 2) {
         s->leap = (struct df_leap){.by = DF_LEAP_WHOLE, .from = 1, .gain = 1e-4f, .patience = 3};
+    } else if (kind == 3) {
+        s->frame_mask = frame_mask;
+        s->noise = some_noise;
+        s->joint = s->replace = true;
+        s->renorm = 0.5f;
     }
 }
-enum { KINDS = 3 };
+enum { KINDS = 4 };
 
 static int run_to_end(struct df_sampler *k)
 {
@@ -214,11 +220,157 @@ static void guesses(void **state)
     df_dit_close(&d);
 }
 
+/* ---- STIV -------------------------------------------------------------------------------- */
+
+enum { FRAME = T * PLANE /* from channel to channel */, OUT_N = DIT_OUT * T * PLANE };
+
+static void set_frame(float *z, const float *from, int t)
+{
+    for (int c = 0; c < CHANNELS; c++)
+        memcpy(z + c * FRAME + t * PLANE, from + c * FRAME + t * PLANE, PLANE * sizeof *z);
+}
+
+/* A step of both halves by hand: v2 is [2][OUT_N]. */
+static void both_halves(struct df_dit *d, const float *captions, const float *with, const float *without, float t,
+                        float *v2)
+{
+    struct df_run *r;
+    float *y = malloc(2 * TOKENS * TEXT * sizeof *y), z[2 * N];
+    const float time[] = {t, t};
+    assert_non_null(y);
+    memcpy(y, captions, TOKENS * TEXT * sizeof *y);
+    assert_ok(df_dit_null_text(d, y + TOKENS * TEXT));
+    memcpy(z, with, N * sizeof *z);
+    memcpy(z + N, without, N * sizeof *z);
+    assert_ok(df_run_create(&r, d, &(struct df_size){2, T, H, W, 40, 48, 24}, &(struct df_text){TOKENS, y, NULL}, NULL));
+    assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = time}, v2));
+    df_run_destroy(&r);
+    free(y);
+}
+
+/* Frame 0 is given: clean with the caption, made from its own noise without. */
+static void jointly_by_hand(void **state)
+{
+    (void)state;
+    static const float first[T] = {0, 1, 1};
+    struct df_dit *d = test_dit_open();
+    struct df_sampling s;
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), out[N], own[N], alone[N], v2[2 * OUT_N];
+    setting(0, &s, y);
+    s.schedule = (struct df_schedule){.steps = 2};
+    s.frame_mask = first;
+    s.noise = some_noise;
+    s.replace = s.joint = true;
+    memcpy(out, z, sizeof out);
+    assert_ok(df_sample(d, &s, out, NULL));
+    memcpy(own, z, sizeof own);
+    some_noise(NULL, 2, N, alone);
+    for (int step = 0; step < 2; step++) {
+        float without[N];
+        memcpy(without, own, sizeof without);
+        set_frame(without, alone, 0);
+        both_halves(d, y, own, without, 1000 - 500.0f * (float)step, v2);
+        for (int i = 0; i < N; i++) {
+            float u = v2[OUT_N + i], v = u + s.guidance * (v2[i] - u);
+            own[i] += i % FRAME / PLANE ? 0.5f * v : 0;
+            alone[i] += 0.5f * u;
+        }
+    }
+    for (int i = 0; i < N; i++)
+        assert_near(own[i], out[i], 1e-4);
+    s.joint = false; /* it is not the same if only the caption goes */
+    memcpy(own, z, sizeof own);
+    assert_ok(df_sample(d, &s, own, NULL));
+    double apart = 0;
+    for (int i = 0; i < N; i++)
+        apart = fmax(apart, fabs((double)own[i] - (double)out[i]));
+    assert_true(apart > 1e-3);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
+/* With no frame kept, replacing and leaving out are nothing. */
+static void jointly_without_frames(void **state)
+{
+    (void)state;
+    static const float all[T] = {1, 1, 1};
+    struct df_dit *d = test_dit_open();
+    struct df_sampling s;
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), plain[N], out[N];
+    setting(0, &s, y);
+    memcpy(plain, z, sizeof plain);
+    assert_ok(df_sample(d, &s, plain, NULL));
+    s.frame_mask = all;
+    s.noise = some_noise;
+    s.replace = s.joint = true;
+    memcpy(out, z, sizeof out);
+    assert_ok(df_sample(d, &s, out, NULL));
+    assert_memory_equal(plain, out, sizeof out);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
+static int keep_output(void *ud, uint32_t step, enum df_event what, const float *data, size_t n)
+{
+    (void)step;
+    if (what == DF_OUTPUT)
+        memcpy(ud, data, n * sizeof *data);
+    return 0;
+}
+
+static double length_of_made(const float *a, const float *b)
+{
+    double sum = 0;
+    for (int i = 0; i < N; i++) {
+        double x = (double)a[i] - (b ? (double)b[i] : 0);
+        sum += i % FRAME / PLANE ? x * x : 0;
+    }
+    return sqrt(sum);
+}
+
+static void renorm_keeps_the_length(void **state)
+{
+    (void)state;
+    static const float first[T] = {0, 1, 1};
+    struct df_dit *d = test_dit_open();
+    struct df_sampling s;
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), out[N], v2[2 * OUT_N];
+    double full = 0;
+    for (int k = 0; k < 3; k++) {
+        setting(0, &s, y);
+        s.schedule = (struct df_schedule){.steps = 1};
+        s.frame_mask = first;
+        s.noise = some_noise;
+        s.renorm = (float)k / 2;
+        s.on_step = keep_output;
+        s.ud = v2;
+        memcpy(out, z, sizeof out);
+        assert_ok(df_sample(d, &s, out, NULL));
+        double with = length_of_made(v2, NULL), moved = length_of_made(out, z);
+        full = k ? full : moved;
+        assert_near(moved / with, full / with + 0.5 * k * (1 - full / with), 1e-4);
+    }
+    assert_true(full > 1.01 * length_of_made(v2, NULL)); /* guidance made it longer */
+    s.renorm = 1.5f;
+    assert_fails(df_sample(d, &s, out, NULL), FV_EINVALID, "renorm is 1.5");
+    static const float wrong[T] = {0, 1, 2};
+    s.renorm = 0;
+    s.frame_mask = wrong;
+    assert_fails(df_sample(d, &s, out, NULL), FV_EINVALID, "frame 2");
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interrupted_is_the_same), cmocka_unit_test(stops_between_blocks),
         cmocka_unit_test(refuses_states),          cmocka_unit_test(guesses),
+        cmocka_unit_test(jointly_by_hand),         cmocka_unit_test(jointly_without_frames),
+        cmocka_unit_test(renorm_keeps_the_length),
     };
     test_device();
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
