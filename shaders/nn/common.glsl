@@ -58,17 +58,17 @@ uint nn_bf16(float f)
                                            : (x + 0x7fffu + (x >> 16 & 1u)) >> 16;
 }
 
-// packHalf2x16 may round as the driver likes; this rounds to nearest even, by integers.
+// packHalf2x16 may round as the driver likes; this rounds to nearest even: the addition of a power of
+// two 13 bits up shifts out what a half has no place for. Below 2^-14 that power stays, which is how
+// halfs become subnormal; the sum's digits carry into the exponent where they round up to the next.
 uint nn_f16(float f)
 {
-    uint x = floatBitsToUint(f), sign = x >> 16 & 0x8000u, a = x & 0x7fffffffu;
-    // subnormal halfs: adding 0.5 lines the mantissa up so that the addition rounds it
-    uint sub = floatBitsToUint(uintBitsToFloat(a) + 0.5) - 0x3f000000u;
-    uint normal = (a - 0x38000000u + 0xfffu + (a >> 13 & 1u)) >> 13;
-    uint h = a < 0x38800000u ? sub : normal;
-    h = a >= 0x477ff000u ? 0x7c00u : h;
+    uint x = floatBitsToUint(f), a = x & 0x7fffffffu, c = min(a, 0x47800000u /* 2^16: infinity */);
+    uint power = max(c & 0x7f800000u, 0x38800000u);
+    uint sum = floatBitsToUint(uintBitsToFloat(c) + uintBitsToFloat(power + (13u << 23)));
+    uint h = sum - power - (13u << 23) + (power >> 13) - (113u << 10);
     h = a > 0x7f800000u ? 0x7e00u : h;
-    return sign | h;
+    return (x >> 16 & 0x8000u) | h;
 }
 
 uint nn_encode1(float v, uint type)
