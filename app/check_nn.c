@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Tables of archs, each ended by a NULL name. */
-static const struct check_arch *const tables[] = {check_arch_vaes, check_arch_diffusion};
+static const struct check_arch *const tables[] = {check_arch_vaes, check_arch_diffusion, check_arch_generate};
 
 /* Something produced, of which the file holds the values. */
 struct check_seen {

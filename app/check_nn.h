@@ -62,6 +62,6 @@ int check_networks(struct check *c, const struct check_arch *arch, const char *d
 const struct check_arch *check_arch_find(const char *name);
 
 /* Name NULL last. */
-extern const struct check_arch check_arch_vaes[], check_arch_diffusion[];
+extern const struct check_arch check_arch_vaes[], check_arch_diffusion[], check_arch_generate[];
 
 #endif

@@ -34,6 +34,7 @@ static const char *const archs[] = {"auto",
                                     "sd_autoencoderkl",
                                     "opensora12_stdit3",
                                     "ondevice_sora",
+                                    "opensora12_e2e",
                                     "t5_encoder",
                                     "clip_text_gelu",
                                     "clip_text_quickgelu",
@@ -346,6 +347,8 @@ const struct cmd cmd_check = {
         "down (cameras); config.json, NAME.json or coded_*, frame* and NAME.safetensors "
         "(queen); texts with what is to become of them, and the tokenizer (tokenizer_*), which for "
         "tokenizer_clip may be in ../../../data/tokenizers/clip; prompts (opensora12_text).\n\n"
+        "opensora12_e2e goes from prompts to frames with the models of ../opensora12_stdit3, "
+        "../opensora12_vae and ../tokenizer_sentencepiece.\n\n"
         "Networks: the first argument is the model's folder, the others are cases, files with "
         "in.*, "
         "out* and mid.*; without any, all case_*.safetensors in the folder. In f32 the largest "

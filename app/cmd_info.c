@@ -519,7 +519,7 @@ const struct cmd cmd_info = {
     .summary = "what a scene, camera file, picture, video or file of weights holds",
     .usage = "FILE... [OPTION]...",
     .examples = "fovea info scene.spz\tcounts, bounds, memory\n"
-                "fovea info --json out.mp4\tsettings a video was rendered with\n"
+                "fovea info --json out.mp4\tsettings a video was made with\n"
                 "fovea info --tensors model.safetensors\tnames, types and shapes",
     .opts = opts,
     .size = sizeof(struct values),

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct cmd *const app_commands[] = {&cmd_render,
+const struct cmd *const app_commands[] = {&cmd_generate, &cmd_render,
 #ifdef FOVEA_VIEWER
                                           &cmd_view,
 #endif

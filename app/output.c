@@ -30,8 +30,7 @@ static enum output_format format_of(const char *path)
                                         : OUTPUT_AUTO;
 }
 
-/* The number's place: %d, %4d or %04d; %% is a percent sign. -1 when the pattern is wrong. */
-static int count_numbers(const char *path)
+int output_count_numbers(const char *path)
 {
     int count = 0;
     for (const char *p = path; (p = strchr(p, '%')); p++) {
@@ -71,7 +70,7 @@ int output_parse(struct output *o, const char *path, enum output_format format)
         return fv_fail(FV_EUNSUPPORTED,
                        "%s: name it .mp4, .mkv, .webm, .mov, .png, .npy or .y4m, or give --format",
                        path);
-    int numbers = output_is_sequence(o) ? count_numbers(path) : 0;
+    int numbers = output_is_sequence(o) ? output_count_numbers(path) : 0;
     if (numbers < 0 || numbers > 1)
         return fv_fail(FV_EINVALID,
                        "%s: write the number once, as in frame_%%04d%s (%%%% for a "

@@ -1,6 +1,7 @@
 /* The progress bar and its JSON form (progress.h). */
 #include "app/progress.h"
 #include "app/cmd.h"
+#include "app/text.h"
 #include "vk/base/thread.h"
 
 #include <stdatomic.h>
@@ -46,16 +47,21 @@ static void time_text(char *out, size_t size, double seconds)
 
 static void show_bar(const struct progress *p, double rate, double eta)
 {
-    char right[96] = "", eta_text[32];
+    char right[160] = "", eta_text[32], memory[32];
     double part = p->total > 0 ? p->done / p->total : 0;
     if (p->total > 0 && p->unit) {
         time_text(eta_text, sizeof eta_text, eta);
-        snprintf(right, sizeof right, " %.0f/%.0f %s  %.1f/s  %s left", p->done, p->total, p->unit,
-                 rate, eta_text);
+        bool slow = rate > 0 && rate < 1;
+        snprintf(right, sizeof right, " %.0f/%.0f %s  %.1f%s  %s left", p->done, p->total, p->unit,
+                 slow ? 1 / rate : rate, slow ? " s each" : "/s", eta_text);
     } else if (p->total > 0) {
         snprintf(right, sizeof right, " %3.0f %%", 100 * part);
     } else {
         snprintf(right, sizeof right, " %.0f %s", p->done, p->unit ? p->unit : "");
+    }
+    if (p->memory) {
+        bytes_text(memory, p->memory);
+        snprintf(right + strlen(right), sizeof right - strlen(right), "  %s", memory);
     }
     int room = columns() - 1 - (int)strlen(right) - 14;
     fprintf(stderr, "\r\033[K%-11.11s ", p->what);
@@ -77,13 +83,17 @@ static void show(struct progress *p, double now)
     double eta = rate > 0 && p->total > 0 ? (p->total - p->done) / rate : 0;
     p->last = now;
     p->shown = true;
-    if (p->mode == PROGRESS_BAR)
+    if (p->mode == PROGRESS_BAR) {
         show_bar(p, rate, eta);
-    else
-        fprintf(stderr,
-                "{\"what\":\"%s\",\"done\":%.10g,\"total\":%.10g,\"fps\":%.4g,\"eta\":%.4g,"
-                "\"elapsed\":%.4g}\n",
-                p->what, p->done, p->total, rate, eta, elapsed);
+        return;
+    }
+    fprintf(stderr,
+            "{\"what\":\"%s\",\"done\":%.10g,\"total\":%.10g,\"fps\":%.4g,\"eta\":%.4g,"
+            "\"elapsed\":%.4g",
+            p->what, p->done, p->total, rate, eta, elapsed);
+    if (p->memory)
+        fprintf(stderr, ",\"memory\":%llu", (unsigned long long)p->memory);
+    fputs("}\n", stderr);
 }
 
 /* The last state of the work that ends, which the rate limit may have kept back. */

@@ -8,7 +8,7 @@
  *     progress_done(&p);
  *
  * JSON lines: {"what":"rendering","done":12,"total":120,"fps":29.1,"eta":3.7,"elapsed":0.4},
- * the last one of each work with done == total.
+ * the last one of each work with done == total; "memory":bytes where it is told.
  */
 #ifndef PROGRESS_H
 #define PROGRESS_H
@@ -16,6 +16,7 @@
 #include "vk/base/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Values of --progress, in the order of progress_choices. */
 enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_JSON, PROGRESS_NONE };
@@ -28,6 +29,7 @@ struct progress {
     double start, last;       /* seconds: when the present work began, when it was last shown */
     double done, total, from; /* from: done at the start of this work */
     bool shown;
+    uint64_t memory; /* of the device, to be shown; 0 = not */
 };
 
 /* AUTO becomes BAR when standard error is a terminal and quiet is false. */

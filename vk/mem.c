@@ -94,6 +94,14 @@ void vk_mem_usage(const struct vk_device *dev, uint64_t *reserved, uint64_t *use
     pthread_mutex_unlock(&m->lock);
 }
 
+void vk_mem_restart_peak(struct vk_device *dev)
+{
+    struct vk_mem *m = dev->p->mem;
+    pthread_mutex_lock(&m->lock);
+    m->peak = m->used;
+    pthread_mutex_unlock(&m->lock);
+}
+
 /* --- ranges of a slab --- */
 
 static uint64_t align_up(uint64_t v, uint64_t a)

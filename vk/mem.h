@@ -51,5 +51,7 @@ uint64_t vk_buf_max(const struct vk_device *dev);
 uint64_t vk_buf_max_large(const struct vk_device *dev);
 /* Bytes held in slabs, and handed out of them. */
 void vk_mem_usage(const struct vk_device *dev, uint64_t *reserved, uint64_t *used, uint64_t *peak);
+/* The peak is from now on. */
+void vk_mem_restart_peak(struct vk_device *dev);
 
 #endif

@@ -1,0 +1,616 @@
+/* fovea generate: a prompt to a video, by the stages of generator.h. */
+#include "app/clip.h"
+#include "app/cmd.h"
+#include "app/generate_jobs.h"
+#include "app/generator.h"
+#include "app/latents.h"
+#include "app/progress.h"
+#include "app/text.h"
+#include "vk/base/file.h"
+#include "vk/base/log.h"
+#include "vk/base/thread.h"
+#include "vk/device.h"
+#include "vk/mem.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+struct values {
+    struct model_paths paths;
+    const char *output, *prompt_file, *size, *aspect, *frames, *camera, *latents, *from, *report;
+    int steps, count, merge, leap, leap_from, dtype, codec, crf, progress;
+    double seed, guidance, seconds, aesthetic, motion;
+    struct opt_rate fps;
+};
+
+static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
+static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
+/* The model's own, then those of enum df_leap_by. */
+static const char *const leaps[] = {"model", "never", "fixed", "rows", "whole", NULL};
+enum { LEAP_OF_MODEL };
+
+#define AT(m) offsetof(struct values, m)
+static const struct opt opts[] = {
+    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
+     .help = ".mp4 .mkv .webm .mov, .png (frame_%04d.png), .npy, .y4m, a folder/, or .safetensors: latents only; "
+             "of several clips the files are numbered"},
+    {"prompt-file", 0, OPT_STRING, AT(prompt_file), .value = "FILE", .file = true,
+     .help = "a prompt a line; empty lines and lines from # on are left out"},
+    {"count", 'n', OPT_INT, AT(count), .def = "1", .min = 1, .max = 10000,
+     .help = "clips of each prompt, with seeds from --seed on"},
+    {"seed", 0, OPT_FLOAT, AT(seed), .def = "-1", .min = -1, .max = 999999999999, .value = "N",
+     .help = "of the noise; -1 is another one each time, which is printed"},
+    {"from", 0, OPT_STRING, AT(from), .value = "VIDEO", .file = true,
+     .help = "prompt and settings of a video made before; other options change them"},
+    {.type = OPT_GROUP, .help = "Clip (default: what the model is made for)"},
+    {"size", 's', OPT_STRING, AT(size), .value = "WxH|NAME",
+     .help = "of pictures: 320x240, or 144p 240p 360p 480p 720p 1080p with --aspect"},
+    {"aspect", 0, OPT_STRING, AT(aspect), .value = "H:W",
+     .help = "height to width, as Open-Sora has it: 9:16 lies, 16:9 stands"},
+    {"frames", 0, OPT_STRING, AT(frames), .value = "N",
+     .help = "a number, or Open-Sora's 2s 4s 8s 16s, which are 51, 102 ..; 1 is a picture"},
+    {"seconds", 0, OPT_FLOAT, AT(seconds), .def = "0", .min = 0, .max = 1000,
+     .help = "instead of --frames, filled up to what the autoencoder takes whole"},
+    {"fps", 'r', OPT_RATE, AT(fps), .help = "told to the model, and of the file"},
+    {.type = OPT_GROUP, .help = "Sampling (default: what the model is made for)"},
+    {"steps", 0, OPT_INT, AT(steps), .def = "0", .max = 10000, .help = "from noise to clip"},
+    {"guidance", 'g', OPT_FLOAT, AT(guidance), .def = "-1", .min = -1, .max = 100,
+     .help = "how far the prompt leads; 1 is as the model alone, 0 without the prompt"},
+    {"leap", 0, OPT_ENUM, AT(leap), .choices = leaps, .def = "model",
+     .help = "end early, by one step all the way: fixed at a step, or once the velocity turns no more by the rows "
+             "of one frame or by the whole clip (On-device Sora's LPL)"},
+    {"leap-from", 0, OPT_INT, AT(leap_from), .def = "0", .max = 10000, .value = "STEP",
+     .help = "no leap before; 0 is half of the steps"},
+    {"merge-steps", 0, OPT_INT, AT(merge), .def = "-1", .min = -1, .max = 10000, .value = "N",
+     .help = "first steps whose attention sees frames two by two (On-device Sora's TDTM); -1 is the model's"},
+    {.type = OPT_GROUP, .help = "Scores put behind the prompt, as captions of training had them"},
+    {"aesthetic", 0, OPT_FLOAT, AT(aesthetic), .def = "-1", .min = -1, .max = 100,
+     .help = "4 to 7; 0 is none, -1 the model's usual"},
+    {"motion", 0, OPT_FLOAT, AT(motion), .def = "-1", .min = -1, .max = 1000, .help = "likewise; from 0 to 20 or so"},
+    {"camera-motion", 0, OPT_STRING, AT(camera), .value = "TEXT", .help = "\"pan left\", \"zoom in\", \"static\""},
+    {.type = OPT_GROUP, .help = "Model"},
+    {"model", 'm', OPT_STRING, AT(paths.model), .value = "DIR", .file = true,
+     .help = "folder with transformer/, text_encoder/, tokenizer/, vae/; default the bundled one"},
+    {"dit", 0, OPT_STRING, AT(paths.dit), .value = "PATH", .file = true, .help = "transformer alone: OpenSora-STDiT-v3/"},
+    {"t5", 0, OPT_STRING, AT(paths.text), .value = "PATH", .file = true,
+     .help = "text encoder alone: t5-v1_1-xxl/, t5xxl_fp16.safetensors, a GGUF"},
+    {"tokenizer", 0, OPT_STRING, AT(paths.tokenizer), .value = "PATH", .file = true,
+     .help = "spiece.model or tokenizer.json; default beside the text encoder"},
+    {"vae", 0, OPT_STRING, AT(paths.vae), .value = "PATH", .file = true, .help = "autoencoder alone: OpenSora-VAE-v1.2/"},
+    {"dtype", 0, OPT_ENUM, AT(dtype), .choices = dtypes, .def = "f32",
+     .help = "storage of weights and activations on the device"},
+    {.type = OPT_GROUP, .help = "Output"},
+    {"latents", 0, OPT_STRING, AT(latents), .value = "FILE", .file = true,
+     .help = "write the latents too, as .safetensors for fovea vae decode"},
+    {"codec", 0, OPT_ENUM, AT(codec), .rare = true, .def = "auto", .choices = video_codec_names,
+     .help = "auto is H.264, VP9 in .webm"},
+    {"crf", 0, OPT_INT, AT(crf), .def = "-1", .min = -1, .max = 63, .help = "quality, 0 best; -1 is the codec's usual"},
+    {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
+     .help = "what it took, as JSON; - is standard output"},
+    {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto", .choices = progress_choices,
+     .help = "on standard error"},
+    {0}};
+
+/* All there is to tear down. */
+struct work {
+    struct app *app;
+    struct values v; /* settled: what the clips are made with */
+    struct opt_args prompts;
+    struct model_in model;
+    struct generator *g;
+    struct vk_device *dev;
+    struct progress progress;
+    struct generate_jobs jobs;
+    struct generator_clip clip;
+    char **captions;              /* of each different prompt */
+    struct generator_text *texts;
+    struct df_scores scores;
+    char hash[17];
+    /* of the clip being made */
+    const struct generate_job *job;
+    float *z;
+    struct clip_out out;
+    struct sink_stats sink;
+    double started;
+};
+
+static int on_progress(void *ud, const struct fv_progress *p)
+{
+    struct work *w = ud;
+    uint64_t used = 0;
+    if (w->dev)
+        vk_mem_usage(w->dev, NULL, &used, NULL);
+    w->progress.memory = used;
+    w->progress.unit = !strcmp(p->what, "sampling") ? "steps" : !strcmp(p->what, "decoding") ? "latents" : NULL;
+    return progress_update(&w->progress, p);
+}
+
+/* ---- settings of a video made before ----------------------------------------------------- */
+
+/* Our own comment in a video, of this command. */
+static int read_comment(struct fv_json *doc, const char *path)
+{
+    struct video_in *in;
+    FV_TRY(video_in_open(&in, path));
+    const char *comment = video_in_info(in)->comment;
+    int rc = comment && *comment == '{' ? fv_json_parse(doc, comment, strlen(comment), path)
+                                        : fv_fail(FV_EFORMAT, "--from %s: holds no settings of fovea generate", path);
+    if (rc == 0 && strcmp(fv_json_string_or(doc, doc->root, "command", ""), "generate")) {
+        rc = fv_fail(FV_EFORMAT, "--from %s: was not made by fovea generate", path);
+        fv_json_close(doc);
+    }
+    video_in_close(&in);
+    return rc;
+}
+
+/* The file's settings, with those of the command line over them. */
+static int take_settings(struct work *w, const struct values *given)
+{
+    struct fv_json doc, mine;
+    struct opt_args none;
+    struct values v;
+    const struct opt_set set = {opts, &v};
+    struct fv_arena *arena = &w->app->arena;
+    char *options = opt_to_json(opts, given);
+    if (!options)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = opt_defaults(opts, &v);
+    if (rc == 0)
+        rc = read_comment(&doc, given->from);
+    if (rc == 0) {
+        const char *prompt = fv_json_string(&doc, doc.root, "prompt");
+        rc = opt_from_json(&set, 1, &none, &doc, fv_json_object(&doc, doc.root, "options"), arena);
+        snprintf(w->hash, sizeof w->hash, "%s", fv_json_string_or(&doc, doc.root, "model_hash", ""));
+        if (rc == 0 && !w->prompts.count && !given->prompt_file) {
+            w->prompts.items = fv_arena_alloc(arena, sizeof *w->prompts.items);
+            if (w->prompts.items)
+                w->prompts.items[w->prompts.count++] = fv_arena_strndup(arena, prompt, strlen(prompt));
+        }
+        rc = rc == 0 && doc.failed ? FV_EFORMAT : rc;
+        fv_json_close(&doc);
+    }
+    if (rc == 0)
+        rc = fv_json_parse(&mine, options, strlen(options), "options");
+    if (rc == 0) {
+        rc = opt_from_json(&set, 1, &none, &mine, mine.root, arena);
+        fv_json_close(&mine);
+    }
+    free(options);
+    w->v = v;
+    return rc;
+}
+
+/* {"fovea":"0.1.0","command":"generate","prompt":...,"model":...,"options":{...}}: all it takes to make this
+ * clip again, and nothing that differs when it is. */
+static char *comment(const struct work *w)
+{
+    struct values v = w->v;
+    v.output = v.prompt_file = v.latents = v.from = v.report = NULL;
+    v.count = 1;
+    v.progress = PROGRESS_AUTO;
+    v.seed = (double)w->job->seed;
+    char *options = opt_to_json(opts, &v), *text = NULL;
+    cJSON *root = cJSON_CreateObject();
+    if (root && options) {
+        cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
+        cJSON_AddStringToObject(root, "command", "generate");
+        cJSON_AddStringToObject(root, "prompt", w->job->prompt);
+        cJSON_AddStringToObject(root, "model", w->model.usual.name);
+        cJSON_AddStringToObject(root, "model_hash", w->hash);
+        cJSON_AddStringToObject(root, "device", w->dev->caps.name);
+        cJSON_AddStringToObject(root, "driver", w->dev->caps.driver);
+        cJSON_AddRawToObject(root, "options", options);
+        text = cJSON_PrintUnformatted(root);
+    }
+    cJSON_Delete(root);
+    free(options);
+    return text;
+}
+
+/* ---- settling what is made --------------------------------------------------------------- */
+
+static bool latents_only(const struct work *w)
+{
+    return w->v.output && fv_ends_with(w->v.output, ".safetensors");
+}
+
+static int check_options(struct work *w)
+{
+    const struct values *v = &w->v;
+    if (w->prompts.count && v->prompt_file)
+        return fv_fail(CMD_USAGE, "a prompt and --prompt-file do not go together");
+    if (!w->prompts.count && !v->prompt_file)
+        return fv_fail(CMD_USAGE, "needs a prompt: fovea generate \"a red ball rolls to the left\" -o out.mp4");
+    if (!v->output)
+        return fv_fail(CMD_USAGE, "needs -o OUT, such as -o out.mp4");
+    if (v->frames && v->seconds > 0)
+        return fv_fail(CMD_USAGE, "--frames and --seconds do not go together");
+    if (v->latents && !fv_ends_with(v->latents, ".safetensors"))
+        return fv_fail(CMD_USAGE, "--latents %s: they are written as .safetensors", v->latents);
+    if (v->leap_from && v->leap == LEAP_OF_MODEL + 1 + DF_LEAP_NEVER)
+        return fv_fail(CMD_USAGE, "--leap-from needs --leap fixed, rows or whole");
+    return 0;
+}
+
+static const char *keep_text(struct work *w, const char *fmt, double a, double b)
+{
+    char text[64];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    int n = snprintf(text, sizeof text, fmt, a, b);
+#pragma GCC diagnostic pop
+    return fv_arena_strndup(&w->app->arena, text, (size_t)n);
+}
+
+static int settle_size(struct work *w)
+{
+    struct values *v = &w->v;
+    const struct model_usual *u = &w->model.usual;
+    struct generator_clip *c = &w->clip;
+    struct df_packing packing = generator_packing(w->g);
+    c->width = u->width;
+    c->height = u->height;
+    c->frames = u->frames;
+    if (v->aspect && !v->size)
+        return fv_fail(CMD_USAGE, "--aspect needs --size with a name, such as 240p");
+    if (v->size && df_picture_size(&c->width, &c->height, v->size, v->aspect) < 0)
+        return fv_wrap(CMD_USAGE, "--size: ");
+    if (!v->fps.set)
+        v->fps = (struct opt_rate){true, (uint32_t)lround(u->fps * 1000), 1000};
+    while (v->fps.den > 1 && v->fps.num % 10 == 0 && v->fps.den % 10 == 0)
+        v->fps.num /= 10, v->fps.den /= 10;
+    c->fps = (float)v->fps.num / (float)v->fps.den;
+    if (v->frames && df_frame_count(&c->frames, v->frames) < 0)
+        return fv_wrap(CMD_USAGE, "--frames: ");
+    if (v->seconds > 0)
+        c->frames = df_whole_frames(&packing, (uint32_t)fmax(1, round(v->seconds * (double)c->fps)));
+    v->size = keep_text(w, "%.0fx%.0f", c->width, c->height);
+    v->frames = keep_text(w, "%.0f", c->frames, 0);
+    v->aspect = NULL;
+    v->seconds = 0;
+    return v->size && v->frames ? generator_size(w->g, c) : FV_ENOMEM;
+}
+
+/* Scores of 0 are none; those not given are the model's. */
+static double settle_score(double *given, double usual)
+{
+    if (*given < 0)
+        *given = isnan(usual) ? 0 : usual;
+    return *given > 0 ? *given : NAN;
+}
+
+/* What was left to the model becomes what it says, so that it can be written down. */
+static int settle(struct work *w)
+{
+    struct values *v = &w->v;
+    const struct model_usual *u = &w->model.usual;
+    struct generator_clip *c = &w->clip;
+    FV_TRY(settle_size(w));
+    v->steps = v->steps ? v->steps : (int)u->steps;
+    v->guidance = v->guidance < 0 ? u->guidance : v->guidance;
+    v->merge = v->merge < 0 ? (int)u->merge_steps : v->merge;
+    if (v->leap == LEAP_OF_MODEL) {
+        v->leap = LEAP_OF_MODEL + 1 + (int)u->leap.by;
+        v->leap_from = v->leap_from ? v->leap_from : (int)u->leap.from;
+    }
+    if (!v->camera && u->scores.camera)
+        v->camera = u->scores.camera;
+    w->scores.aesthetic = settle_score(&v->aesthetic, u->scores.aesthetic);
+    w->scores.motion = settle_score(&v->motion, u->scores.motion);
+    w->scores.camera = v->camera && *v->camera ? v->camera : NULL;
+    if (v->seed < 0) {
+        uint32_t random = 0;
+        if (getrandom(&random, sizeof random, 0) != sizeof random)
+            return fv_fail(FV_EIO, "no random seed is to be had; give --seed N");
+        v->seed = random;
+    }
+    if (v->seed != floor(v->seed))
+        return fv_fail(CMD_USAGE, "--seed: %g is not a whole number", v->seed);
+    c->steps = (uint32_t)v->steps;
+    c->guidance = (float)v->guidance;
+    c->transform = u->transform;
+    c->merge_steps = (uint32_t)v->merge;
+    c->leap = (struct df_leap){.by = (enum df_leap_by)(v->leap - 1), .from = (uint32_t)v->leap_from};
+    return 0;
+}
+
+/* ---- what is said ------------------------------------------------------------------------ */
+
+static void say_plan(const struct work *w)
+{
+    const struct generator_clip *c = &w->clip;
+    static const char *const how[] = {"", ", leap at a fixed step", ", leap by rows", ", leap by the whole clip"};
+    uint32_t width, height;
+    char merge[64] = "";
+    if (w->app->quiet)
+        return;
+    generator_picture(w->g, c, &width, &height);
+    if (c->merge_steps)
+        snprintf(merge, sizeof merge, ", frames merged in the first %u", c->merge_steps);
+    printf("%s: %u frames of %ux%u at %g frames/s, %u steps, guidance %g%s%s\n", w->model.usual.name, c->frames,
+           width, height, (double)c->fps, c->steps, (double)c->guidance, merge, how[c->leap.by]);
+    fflush(stdout);
+}
+
+static void say_clip(const struct work *w)
+{
+    char size[32];
+    const char *path = w->sink.kept ? w->sink.kept : w->job->output;
+    if (w->app->quiet)
+        return;
+    bytes_text(size, w->sink.bytes);
+    if (latents_only(w))
+        printf("%s: latents, seed %llu\n", path, (unsigned long long)w->job->seed);
+    else
+        printf("%s: %llu frames, %s, seed %llu\n", path, (unsigned long long)w->sink.frames, size,
+               (unsigned long long)w->job->seed);
+    fflush(stdout);
+}
+
+static void say_stages(const struct work *w)
+{
+    const struct generator_stats *s = generator_stats(w->g);
+    uint64_t peak = 0;
+    char text[32];
+    if (w->app->quiet)
+        return;
+    for (int i = 0; i < STAGES; i++) {
+        peak = s->peak_bytes[i] > peak ? s->peak_bytes[i] : peak;
+        printf("%s%s %.1f s", i ? ", " : "", generator_stage_names[i], s->seconds[i]);
+    }
+    bytes_text(text, peak);
+    printf("; at most %s of device memory\n", text);
+    if (s->sampled.evaluations < s->steps)
+        printf("leap: %u of %u evaluations of the model saved\n", s->steps - s->sampled.evaluations, s->steps);
+    if (s->sampled.merged)
+        printf("merging: frames two by two in %u of %u evaluations\n", s->sampled.merged, s->sampled.evaluations);
+    if (s->loading.pairs) {
+        bytes_text(text, s->loading.bytes);
+        printf("weights: %s read from the file while the device worked, which waited %.1f s for them\n", text,
+               fmax(0, s->loading.seconds - s->loading.waited));
+    }
+}
+
+static int write_report(const struct work *w)
+{
+    const struct generator_stats *s = generator_stats(w->g);
+    struct fv_writer out;
+    cJSON *root = cJSON_CreateObject(), *stages = cJSON_AddObjectToObject(root, "stages");
+    for (int i = 0; i < STAGES; i++) {
+        cJSON *o = cJSON_AddObjectToObject(stages, generator_stage_names[i]);
+        cJSON_AddNumberToObject(o, "seconds", s->seconds[i]);
+        cJSON_AddNumberToObject(o, "load_seconds", s->load_seconds[i]);
+        cJSON_AddNumberToObject(o, "peak_bytes", (double)s->peak_bytes[i]);
+    }
+    cJSON_AddNumberToObject(root, "seconds", fv_now() - w->started);
+    cJSON_AddNumberToObject(root, "clips", (double)w->jobs.count);
+    cJSON_AddNumberToObject(root, "steps", s->steps);
+    cJSON_AddNumberToObject(root, "evaluations", s->sampled.evaluations);
+    cJSON_AddNumberToObject(root, "evaluations_saved", s->steps - s->sampled.evaluations);
+    cJSON_AddNumberToObject(root, "merged_evaluations", s->sampled.merged);
+    cJSON_AddNumberToObject(root, "sampling_flops", s->sampled.flops);
+    cJSON_AddNumberToObject(root, "decoding_flops", s->decode_flops);
+    cJSON_AddNumberToObject(root, "streamed_bytes", (double)s->loading.bytes);
+    cJSON_AddNumberToObject(root, "streaming_seconds", s->loading.seconds);
+    cJSON_AddNumberToObject(root, "overlapped_seconds", fmin(s->loading.seconds, s->loading.waited));
+    cJSON_AddStringToObject(root, "model_hash", w->hash);
+    cJSON_AddStringToObject(root, "device", w->dev->caps.name);
+    char *text = cJSON_Print(root);
+    cJSON_Delete(root);
+    if (!text)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = fv_writer_open(&out, w->v.report);
+    if (rc == 0) {
+        fv_write(&out, text, strlen(text));
+        fv_write(&out, "\n", 1);
+        rc = fv_writer_commit(&out);
+    }
+    free(text);
+    return rc;
+}
+
+/* ---- making ------------------------------------------------------------------------------ */
+
+/* What is wrong with a prompt is told before anything is loaded. */
+static int make_captions(struct work *w)
+{
+    size_t n = w->jobs.prompt_count;
+    w->captions = calloc(n, sizeof *w->captions);
+    w->texts = calloc(n, sizeof *w->texts);
+    if (!w->captions || !w->texts)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        int rc = generator_caption(w->g, &w->captions[i], w->jobs.prompts[i], &w->scores);
+        if (rc < 0)
+            return n > 1 ? fv_wrap(rc, "prompt %zu: ", i + 1) : rc;
+        fv_log(FV_INFO, "caption: %s", w->captions[i]);
+    }
+    return 0;
+}
+
+/* Each different prompt once. */
+static int encode_prompts(struct work *w)
+{
+    size_t n = w->jobs.prompt_count;
+    FV_TRY(app_nn_device(w->app, &w->dev));
+    generator_use(w->g, w->dev);
+    FV_TRY(generator_encode(w->g, (const char *const *)w->captions, n, w->texts));
+    for (size_t i = 0; i < n; i++)
+        if (w->texts[i].left_out)
+            fv_log(FV_WARN, "the model reads %u words of a prompt; %zu at the end of \"%.40s\" are left out",
+                   generator_dit(w->g)->text_tokens, w->texts[i].left_out, w->captions[i]);
+    return 0;
+}
+
+static int save_latents(struct work *w, const char *path)
+{
+    const struct generator_clip *c = &w->clip;
+    struct latents l = {.channels = generator_dit(w->g)->channels,
+                        .frames = c->size.frames,
+                        .height = c->size.height,
+                        .width = c->size.width,
+                        .source_frames = c->frames,
+                        .fps_num = w->v.fps.num,
+                        .fps_den = w->v.fps.den};
+    generator_picture(w->g, c, &l.source_width, &l.source_height);
+    l.data = malloc(generator_count(w->g, c) * sizeof *l.data);
+    if (!l.data)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    generator_latents(w->g, c, w->z, 0, l.frames, l.data);
+    int rc = latents_save(&l, path, generator_vae(w->g));
+    latents_finish(&l);
+    return rc;
+}
+
+static int write_frame(void *ud, const float *planes, uint32_t height, uint32_t width)
+{
+    struct work *w = ud;
+    return clip_out_write(&w->out, planes, height, width);
+}
+
+static int open_out(struct work *w)
+{
+    char *text = comment(w), title[128];
+    uint32_t width, height;
+    generator_picture(w->g, &w->clip, &width, &height);
+    snprintf(title, sizeof title, "%.120s", w->job->prompt);
+    const struct clip_out_opts o = {.path = w->job->output,
+                                    .width = width,
+                                    .height = height,
+                                    .fps_num = w->v.fps.num,
+                                    .fps_den = w->v.fps.den,
+                                    .codec = (enum video_codec)w->v.codec,
+                                    .crf = w->v.crf,
+                                    .title = title,
+                                    .comment = text};
+    int rc = text ? clip_out_open(&w->out, &o) : fv_fail(FV_ENOMEM, "out of memory");
+    w->out.opts.title = w->out.opts.comment = NULL; /* the sink has its own */
+    free(text);
+    return rc;
+}
+
+/* With what there is of it after a failure. */
+static int close_out(struct work *w, int rc)
+{
+    char cause[512];
+    snprintf(cause, sizeof cause, "%s", fv_error());
+    int end = clip_out_finish(&w->out, rc >= 0, &w->sink);
+    return rc >= 0 ? end : fv_fail(rc, "%s", cause);
+}
+
+/* The file is opened before anything is computed, so that a wrong name or codec costs no wait. */
+static int make_clip(struct work *w, size_t i)
+{
+    w->job = &w->jobs.items[i];
+    w->clip.seed = w->job->seed;
+    w->out = (struct clip_out){0};
+    sink_stats_finish(&w->sink);
+    int rc = latents_only(w) ? 0 : open_out(w);
+    generator_noise(w->g, &w->clip, w->z);
+    if (rc >= 0)
+        rc = generator_sample(w->g, &w->clip, &w->texts[w->job->caption], w->z);
+    if (rc >= 0 && latents_only(w))
+        rc = save_latents(w, w->job->output);
+    if (rc >= 0 && w->v.latents)
+        rc = save_latents(w, w->v.latents);
+    if (rc >= 0 && !latents_only(w))
+        rc = generator_decode(w->g, &w->clip, w->z, write_frame, w);
+    rc = close_out(w, rc);
+    progress_hide();
+    if (rc >= 0)
+        say_clip(w);
+    return rc;
+}
+
+static int check_hash(struct work *w)
+{
+    char was[17];
+    memcpy(was, w->hash, sizeof was);
+    FV_TRY(model_in_hash(&w->model, w->hash));
+    if (*was && strcmp(was, w->hash))
+        return fv_fail(FV_EINVALID, "--from %s: was made with another model (hash %s, this one's is %s); name it by "
+                                    "--model", w->v.from, was, w->hash);
+    return 0;
+}
+
+static int make(struct work *w)
+{
+    struct values *v = &w->v;
+    FV_TRY(check_options(w));
+    if (v->prompt_file)
+        FV_TRY(generate_prompts(&w->prompts, v->prompt_file, &w->app->arena));
+    FV_TRY(model_in_find(&w->model, &v->paths));
+    const struct generator_opts o = {.dtype = dtype_values[v->dtype],
+                                     .stay = (size_t)v->count * w->prompts.count > 1,
+                                     .on_progress = on_progress,
+                                     .ud = w};
+    FV_TRY(generator_open(&w->g, &w->model, &o));
+    FV_TRY(settle(w));
+    FV_TRY(check_hash(w));
+    FV_TRY(generate_jobs_make(&w->jobs, &w->prompts, (uint32_t)v->count, (uint64_t)v->seed, v->output));
+    if (v->latents && w->jobs.count > 1)
+        return fv_fail(CMD_USAGE, "--latents is of one clip; -o clip_%%04d.safetensors writes those of several");
+    w->z = malloc(generator_count(w->g, &w->clip) * sizeof *w->z);
+    if (!w->z)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    FV_TRY(make_captions(w));
+    say_plan(w);
+    FV_TRY(encode_prompts(w));
+    for (size_t i = 0; i < w->jobs.count; i++)
+        FV_TRY(make_clip(w, i));
+    progress_done(&w->progress);
+    say_stages(w);
+    return v->report ? write_report(w) : 0;
+}
+
+static int run(struct app *app, const void *values, const struct opt_args *args)
+{
+    const struct values *given = values;
+    struct work w = {.app = app, .v = *given, .prompts = *args, .started = fv_now()};
+    progress_start(&w.progress, (enum progress_mode)given->progress, NULL, app->quiet);
+    int rc = given->from ? take_settings(&w, given) : 0;
+    if (rc >= 0)
+        rc = make(&w);
+    progress_done(&w.progress);
+    for (size_t i = 0; w.texts && i < w.jobs.prompt_count; i++)
+        generator_text_finish(&w.texts[i]);
+    for (size_t i = 0; w.captions && i < w.jobs.prompt_count; i++)
+        free(w.captions[i]);
+    free(w.texts);
+    free(w.captions);
+    free(w.z);
+    sink_stats_finish(&w.sink);
+    generate_jobs_finish(&w.jobs);
+    generator_close(&w.g);
+    model_in_finish(&w.model);
+    return rc;
+}
+
+const struct cmd cmd_generate = {
+    .name = "generate",
+    .summary = "make a video of a prompt",
+    .usage = "PROMPT -o OUT [OPTION]...",
+    .examples = "fovea generate \"a red ball rolls to the left\" -o out.mp4\twith the bundled model\n"
+                "fovea generate --prompt-file prompts.txt -o clips/ --count 4\tfour clips of each line\n"
+                "fovea generate \"a cat\" -o cat.mp4 --model Open-Sora/ --size 240p --frames 2s\ta model of your own\n"
+                "fovea generate --from out.mp4 --seed 8 -o other.mp4\tits settings, another seed",
+    .details =
+        "The model's folder holds transformer/, text_encoder/, tokenizer/ and vae/ (other names: docs/GENERATE.md), "
+        "with config.json and weights as they are published; generate.json there says what is usual for it. --dit, "
+        "--t5, --tokenizer and --vae name parts one by one, of one model or beside --model.\n\n"
+        "The stages run one after the other, and only the weights of one of them are on the device: the text "
+        "encoder a layer at a time, then the transformer, then the autoencoder. Noise is the same on every device "
+        "for a seed; clips differ between devices by rounding.\n\n"
+        "Prompt, settings, seed, a hash of the weights, version and device are in the video's comment: fovea info "
+        "shows them, --from makes the clip again, byte for byte on the same device.",
+    .opts = opts,
+    .size = sizeof(struct values),
+    .least_args = 0,
+    .most_args = 1,
+    .arg = "a prompt",
+    .run = run,
+};

@@ -1,0 +1,108 @@
+/* Text to video: prompts to states, noise to latents, latents to frames. The device holds what one
+ * stage needs: the text encoder a layer at a time, then the transformer, then the autoencoder.
+ *
+ *     struct generator *g;
+ *     FV_TRY(generator_open(&g, &model, &(struct generator_opts){.dtype = NN_F16}));
+ *     generator_use(g, dev);
+ *     FV_TRY(generator_caption(g, &caption, "a red ball", &scores));
+ *     FV_TRY(generator_encode(g, (const char *const[]){caption}, 1, &text));
+ *     FV_TRY(generator_size(g, &clip));
+ *     generator_noise(g, &clip, z);
+ *     FV_TRY(generator_sample(g, &clip, &text, z));
+ *     FV_TRY(generator_decode(g, &clip, z, write, ud));
+ *     generator_close(&g);
+ */
+#ifndef GENERATOR_H
+#define GENERATOR_H
+
+#include "app/model_in.h"
+#include "vae/vae.h"
+
+struct generator_opts {
+    enum nn_dtype dtype; /* storage of weights and activations on the device */
+    bool stay;           /* between clips models stay on the device */
+    bool padding;        /* generator_encode gives states of padding too; nothing reads them */
+    /* What is going on: "text" in layers, "sampling" in steps, "decoding" in latents; non-zero stops. */
+    fv_progress_fn on_progress;
+    void *ud;
+};
+
+/* All that a clip depends on but its captions, the model and the device's arithmetic. */
+struct generator_clip {
+    uint32_t width, height, frames;
+    float fps;
+    uint64_t seed;
+    uint32_t steps;
+    float guidance;
+    bool transform;
+    uint32_t merge_steps;
+    struct df_leap leap;
+    struct df_size size; /* of the latents: generator_size */
+};
+
+/* A caption as the transformer takes it. */
+struct generator_text {
+    uint32_t words;  /* with its end */
+    size_t left_out; /* words there was no room for */
+    float *states;   /* [text_tokens][text_width] */
+    bool *mask;      /* [text_tokens] */
+    int32_t *ids;    /* [text_tokens] */
+};
+
+enum generator_stage { STAGE_TEXT, STAGE_SAMPLE, STAGE_DECODE, STAGES };
+extern const char *const generator_stage_names[STAGES];
+
+/* What was done since the generator was opened. */
+struct generator_stats {
+    double seconds[STAGES], load_seconds[STAGES];
+    uint64_t peak_bytes[STAGES]; /* of device memory */
+    struct df_sampled sampled;   /* sums over clips */
+    uint32_t steps;              /* that were asked for */
+    struct df_loading loading;
+    double decode_flops;
+};
+
+struct generator;
+
+/* Looks at the files of all parts, and whether they are of one model; nothing is loaded. m is borrowed.
+ * Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED, FV_EINVALID (parts that do not fit). */
+int generator_open(struct generator **out, const struct model_in *m, const struct generator_opts *o);
+void generator_close(struct generator **g);
+/* What the stages run on; borrowed. */
+void generator_use(struct generator *g, struct vk_device *dev);
+const struct df_dit_info *generator_dit(const struct generator *g);
+const struct df_t5_info *generator_t5(const struct generator *g);
+const struct vae_info *generator_vae(const struct generator *g);
+struct df_packing generator_packing(const struct generator *g);
+const struct generator_stats *generator_stats(const struct generator *g);
+
+/* A prompt with its scores, cleaned as the model's captions were; malloc'd. FV_EINVALID: nothing is left
+ * of it, it is too long, not UTF-8. */
+int generator_caption(const struct generator *g, char **out, const char *prompt, const struct df_scores *s);
+/* States of captions, one after the other: each depends on its own text alone, to the bit. Filled in
+ * order; what was not reached stays zero. */
+int generator_encode(struct generator *g, const char *const *captions, size_t count,
+                     struct generator_text *out);
+void generator_text_finish(struct generator_text *t);
+
+/* Fills clip->size. FV_EINVALID: the model cannot make this. */
+int generator_size(const struct generator *g, struct generator_clip *clip);
+/* Numbers of a clip's latents [C][T][H][W]. */
+size_t generator_count(const struct generator *g, const struct generator_clip *clip);
+/* The noise a seed stands for, the same on every device. */
+void generator_noise(const struct generator *g, const struct generator_clip *clip, float *z);
+/* Noise in, the model's latents out. */
+int generator_sample(struct generator *g, const struct generator_clip *clip,
+                     const struct generator_text *text, float *z);
+/* Latents to frames [3][height][width] of -1 .. 1, clip->frames of them at most, in order. */
+int generator_decode(struct generator *g, const struct generator_clip *clip, const float *z,
+                     int (*write)(void *ud, const float *planes, uint32_t height, uint32_t width), void *ud);
+/* Latents as the autoencoder itself has them, frames first: [count][C][H][W] from `first` on. Returns how
+ * many there are. */
+uint32_t generator_latents(const struct generator *g, const struct generator_clip *clip, const float *z,
+                           uint32_t first, uint32_t count, float *out);
+/* Of pictures that come out: whole latents. */
+void generator_picture(const struct generator *g, const struct generator_clip *clip, uint32_t *width,
+                       uint32_t *height);
+
+#endif

@@ -1,0 +1,357 @@
+/* fovea generate on a tiny model of random weights (the golden folders): files, metadata, repetition,
+ * statuses and sentences. The numbers are judged by fovea check --arch opensora12_e2e. */
+#include "support/test.h"
+#include "support/child.h"
+#include "app/video.h"
+#include "vk/nn/weights.h"
+
+#include <cjson/cJSON.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char model[1024];
+
+static void put(const char *golden, const char *folder, const char *name)
+{
+    char path[2048], to[1200];
+    const char *from = test_shared(golden);
+    assert_non_null(from);
+    snprintf(to, sizeof to, "%s/%s", model, folder);
+    mkdir(to, 0777);
+    snprintf(path, sizeof path, "%s/%s", to, name);
+    assert_int_equal(symlink(from, path), 0);
+}
+
+/* The folder of a whole model; false: there are no golden folders. */
+static bool have_model(void)
+{
+    static const struct {
+        const char *golden, *folder, *name;
+    } files[] = {{"golden/nn/opensora12_stdit3/weights.safetensors", "transformer", "model.safetensors"},
+                 {"golden/nn/opensora12_stdit3/config.json", "transformer", "config.json"},
+                 {"golden/nn/opensora12_vae/weights.safetensors", "vae", "model.safetensors"},
+                 {"golden/nn/opensora12_vae/config.json", "vae", "config.json"},
+                 {"golden/nn/opensora12_e2e/t5_weights.safetensors", "text_encoder", "model.safetensors"},
+                 {"golden/nn/tokenizer_sentencepiece/test_sentencepiece.model", "tokenizer", "spiece.model"}};
+    static const char usual[] = "{\"name\": \"tiny\", \"steps\": 3, \"guidance\": 4, \"width\": 32, \"height\": 24, "
+                                "\"frames\": 9, \"fps\": 12, \"scores\": {}, \"merge_steps\": 0}";
+    char path[1200];
+    if (*model)
+        return true;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (!test_shared(files[i].golden))
+            return false;
+    snprintf(model, sizeof model, "%s", test_tmp_path("model"));
+    mkdir(model, 0777);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        put(files[i].golden, files[i].folder, files[i].name);
+    snprintf(path, sizeof path, "%s/generate.json", model);
+    test_write_file(path, usual, strlen(usual));
+    return true;
+}
+
+#define NEEDS_MODEL()                                                                              \
+    if (!have_model())                                                                             \
+    skip()
+
+#define MAKES(...)                                                                                 \
+    do {                                                                                           \
+        char *out_;                                                                                \
+        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
+        if (got_)                                                                                  \
+            fail_msg("status %d: %s", got_, out_);                                                 \
+        free(out_);                                                                                \
+    } while (0)
+
+#define FAILS(status, part, ...)                                                                   \
+    do {                                                                                           \
+        char *out_;                                                                                \
+        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
+        if (got_ != (status) || !strstr(out_, part))                                               \
+            fail_msg("status %d (expected %d), output \"%s\", expected \"...%s...\"", got_,        \
+                     status, out_, part);                                                          \
+        free(out_);                                                                                \
+    } while (0)
+
+static bool same_files(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = test_read_file(a, &n), *y = test_read_file(b, &m);
+    bool same = n == m && !memcmp(x, y, n);
+    free(x);
+    free(y);
+    return same;
+}
+
+static cJSON *comment_of(const char *path)
+{
+    struct video_in *in;
+    assert_ok(video_in_open(&in, path));
+    cJSON *doc = cJSON_Parse(video_in_info(in)->comment);
+    video_in_close(&in);
+    assert_non_null(doc);
+    return doc;
+}
+
+static const char *text_of(const cJSON *doc, const char *key)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(doc, key));
+    return text ? text : "";
+}
+
+static void a_prompt_becomes_a_video_that_says_how(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char a[1024], b[1024];
+    struct video_in *in;
+    snprintf(a, sizeof a, "%s", test_tmp_path("a.mp4"));
+    snprintf(b, sizeof b, "%s", test_tmp_path("b.mp4"));
+    MAKES("generate \"A cat\" -o %s --model %s --seed 7", a, model);
+    assert_ok(video_in_open(&in, a));
+    const struct video_info *i = video_in_info(in);
+    assert_int_equal(i->width, 32);
+    assert_int_equal(i->height, 24);
+    assert_int_equal(i->frames, 9);
+    assert_int_equal(i->fps_num / i->fps_den, 12);
+    assert_string_equal(i->title, "A cat");
+    video_in_close(&in);
+    cJSON *doc = comment_of(a), *o = cJSON_GetObjectItem(doc, "options");
+    assert_string_equal(text_of(doc, "command"), "generate");
+    assert_string_equal(text_of(doc, "prompt"), "A cat");
+    assert_string_equal(text_of(doc, "model"), "tiny");
+    assert_int_equal(strlen(text_of(doc, "model_hash")), 16);
+    assert_true(*text_of(doc, "device") && *text_of(doc, "fovea"));
+    assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(o, "seed")), 7);
+    assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(o, "steps")), 3);
+    assert_string_equal(text_of(o, "size"), "32x24");
+    cJSON_Delete(doc);
+    /* the same seed, the same bytes; so by --from; another seed, others */
+    MAKES("generate \"A cat\" -o %s --model %s --seed 7", b, model);
+    assert_true(same_files(a, b));
+    MAKES("generate --from %s -o %s", a, b);
+    assert_true(same_files(a, b));
+    MAKES("generate --from %s -o %s --seed 8", a, b);
+    assert_false(same_files(a, b));
+    doc = comment_of(b);
+    assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(doc, "options"), "seed")), 8);
+    cJSON_Delete(doc);
+    char *out;
+    assert_int_equal(test_fovea(&out, "info %s", a), 0);
+    assert_non_null(strstr(out, "\"prompt\":\"A cat\""));
+    free(out);
+}
+
+/* Whatever else is made at the same time. */
+static void clips_of_several_are_those_made_alone(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char file[1024], dir[1024], alone[1024], path[1100];
+    static const char prompts[] = "\xef\xbb\xbf# two\r\n\r\n  a dog  \r\na cat runs";
+    snprintf(file, sizeof file, "%s", test_tmp_path("prompts.txt"));
+    snprintf(dir, sizeof dir, "%s", test_tmp_path("many"));
+    snprintf(alone, sizeof alone, "%s", test_tmp_path("alone.mp4"));
+    test_write_file(file, prompts, strlen(prompts));
+    mkdir(dir, 0777);
+    MAKES("generate --prompt-file %s -o %s --model %s --seed 3 --count 2", file, dir, model);
+    static const struct {
+        const char *prompt;
+        int seed;
+    } rows[] = {{"a dog", 3}, {"a dog", 4}, {"a cat runs", 3}, {"a cat runs", 4}};
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/clip_%04d.mp4", dir, i + 1);
+        MAKES("generate \"%s\" -o %s --model %s --seed %d", rows[i].prompt, alone, model, rows[i].seed);
+        assert_true(same_files(path, alone));
+    }
+    MAKES("generate \"a dog\" -o %s --model %s --seed 3 --count 2 --frames 1", test_tmp_path("p.png"), model);
+    assert_int_equal(access(test_tmp_path("p_0001.png"), R_OK), 0);
+    assert_int_equal(access(test_tmp_path("p_0002.png"), R_OK), 0);
+}
+
+static void latents_decode_to_the_same_pictures(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char z[1024], a[1024], b[1024], direct[1024];
+    struct nn_file *f;
+    snprintf(z, sizeof z, "%s", test_tmp_path("z.safetensors"));
+    snprintf(direct, sizeof direct, "%s", test_tmp_path("direct.safetensors"));
+    snprintf(a, sizeof a, "%s", test_tmp_path("za.y4m"));
+    snprintf(b, sizeof b, "%s", test_tmp_path("zb.y4m"));
+    MAKES("generate \"a cat\" -o %s --latents %s --model %s --seed 1", a, z, model);
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1", direct, model);
+    assert_true(same_files(z, direct));
+    assert_ok(nn_file_open(&f, z, NULL));
+    static const uint64_t shape[5] = {1, 4, 3, 3, 4};
+    assert_memory_equal(nn_file_find(f, "latents")->shape, shape, sizeof shape);
+    assert_string_equal(nn_file_meta(f, "fps"), "12/1");
+    nn_file_close(&f);
+    MAKES("vae decode %s --model %s/vae -o %s", z, model, b);
+    assert_true(same_files(a, b));
+}
+
+static void reports_what_it_took(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    size_t size;
+    char path[1024];
+    snprintf(path, sizeof path, "%s", test_tmp_path("report.json"));
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --steps 6 --leap fixed --leap-from 3 --merge-steps 1 "
+          "--report %s",
+          test_tmp_path("r.mp4"), model, path);
+    char *text = test_read_file(path, &size);
+    cJSON *doc = cJSON_ParseWithLength(text, size), *stages = cJSON_GetObjectItem(doc, "stages");
+    static const struct {
+        const char *key;
+        double want;
+    } rows[] = {{"steps", 6}, {"evaluations", 4}, {"evaluations_saved", 2}, {"merged_evaluations", 1}, {"clips", 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(doc, rows[i].key)), rows[i].want);
+    static const char *const names[] = {"text", "sampling", "decoding"};
+    for (int i = 0; i < 3; i++) {
+        cJSON *s = cJSON_GetObjectItem(stages, names[i]);
+        assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(s, "seconds")) > 0);
+        assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(s, "peak_bytes")) > 0);
+    }
+    cJSON_Delete(doc);
+    free(text);
+}
+
+/* ---- what is wrong ----------------------------------------------------------------------- */
+
+static void bad_prompts_are_told(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char file[1024], out[1024];
+    snprintf(file, sizeof file, "%s", test_tmp_path("bad.txt"));
+    snprintf(out, sizeof out, "%s", test_tmp_path("bad.mp4"));
+    FAILS(2, "needs a prompt", "generate -o %s --model %s", out, model);
+    FAILS(2, "do not go together", "generate \"a\" --prompt-file %s -o %s --model %s", file, out, model);
+    FAILS(1, "prompt is empty", "generate \"\" -o %s --model %s", out, model);
+    FAILS(1, "prompt is empty", "generate \" \t\" -o %s --model %s", out, model);
+    FAILS(1, "nothing is left", "generate \"##\" -o %s --model %s", out, model);
+    FAILS(1, "100000 bytes", "generate \"$(head -c 100000 /dev/zero | tr '\\0' a)\" -o %s --model %s", out, model);
+    FAILS(1, "not UTF-8", "generate \"$(printf 'a\\377')\" -o %s --model %s", out, model);
+    test_write_file(file, "# none\n\n", 8);
+    FAILS(1, "no prompt in it", "generate --prompt-file %s -o %s --model %s", file, out, model);
+    test_write_file(file, "a cat\nb\xff\n", 9);
+    FAILS(1, "line 2", "generate --prompt-file %s -o %s --model %s", file, out, model);
+    test_write_file(file, "a\0b\n", 4);
+    FAILS(1, "is no text", "generate --prompt-file %s -o %s --model %s", file, out, model);
+    FAILS(1, "/nowhere", "generate --prompt-file /nowhere -o %s --model %s", out, model);
+    assert_int_not_equal(access(out, F_OK), 0);
+}
+
+static void bad_options_are_told(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char out[1024];
+    snprintf(out, sizeof out, "%s", test_tmp_path("bad.mp4"));
+    static const struct {
+        int status;
+        const char *part, *options;
+    } rows[] = {{2, "--size", "--size 9999p"},
+                {2, "--size", "--size 0x8"},
+                {2, "sides of", "--size 8x4"},
+                {2, "--size", "--size 100000x100000"},
+                {2, "--aspect needs --size", "--aspect 9:16"},
+                {2, "aspect", "--size 240p --aspect 5:4"},
+                {2, "--frames", "--frames 0"},
+                {2, "--frames", "--frames 3s"},
+                {2, "do not go together", "--frames 5 --seconds 2"},
+                {2, "--steps", "--steps -1"},
+                {2, "--guidance", "--guidance 1e9"},
+                {2, "whole number", "--seed 1.5"},
+                {2, "--leap-from needs", "--leap never --leap-from 4"},
+                {2, ".safetensors", "--latents z.npy"},
+                {2, "is of one clip", "--latents z.safetensors --count 2"},
+                {1, "write the number", "--count 2 -o clip_%d_%d.mp4"},
+                {1, "name it .mp4", "-o clip.xyz"},
+                {1, "several frames need", "-o clip.png"},
+                {1, "/nowhere", "-o /nowhere/clip.mp4"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        FAILS(rows[i].status, rows[i].part, "generate \"a cat\" -o %s --model %s %s", out, model, rows[i].options);
+    FAILS(2, "needs -o", "generate \"a cat\" --model %s", model);
+    FAILS(1, "no settings", "generate --from %s -o %s", test_source("docs/playbot.png"), out);
+    assert_int_not_equal(access(out, F_OK), 0);
+}
+
+static void cut(const char *from, const char *to, size_t keep)
+{
+    size_t size;
+    char *data = test_read_file(from, &size);
+    test_write_file(to, data, keep < size ? keep : size / 2);
+    free(data);
+}
+
+/* The last numbers of a file of weights become NaN. */
+static void spoil(const char *from, const char *to, size_t count)
+{
+    size_t size;
+    uint8_t *data = test_read_file(from, &size);
+    memset(data + size - 4 * count, 0xff, 4 * count);
+    test_write_file(to, data, size);
+    free(data);
+}
+
+static void bad_models_are_told(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char out[1024], half[1024], part[1100];
+    snprintf(out, sizeof out, "%s", test_tmp_path("bad.mp4"));
+    snprintf(half, sizeof half, "%s", test_tmp_path("half.safetensors"));
+    FAILS(1, "no such folder", "generate \"a cat\" -o %s --model /nowhere", out);
+    FAILS(1, "no transformer in it", "generate \"a cat\" -o %s --model %s", out, test_tmp());
+    FAILS(1, "a whole model is a folder", "generate \"a cat\" -o %s --model %s", out,
+          test_shared("golden/nn/opensora12_vae/weights.safetensors"));
+    FAILS(1, "no text encoder: name it by --t5", "generate \"a cat\" -o %s --dit %s/transformer", out, model);
+    FAILS(1, "--vae /nowhere", "generate \"a cat\" -o %s --model %s --vae /nowhere", out, model);
+    FAILS(1, "config.json", "generate \"a cat\" -o %s --model %s --tokenizer %s/vae/config.json", out, model, model);
+    FAILS(1, "not of one model", "generate \"a cat\" -o %s --model %s --t5 %s", out, model,
+          test_shared("golden/nn/t5_encoder"));
+    static const char *const parts[] = {"transformer", "text_encoder", "vae"};
+    static const char *const names[] = {"dit", "t5", "vae"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(part, sizeof part, "%s/%s/model.safetensors", model, parts[i]);
+        cut(part, half, SIZE_MAX);
+        FAILS(1, "half.safetensors", "generate \"a cat\" -o %s --model %s --%s %s --tokenizer %s/tokenizer", out, model,
+              names[i], half, model);
+        spoil(part, half, i == 2 ? 4000 : 1);
+        FAILS(1, "half.safetensors", "generate \"a cat\" -o %s --model %s --%s %s --tokenizer %s/tokenizer", out, model,
+              names[i], half, model);
+    }
+    assert_int_not_equal(access(out, F_OK), 0);
+}
+
+static void ctrl_c_leaves_no_file(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char out[1024], last[1024];
+    snprintf(out, sizeof out, "%s", test_tmp_path("stopped.mp4"));
+    struct test_child c = test_child_start((char *[]){"fovea", "generate", "a cat", "-o", out, "--model", model,
+                                                      "--steps", "5000", "--progress", "json", NULL});
+    assert_int_equal(test_interrupt(&c, "sampling", 2, last, sizeof last), 130);
+    assert_non_null(strstr(last, "cancelled"));
+    assert_int_not_equal(access(out, F_OK), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_prompt_becomes_a_video_that_says_how),
+        cmocka_unit_test(clips_of_several_are_those_made_alone),
+        cmocka_unit_test(latents_decode_to_the_same_pictures),
+        cmocka_unit_test(reports_what_it_took),
+        cmocka_unit_test(bad_prompts_are_told),
+        cmocka_unit_test(bad_options_are_told),
+        cmocka_unit_test(bad_models_are_told),
+        cmocka_unit_test(ctrl_c_leaves_no_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
