@@ -316,6 +316,8 @@ enum df_event { DF_INPUT, DF_OUTPUT, DF_FRAMES, DF_COSINE, DF_LEAP };
 struct df_sampling {
     struct df_size size; /* of what is wanted: each sample is run with its caption and without */
     struct df_text text;
+    struct df_text without; /* captions to be led away from, of the same tokens; states NULL: of nothing, as
+                               trained */
     struct df_schedule schedule;
     float guidance;       /* v = without + guidance (with - without) */
     uint32_t merge_steps; /* so many first steps merge frames */

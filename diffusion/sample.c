@@ -37,21 +37,29 @@ static int within_step(void *ud, const struct fv_progress *p)
 static int make_run(struct df_sampler *k)
 {
     const struct df_dit_info *i = df_dit_info(k->d);
-    const struct df_text *text = &k->s.text;
+    const struct df_text *text = &k->s.text, *without = &k->s.without;
     uint32_t batch = k->s.size.batch, tokens = text->tokens;
     size_t caption = (size_t)tokens * i->text_width, all = caption * batch;
     if (tokens != i->text_tokens)
         return fv_fail(FV_EINVALID, "captions of %u tokens, the model takes %u", tokens, i->text_tokens);
+    if (without->states && without->tokens != tokens)
+        return fv_fail(FV_EINVALID, "captions to be led away from of %u tokens, the others of %u", without->tokens,
+                       tokens);
     float *states = malloc(2 * all * sizeof *states);
     bool *mask = malloc((size_t)2 * batch * tokens);
     int rc = states && mask ? 0 : out_of_memory();
     if (rc == 0)
         memcpy(states, text->states, all * sizeof *states);
-    for (uint32_t b = 0; b < batch && rc == 0; b++)
+    for (uint32_t b = 0; b < batch && rc == 0 && !without->states; b++)
         rc = df_dit_null_text(k->d, states + all + b * caption);
+    if (rc == 0 && without->states)
+        memcpy(states + all, without->states, all * sizeof *states);
     /* as trained: "nothing" is cut where the caption ends */
-    for (size_t t = 0; t < (size_t)2 * batch * tokens && rc == 0; t++)
-        mask[t] = !text->mask || text->mask[t % ((size_t)batch * tokens)];
+    const bool *masks[2] = {text->mask, without->states ? without->mask : text->mask};
+    for (size_t t = 0; t < (size_t)2 * batch * tokens && rc == 0; t++) {
+        const bool *half = masks[t / ((size_t)batch * tokens)];
+        mask[t] = !half || half[t % ((size_t)batch * tokens)];
+    }
     struct df_size size = k->s.size;
     size.batch *= 2;
     if (rc == 0)

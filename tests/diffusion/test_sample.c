@@ -224,6 +224,43 @@ static void guesses(void **state)
 
 enum { FRAME = T * PLANE /* from channel to channel */, OUT_N = DIT_OUT * T * PLANE };
 
+/* Without guidance only the caption to be led away from counts, cut by its own mask; fully guided only the
+ * other; and it is no caption of nothing. */
+static void led_away_from_a_caption(void **state)
+{
+    (void)state;
+    static const bool mask[TOKENS] = {true, true, true};
+    struct df_dit *d = test_dit_open();
+    float *noise = test_numbers(N, 5), *a = test_numbers(TOKENS * TEXT, 6), *b = test_numbers(TOKENS * TEXT, 7);
+    float away[N], alone[N], nothing[N];
+    struct df_sampling s;
+    setting(0, &s, a);
+    s.guidance = 0;
+    memcpy(nothing, noise, sizeof nothing);
+    assert_ok(df_sample(d, &s, nothing, NULL));
+    s.without = (struct df_text){TOKENS, b, mask};
+    memcpy(away, noise, sizeof away);
+    assert_ok(df_sample(d, &s, away, NULL));
+    s.text = s.without;
+    s.without = (struct df_text){TOKENS, a, NULL};
+    s.guidance = 1;
+    memcpy(alone, noise, sizeof alone);
+    assert_ok(df_sample(d, &s, alone, NULL));
+    double most = 0, other = 0;
+    for (int i = 0; i < N; i++) {
+        most = fmax(most, fabs((double)away[i] - (double)alone[i]));
+        other = fmax(other, fabs((double)away[i] - (double)nothing[i]));
+    }
+    assert_true(most < 1e-4);
+    assert_true(other > 1e-2);
+    s.without.tokens = TOKENS + 1;
+    assert_fails(df_sample(d, &s, alone, NULL), FV_EINVALID, "led away from");
+    free(noise);
+    free(a);
+    free(b);
+    df_dit_close(&d);
+}
+
 static void set_frame(float *z, const float *from, int t)
 {
     for (int c = 0; c < CHANNELS; c++)
@@ -370,7 +407,7 @@ int main(void)
         cmocka_unit_test(interrupted_is_the_same), cmocka_unit_test(stops_between_blocks),
         cmocka_unit_test(refuses_states),          cmocka_unit_test(guesses),
         cmocka_unit_test(jointly_by_hand),         cmocka_unit_test(jointly_without_frames),
-        cmocka_unit_test(renorm_keeps_the_length),
+        cmocka_unit_test(renorm_keeps_the_length), cmocka_unit_test(led_away_from_a_caption),
     };
     test_device();
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
