@@ -4,6 +4,7 @@
  * process CPU time what it costs, which is the figure that does not depend on other programs.
  * Then the same frames with three in flight, as rendering a video does, give frames a second.
  * Last, a few frames with every pass alone. */
+#include "app/bench_dit.h"
 #include "app/bench_ops.h"
 #include "app/bench_queen.h"
 #include "app/bench_stream.h"
@@ -30,12 +31,15 @@ enum { IN_FLIGHT = 3, PROFILED = 5, MOST_PASSES = 24 };
 struct values {
     const char *cameras, *camera;
     struct opt_size size;
-    int frames, mode, supersample, raster, rounds, progress;
+    int frames, mode, supersample, raster, rounds, steps, dtype, progress;
+    uint64_t memory;
     struct scene_opts scene;
     bool exact, json, csv, ssbo, alone;
 };
 
 static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
+static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
+static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 static const char *const rasters[] = {"auto", "lanes", "wide", NULL};
 
 #define AT(m) offsetof(struct values, m)
@@ -43,9 +47,9 @@ static const struct opt opts[] = {
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
      .help = "draw these in turn; default eight positions around the scene"},
     {"camera", 0, OPT_STRING, AT(camera), .value = "NAME|INDEX", .help = "only this one"},
-    {"size", 's', OPT_SIZE, AT(size), .help = "picture size; default the cameras', else 1280x720"},
+    {"size", 's', OPT_SIZE, AT(size), .help = "picture size; default the cameras', else 1280x720 (dit: 426x240)"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 1e6,
-     .help = "frames to measure; 0 is at least 8 and one second"},
+     .help = "frames to measure; 0 is at least 8 and one second; dit: of a clip, 0 is 16"},
     {"exact", 0, OPT_FLAG, AT(exact), .help = "reference arithmetic"},
     {"mode", 'm', OPT_ENUM, AT(mode), .def = "auto", .choices = modes, .help = "pixel filter"},
     {"supersample", 0, OPT_INT, AT(supersample), .def = "1", .min = 1, .max = 4,
@@ -57,6 +61,11 @@ static const struct opt opts[] = {
     {"rounds", 0, OPT_INT, AT(rounds), .def = "3", .min = 1, .max = 1000,
      .help = "ops: runs over all rows, of which the fastest counts"},
     {"alone", 0, OPT_FLAG, AT(alone), .help = "ops: no ratios to copies and matrix products"},
+    {"steps", 0, OPT_INT, AT(steps), .def = "2", .min = 1, .max = 1000, .help = "dit: of the sampler"},
+    {"memory", 0, OPT_BYTES, AT(memory), .value = "BYTES",
+     .help = "dit: what weights may take of the device's; others are loaded in every step"},
+    {"dtype", 0, OPT_ENUM, AT(dtype), .choices = dtypes, .def = "f32",
+     .help = "dit: storage of weights and activations"},
     {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
     {"csv", 0, OPT_FLAG, AT(csv), .help = "as comma-separated values, one row a scene"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -393,11 +402,23 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                                         .json = v->json,
                                                         .progress = (enum progress_mode)v->progress});
     }
+    if (!strcmp(args->items[0], "dit")) {
+        if (args->count != 2)
+            return fv_fail(CMD_USAGE, "dit needs a model: fovea bench dit MODEL");
+        return bench_dit(app, &(struct bench_dit){.model = args->items[1],
+                                                  .size = v->size,
+                                                  .frames = v->frames ? (uint32_t)v->frames : 16,
+                                                  .steps = (uint32_t)v->steps,
+                                                  .memory = v->memory,
+                                                  .dtype = dtype_values[v->dtype],
+                                                  .json = v->json,
+                                                  .progress = (enum progress_mode)v->progress});
+    }
     bool queen = !strcmp(args->items[0], "queen");
     if (!queen && strcmp(args->items[0], "render"))
         return fv_fail(CMD_USAGE,
                        "no benchmark \"%s\"; there are: fovea bench render SCENE, fovea bench "
-                       "stream STREAM, fovea bench queen SCENE, fovea bench ops",
+                       "stream STREAM, fovea bench queen SCENE, fovea bench dit MODEL, fovea bench ops",
                        args->items[0]);
     if (args->count < 2)
         return fv_fail(CMD_USAGE, "%s needs a scene file: fovea bench %s SCENE", args->items[0],
@@ -430,12 +451,13 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_bench = {
     .name = "bench",
-    .summary = "measure rendering, streams, QUEEN frames and tensor ops",
+    .summary = "measure rendering, streams, networks and tensor ops",
     .usage = "render SCENE... [OPTION]...",
     .examples = "fovea bench render scene.ply\ttime a frame, by pass\n"
                 "fovea bench render a.ply b.ply --size 1920x1080 --csv\tone row a scene\n"
                 "fovea bench stream talk.fvv\tdecoding, seeking and playing a stream\n"
                 "fovea bench queen scene.ply\tdecode and update a frame of a QUEEN stream\n"
+                "fovea bench dit OpenSora-STDiT-v3 --memory 1G\tsteps of a transformer, weights beyond 1 GB from the disk\n"
                 "fovea bench ops linear\tops whose name or size contains \"linear\"",
     .details = "Wall and CPU time are of frames drawn one at a time, after half a second of "
                "warming up; CPU time is the whole process's. Passes are medians of five frames "

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { CHANNELS = 4, TIME = 256, PATCH = 4, MOST = 64, MOST_NAMES = 4096 };
 
@@ -28,7 +29,7 @@ static const struct kind {
     uint32_t depth, width, heads, text, tokens;
 } kinds[] = {{"xl", 28, 1152, 16, 4096, 300}, /* Open-Sora 1.2 */
              {"3b", 28, 1872, 26, 4096, 300},
-             {"tiny", 2, 72, 3, 40, 12}};
+             {"tiny", 4, 72, 3, 40, 12}};
 
 struct maker {
     const struct kind *kind;
@@ -167,7 +168,8 @@ static int write_all(struct maker *m)
             FV_TRY(block(m, "temporal", n - 1));
         }
         FV_TRY(end_file(m, n));
-        fprintf(stderr, "\r%u of %u files", n + 1, k->depth + 1);
+        if (isatty(2))
+            fprintf(stderr, "\r%u of %u files", n + 1, k->depth + 1);
     }
     snprintf(text, sizeof text,
              "{\"model_type\": \"STDiT3\", \"depth\": %u, \"hidden_size\": %u, \"num_heads\": %u,\n"
@@ -200,7 +202,8 @@ int main(int argc, char **argv)
     free(m.index);
     if (rc < 0)
         return failed(fv_error());
-    fprintf(stderr, "\r%llu parameters, %.3f GB\n", (unsigned long long)m.parameters,
+    fprintf(stderr, "%s%llu parameters, %.3f GB\n", isatty(2) ? "\r" : "",
+            (unsigned long long)m.parameters,
             1e-9 * (double)m.bytes);
     return 0;
 }
