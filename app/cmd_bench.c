@@ -238,7 +238,7 @@ static int prepare(struct app *app, struct work *w, const char *path, struct res
     r->gaussians = w->scene.count;
     r->scene_bytes = gs_gpu_scene_bytes(w->scene.count, w->scene.sh_degree, w->v->exact);
     start = fv_now();
-    FV_TRY(gs_gpu_scene_create(&w->gpu, dev, &w->scene, &(struct gs_upload_opts){w->v->exact}));
+    FV_TRY(gs_gpu_scene_create(&w->gpu, dev, &w->scene, &(struct gs_upload_opts){.exact = w->v->exact}));
     r->upload_seconds = fv_now() - start;
     int degree = w->scene.sh_degree;
     gs_scene_finish(&w->scene);
