@@ -27,6 +27,7 @@ struct check_case {
     struct check_seen *seen; /* what was produced so far, by name */
     size_t seen_count, seen_room;
     struct fv_arena arena;
+    bool left_out; /* told already: nothing is compared */
     char first_bad[128]; /* the first value out of tolerance, in order of computation */
 };
 
@@ -62,6 +63,7 @@ int check_networks(struct check *c, const struct check_arch *arch, const char *d
 const struct check_arch *check_arch_find(const char *name);
 
 /* Name NULL last. */
-extern const struct check_arch check_arch_vaes[], check_arch_diffusion[], check_arch_generate[];
+extern const struct check_arch check_arch_vaes[], check_arch_diffusion[], check_arch_generate[],
+    check_arch_samplers[];
 
 #endif

@@ -38,6 +38,8 @@ static const char *const archs[] = {"auto",
                                     "t5_encoder",
                                     "clip_text_gelu",
                                     "clip_text_quickgelu",
+                                    "analytic_init",
+                                    "schedulers",
                                     NULL};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
 static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};

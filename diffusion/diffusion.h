@@ -286,15 +286,61 @@ int df_round_of(struct df_round *out, const struct df_packing *p, uint32_t frame
 
 /* ---- rectified flow ------------------------------------------------------------------------ */
 
-/* Times of `steps` steps, 1000 first, evenly or moved towards noise for what is large and long
- * (`frames`: of pixels); whole: rounded. */
+/* Times of `steps` steps, 1000 first, evenly or moved towards noise, by `shift` or for what is large and long
+ * (transform; `frames`: of pixels); whole: rounded. */
 struct df_schedule {
     uint32_t steps;
+    float start; /* share of noise that the first step begins at, for what is not all noise; 0 = 1 */
+    float least; /* share, before it is moved, that the last step begins at: 0 = start / steps, as Open-Sora's */
+    float shift; /* a share s is moved to shift s / (1 + (shift - 1) s); 0 = 1, or as transform says */
     bool transform, whole;
     float pixel_height, pixel_width;
     uint32_t frames;
 };
 void df_times(const struct df_schedule *s, float *out);
+
+/* Ways along a velocity. Each asks the model once a step, Heun twice but for the last. */
+enum df_method {
+    DF_EULER,
+    DF_HEUN,
+    DF_UNIPC, /* Zhao et al., 2023: predictor and corrector of order 2, B(h) = e^h - 1 */
+    DF_DPMPP, /* DPM-Solver++ 2M: Lu et al., 2022 */
+};
+/* A way over given shares of noise, falling, the first step's first, data behind the last. Velocities point
+ * from noise to data, as Open-Sora's models give them (others': negated). */
+struct df_scheduler;
+int df_scheduler_create(struct df_scheduler **out, enum df_method method, const float *share, uint32_t steps,
+                        size_t n);
+void df_scheduler_destroy(struct df_scheduler **s);
+uint32_t df_scheduler_evaluations(const struct df_scheduler *s); /* of the model */
+uint32_t df_scheduler_place(const struct df_scheduler *s, uint32_t evaluation); /* at which of the shares */
+/* What the model said of z [n] at this evaluation, in order from 0 on -> z at the next one. */
+void df_scheduler_step(struct df_scheduler *s, uint32_t evaluation, const float *v, float *z);
+
+/* Analytic-Init (Zhao et al., "Identifying and Solving Conditional Image Leakage in Image-to-Video Diffusion
+ * Model", 2024): where noise still tells of the image, models copy it instead of moving it. So a sampling begins
+ * a little later, from the normal distribution nearest to what training had there. */
+struct df_analytic {
+    size_t count;    /* numbers of a sample's latents */
+    float *mean;     /* of the data */
+    double variance; /* trace of its covariance, per number */
+};
+/* Of `samples` latents of n numbers, one after the other. */
+int df_analytic_estimate(struct df_analytic *out, const float *latents, size_t samples, size_t n);
+/* From a file: Expectation_X0 and Tr_Cov_d, or the authors' other names (Expectation_x_0, trCov_d). Returns 0,
+ * FV_EIO, FV_EFORMAT. */
+int df_analytic_read(struct df_analytic *out, const char *path);
+/* As such a safetensors file; shape of the mean. */
+int df_analytic_write(const struct df_analytic *a, const char *path, unsigned rank, const uint64_t *shape);
+void df_analytic_finish(struct df_analytic *a);
+enum df_analytic_way {
+    DF_ANALYTIC_FLOW, /* x = (1 - at) data + at noise: give the same share as df_schedule.start */
+    DF_ANALYTIC_VP,   /* x = sqrt(at) data + sqrt(1 - at) noise: at is the product of alphas there */
+    DF_ANALYTIC_VE,   /* x = data + at noise */
+};
+/* Latents to begin with. FV_EINVALID: n is not that of the mean, no such place. */
+int df_analytic_start(const struct df_analytic *a, enum df_analytic_way way, double at, const float *noise,
+                      float *out, size_t n);
 
 /* Linear proportional leap (On-device Sora, section 3.1): once the velocity hardly turns any more,
  * one step goes all the way to the data. How it turns: the cosine between one step's velocity and
@@ -307,7 +353,7 @@ enum df_leap_by {
 };
 struct df_leap {
     enum df_leap_by by;
-    uint32_t from;     /* steps before it is looked for; 0 = half of them, the authors take 14 of 30 */
+    uint32_t from;     /* evaluations before it is looked for; 0 = half of them, the authors take 14 of 30 */
     float gain;        /* less than this over the best so far counts as none; 0 = 0.001 */
     uint32_t patience; /* leaps after so many steps without gain; 0 = 3 */
 };
@@ -319,8 +365,9 @@ struct df_sampling {
     struct df_text without; /* captions to be led away from, of the same tokens; states NULL: of nothing, as
                                trained */
     struct df_schedule schedule;
+    enum df_method method; /* those that remember steps take no frame_mask between 0 and 1 */
     float guidance;       /* v = without + guidance (with - without) */
-    uint32_t merge_steps; /* so many first steps merge frames */
+    uint32_t merge_steps; /* so many first evaluations merge frames */
     struct df_leap leap;
     /* [batch][T]: 0 a frame that is kept, 1 one that is made, between: one that is changed from
      * that share of the noise on; NULL: all are made. Then noise fills n normal numbers, the same for the same
@@ -368,7 +415,7 @@ int df_sampler_create(struct df_sampler **out, struct df_dit *d, const struct df
 void df_sampler_destroy(struct df_sampler **k);
 /* 0: there is more to do; 1: done. A failure, and FV_ECANCELLED, leave all as it was before the step. */
 int df_sampler_step(struct df_sampler *k);
-uint32_t df_sampler_at(const struct df_sampler *k); /* the next step */
+uint32_t df_sampler_at(const struct df_sampler *k); /* the next step, in evaluations */
 struct df_sampled df_sampler_done(const struct df_sampler *k);
 void df_sampler_latents(const struct df_sampler *k, float *out);
 /* What the sample would be if the last velocity were right to the end, for previews: z before the first. */

@@ -19,12 +19,12 @@ static int out_of_memory(void)
 
 static int cancel(const struct df_sampler *k)
 {
-    return fv_fail(FV_ECANCELLED, "cancelled at step %u of %u", k->at.step, k->s.schedule.steps);
+    return fv_fail(FV_ECANCELLED, "cancelled at step %u of %u", k->at.step, k->evaluations);
 }
 
 static bool is_cancelled(const struct df_sampler *k)
 {
-    struct fv_progress p = {"sampling", k->at.step, k->s.schedule.steps};
+    struct fv_progress p = {"sampling", k->at.step, k->evaluations};
     return k->s.on_progress && k->s.on_progress(k->s.ud, &p);
 }
 
@@ -72,6 +72,12 @@ static int make_run(struct df_sampler *k)
     return rc;
 }
 
+/* Of the next step. */
+static float time_of(const struct df_sampler *k)
+{
+    return k->times[df_scheduler_place(k->way, k->at.step)];
+}
+
 /* ---- frames that are kept ---------------------------------------------------------------- */
 
 /* Frames that begin to change at this time get their noise; those that do not yet are kept. */
@@ -79,7 +85,7 @@ static int mask_frames(struct df_sampler *k)
 {
     const struct df_sampling *s = &k->s;
     uint32_t frames = s->size.frames, channels = df_dit_info(k->d)->channels, batch = s->size.batch;
-    float time = k->times[k->at.step], share = time / DF_TIME;
+    float time = time_of(k), share = time / DF_TIME;
     FV_TRY(s->noise(s->ud, k->at.step, k->all, k->noise));
     for (uint32_t f = 0; f < batch * frames; f++) {
         bool active = k->active[f] = s->frame_mask[f] * DF_TIME >= time;
@@ -130,7 +136,7 @@ static double likeness(const struct df_sampler *k)
 static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
 {
     const struct df_leap *l = &k->s.leap;
-    uint32_t step = k->at.step, from = l->from ? l->from : k->s.schedule.steps / 2;
+    uint32_t step = k->at.step, from = l->from ? l->from : k->evaluations / 2;
     float like = 0, flag;
     *leaps = l->by == DF_LEAP_FIXED && step >= from;
     if (l->by == DF_LEAP_ROWS || l->by == DF_LEAP_WHOLE) {
@@ -169,9 +175,9 @@ static void fill_halves(struct df_sampler *k)
     float *without = k->z2 + k->all;
     memcpy(k->z2, k->input, k->all * sizeof *k->z2);
     memcpy(without, k->input, k->all * sizeof *k->z2);
-    for (size_t p = 0; k->free && p < planes(k); p++)
+    for (size_t p = 0; k->parts == 2 && p < planes(k); p++)
         if (!is_active(k, p))
-            memcpy(without + p * k->plane, k->free + p * k->plane, k->plane * sizeof *k->free);
+            memcpy(without + p * k->plane, k->input + k->all + p * k->plane, k->plane * sizeof *without);
 }
 
 /* A sample's guided velocity, as long as the one with the caption. */
@@ -199,6 +205,8 @@ static void guide(struct df_sampler *k)
         float *v = k->v + b * k->n;
         for (size_t i = 0; i < k->n; i++)
             v[i] = without[i] + k->s.guidance * (with[i] - without[i]);
+        if (k->parts == 2)
+            memcpy(k->v + k->all + b * k->n, without, k->n * sizeof *without);
         if (k->s.renorm > 0)
             renorm(k, with, v, b * (k->n / k->plane));
     }
@@ -211,10 +219,10 @@ static int evaluate(struct df_sampler *k, struct df_place *next)
     uint32_t batch = s->size.batch, step = k->at.step;
     float time[2 * MOST_SAMPLES];
     for (uint32_t b = 0; b < 2 * batch; b++)
-        time[b] = k->times[step];
+        time[b] = time_of(k);
     fill_halves(k);
     const struct df_step model = {.z = k->z2, .time = time, .kept = s->frame_mask && !s->replace ? k->kept : NULL,
-                                  .last = step + 1 == s->schedule.steps,
+                                  .last = step + 1 == k->evaluations,
                                   .merge = step < s->merge_steps};
     int rc = df_run_step(k->run, &model, k->v2);
     if (rc < 0)
@@ -227,19 +235,19 @@ static int evaluate(struct df_sampler *k, struct df_place *next)
     return 0;
 }
 
-/* The step's result -> z, of the frames that change; those that do not go their own way in `free`. */
-static void move(struct df_sampler *k, float dt)
+/* The step's result -> z, of the frames that change. leaps: all the way. */
+static void move(struct df_sampler *k, bool leaps)
 {
-    uint32_t batch = k->s.size.batch;
-    for (size_t p = 0; p < planes(k); p++) {
-        size_t at = p * k->plane, sample = at / k->n;
-        const float *without = k->v2 + (batch + sample) * k->out_n + at % k->n;
-        bool active = is_active(k, p);
-        for (size_t i = 0; i < k->plane && active; i++)
-            k->z[at + i] = k->input[at + i] + k->v[at + i] * dt;
-        for (size_t i = 0; i < k->plane && !active && k->free; i++)
-            k->free[at + i] += without[i] * dt;
+    if (leaps) {
+        float share = time_of(k) / DF_TIME;
+        for (size_t i = 0; i < k->parts * k->all; i++)
+            k->input[i] += k->v[i] * share;
+    } else {
+        df_scheduler_step(k->way, k->at.step, k->v, k->input);
     }
+    for (size_t p = 0; p < k->parts * planes(k); p++)
+        if (p >= planes(k) || is_active(k, p))
+            memcpy(k->z + p * k->plane, k->input + p * k->plane, k->plane * sizeof *k->z);
 }
 
 int df_sampler_step(struct df_sampler *k)
@@ -253,7 +261,7 @@ int df_sampler_step(struct df_sampler *k)
         return 1;
     if (is_cancelled(k))
         return cancel(k);
-    memcpy(k->input, k->z, k->all * sizeof *k->z);
+    memcpy(k->input, k->z, k->parts * k->all * sizeof *k->z);
     if (s->frame_mask) {
         FV_TRY(mask_frames(k));
         FV_TRY(tell(k, DF_FRAMES, k->made, 2 * frames));
@@ -262,9 +270,9 @@ int df_sampler_step(struct df_sampler *k)
     FV_TRY(evaluate(k, &next));
     FV_TRY(leap(k, &next, &ends));
     next.step = step + 1;
-    next.ended = ends || next.step == s->schedule.steps;
+    next.ended = ends || next.step == k->evaluations;
     /* nothing fails from here on */
-    move(k, (k->times[step] - (next.ended ? 0 : k->times[step + 1])) / DF_TIME);
+    move(k, ends);
     if (s->frame_mask)
         memcpy(k->noised, k->active, frames * sizeof *k->noised);
     float *v = k->v;
@@ -276,45 +284,80 @@ int df_sampler_step(struct df_sampler *k)
 
 /* ---- samplings --------------------------------------------------------------------------- */
 
+static int make_way(struct df_sampler *k)
+{
+    uint32_t steps = k->s.schedule.steps;
+    float *share = malloc(steps * sizeof *share);
+    k->times = malloc(steps * sizeof *k->times);
+    if (!share || !k->times) {
+        free(share);
+        return out_of_memory();
+    }
+    df_times(&k->s.schedule, k->times);
+    for (uint32_t i = 0; i < steps; i++)
+        share[i] = k->times[i] / DF_TIME;
+    int rc = df_scheduler_create(&k->way, k->s.method, share, steps, k->parts * k->all);
+    free(share);
+    if (rc == 0)
+        k->evaluations = df_scheduler_evaluations(k->way);
+    return rc;
+}
+
+static int check_sampling(const struct df_sampling *s)
+{
+    const struct df_schedule *t = &s->schedule;
+    uint32_t frames = s->size.frames;
+    if (!t->steps || t->steps > 10000 || !s->size.batch || s->size.batch > MOST_SAMPLES)
+        return fv_fail(FV_EINVALID, "%u steps of %u samples", t->steps, s->size.batch);
+    if (!(t->start >= 0 && t->start <= 1) || !(t->least >= 0 && t->least < 1) || !(t->shift >= 0) || isinf(t->shift))
+        return fv_fail(FV_EINVALID, "a sampling from %g to %g of the noise, moved by %g", (double)t->start,
+                       (double)t->least, (double)t->shift);
+    if ((unsigned)s->method > DF_DPMPP)
+        return fv_fail(FV_EINVALID, "no method %d", (int)s->method);
+    if (!(s->renorm >= 0 && s->renorm <= 1))
+        return fv_fail(FV_EINVALID, "renorm is %g, expected 0 to 1", (double)s->renorm);
+    for (uint32_t f = 0; s->frame_mask && f < s->size.batch * frames; f++) {
+        float edit = s->frame_mask[f];
+        if (!(edit >= 0 && edit <= 1))
+            return fv_fail(FV_EINVALID, "frame %u is to change from %g of the noise on, expected 0 to 1", f % frames,
+                           (double)edit);
+        if (s->method != DF_EULER && edit > 0 && edit < 1)
+            return fv_fail(FV_EINVALID, "frame %u is to change from %g of the noise on: Euler's method can do that",
+                           f % frames, (double)edit);
+    }
+    if (s->frame_mask && !s->noise)
+        return fv_fail(FV_EINVALID, "frames that change need noise");
+    return 0;
+}
+
 static int prepare(struct df_sampler *k, const float *z)
 {
     const struct df_sampling *s = &k->s;
     const struct df_dit_info *i = df_dit_info(k->d);
     uint32_t batch = s->size.batch, frames = s->size.frames;
-    if (!s->schedule.steps || s->schedule.steps > 10000 || !batch || batch > MOST_SAMPLES)
-        return fv_fail(FV_EINVALID, "%u steps of %u samples", s->schedule.steps, batch);
-    if (!(s->renorm >= 0 && s->renorm <= 1))
-        return fv_fail(FV_EINVALID, "renorm is %g, expected 0 to 1", (double)s->renorm);
-    for (uint32_t f = 0; s->frame_mask && f < batch * frames; f++)
-        if (!(s->frame_mask[f] >= 0 && s->frame_mask[f] <= 1))
-            return fv_fail(FV_EINVALID, "frame %u is to change from %g of the noise on, expected 0 to 1", f % frames,
-                           (double)s->frame_mask[f]);
-    if (s->frame_mask && !s->noise)
-        return fv_fail(FV_EINVALID, "frames that change need noise");
+    FV_TRY(check_sampling(s));
     k->plane = (size_t)s->size.height * s->size.width;
     k->n = k->plane * frames * i->channels;
     k->all = batch * k->n;
     k->out_n = k->plane * frames * i->out_channels;
+    k->parts = s->joint && s->frame_mask ? 2 : 1;
+    FV_TRY(make_way(k));
     k->at.patience = s->leap.patience ? s->leap.patience : 3;
     struct {
         float **at;
         size_t n;
-    } numbers[] = {{&k->times, s->schedule.steps}, {&k->z, k->all},
-                   {&k->last, k->all},             {&k->v, k->all},
-                   {&k->input, k->all},            {&k->noise, s->frame_mask ? k->all : 1},
-                   {&k->z2, 2 * k->all},           {&k->v2, 2 * batch * k->out_n},
+    } numbers[] = {{&k->z, k->parts * k->all}, {&k->last, k->parts * k->all},
+                   {&k->v, k->parts * k->all}, {&k->input, k->parts * k->all},
+                   {&k->z2, 2 * k->all},       {&k->v2, 2 * batch * k->out_n},
+                   {&k->noise, s->frame_mask ? k->all : 1},
                    {&k->made, (size_t)2 * batch * frames}};
     for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++) {
         *numbers[n].at = calloc(numbers[n].n + 1, sizeof(float));
         if (!*numbers[n].at)
             return out_of_memory();
     }
-    if (s->joint && s->frame_mask) {
-        k->free = malloc(k->all * sizeof *k->free);
-        if (!k->free)
-            return out_of_memory();
-        FV_TRY(s->noise(s->ud, s->schedule.steps, k->all, k->free));
-    }
+    if (k->parts == 2)
+        FV_TRY(s->noise(s->ud, s->schedule.steps, k->all, k->z + k->all));
     k->active = calloc((size_t)batch * frames + 1, 1);
     k->noised = calloc((size_t)batch * frames + 1, 1);
     k->kept = calloc((size_t)2 * batch * frames + 1, 1);
@@ -323,7 +366,6 @@ static int prepare(struct df_sampler *k, const float *z)
     memcpy(k->z, z, k->all * sizeof *z);
     for (uint32_t f = 0; s->frame_mask && f < batch * frames; f++)
         k->noised[f] = s->frame_mask[f] == 1;
-    df_times(&s->schedule, k->times);
     return make_run(k);
 }
 
@@ -346,6 +388,7 @@ void df_sampler_destroy(struct df_sampler **out)
     if (!k)
         return;
     df_run_destroy(&k->run);
+    df_scheduler_destroy(&k->way);
     free(k->times);
     free(k->z);
     free(k->last);
@@ -357,7 +400,6 @@ void df_sampler_destroy(struct df_sampler **out)
     free(k->made);
     free(k->active);
     free(k->noised);
-    free(k->free);
     free(k->kept);
     free(k);
     *out = NULL;
@@ -380,7 +422,7 @@ void df_sampler_latents(const struct df_sampler *k, float *out)
 
 void df_sampler_guess(const struct df_sampler *k, float *out)
 {
-    float left = k->at.ended || !k->at.step ? 0 : k->times[k->at.step] / DF_TIME;
+    float left = k->at.ended || !k->at.step ? 0 : time_of(k) / DF_TIME;
     memcpy(out, k->z, k->all * sizeof *out);
     for (size_t p = 0; p < planes(k); p++)
         for (size_t i = p * k->plane; i < (p + 1) * k->plane && is_active(k, p); i++)

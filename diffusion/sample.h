@@ -2,7 +2,7 @@
 #ifndef DIFFUSION_SAMPLE_H
 #define DIFFUSION_SAMPLE_H
 
-#include "diffusion/diffusion.h"
+#include "diffusion/scheduler.h"
 
 /* What a step starts from and leaves behind: all that is written down. */
 struct df_place {
@@ -19,15 +19,18 @@ struct df_sampler {
     struct df_run *run;
     size_t n, plane, out_n; /* numbers of a sample, of a frame of a channel, of a sample's result */
     size_t all;             /* of all samples */
-    float *times;
+    struct df_scheduler *way;
+    float *times;         /* of the way's places */
+    uint32_t evaluations; /* until the end */
+    size_t parts;         /* 2 with `joint`: kept frames go a way of their own, made from noise, as the half
+                             without sees them; else 1 */
     struct df_place at;
-    float *z;     /* latents as they are before the next step */
+    float *z;     /* [parts][all]: latents as they are before the next step */
     float *last;  /* the step before's velocity; nothing before the first */
     bool *noised; /* [batch][T]: frames that have had their noise */
-    float *free;  /* with `joint`: kept frames as the half without sees them, made from noise */
 
     /* of one step */
-    float *v;            /* guided */
+    float *v;            /* guided, and with `joint` without the caption */
     float *input;        /* z, with noise in the frames that begin to change */
     float *z2, *v2;      /* both halves: with the caption, without */
     float *noise;        /* of masked frames */

@@ -8,28 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1 };
+enum { VERSION = 1, SETTINGS = 1024 };
 
 struct head {
     char magic[8];
     uint32_t version, head_bytes;
     uint64_t bytes; /* of all */
-    char settings[512];
+    char settings[SETTINGS];
     struct df_place at;
 };
 
 static const char magic[8] = {'D', 'F', 'S', 'A', 'M', 'P', 'L', 'E'};
 
 /* What must be the same for a sampling to go on; the rest (captions, given frames) is the caller's. */
-static void describe(const struct df_sampler *k, char out[512])
+static void describe(const struct df_sampler *k, char out[SETTINGS])
 {
     const struct df_sampling *s = &k->s;
     const struct df_schedule *t = &s->schedule;
-    snprintf(out, 512,
-             "%u clips of %u latents of %ux%u, %u channels, %gx%g pixels at %g frames/s; %u steps%s%s of "
+    snprintf(out, SETTINGS,
+             "%u clips of %u latents of %ux%u, %u channels, %gx%g pixels at %g frames/s; way %d of %u steps from %.9g to %.9g moved by %.9g%s%s of "
              "%gx%g, %u frames; guidance %.9g%s, renorm %.9g%s; %u steps merged; leap %d from %u, %.9g, %u; %s frames",
              s->size.batch, s->size.frames, s->size.width, s->size.height, df_dit_info(k->d)->channels,
-             (double)s->size.pixel_width, (double)s->size.pixel_height, (double)s->size.fps, t->steps,
+             (double)s->size.pixel_width, (double)s->size.pixel_height, (double)s->size.fps, (int)s->method, t->steps, (double)t->start,
+             (double)t->least, (double)t->shift,
              t->transform ? " moved" : "", t->whole ? " rounded" : "", (double)t->pixel_width,
              (double)t->pixel_height, t->frames, (double)s->guidance, s->joint ? " jointly" : "",
              (double)s->renorm, s->replace ? ", replaced" : "", s->merge_steps, (int)s->leap.by,
@@ -45,9 +46,11 @@ enum { PARTS = 4 };
 
 static void parts_of(const struct df_sampler *k, struct part out[PARTS])
 {
-    const struct part all[PARTS] = {{k->z, k->all * sizeof *k->z},
-                                    {k->last, k->all * sizeof *k->last},
-                                    {k->free, k->free ? k->all * sizeof *k->free : 0},
+    float *memory;
+    size_t remembered = df_scheduler_memory(k->way, &memory);
+    const struct part all[PARTS] = {{k->z, k->parts * k->all * sizeof *k->z},
+                                    {k->last, k->parts * k->all * sizeof *k->last},
+                                    {memory, remembered * sizeof *memory},
                                     {k->noised, (size_t)k->s.size.batch * k->s.size.frames}};
     memcpy(out, all, sizeof all);
 }
@@ -90,7 +93,7 @@ int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes)
 {
     struct part part[PARTS];
     struct head h;
-    char settings[512];
+    char settings[SETTINGS];
     const char *from = state;
     if (bytes < sizeof h || memcmp(from, magic, sizeof magic) != 0)
         return fv_fail(FV_EFORMAT, "this is no sampling that was interrupted");
@@ -104,7 +107,7 @@ int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes)
                        settings);
     parts_of(k, part);
     if (h.bytes != bytes || bytes != total(part) || h.at.ended > 1 || !h.at.patience ||
-        h.at.step >= k->s.schedule.steps + h.at.ended)
+        h.at.step >= k->evaluations + h.at.ended)
         return fv_fail(FV_EFORMAT, "the sampling that was interrupted is damaged: %zu bytes, expected %llu", bytes,
                        (unsigned long long)total(part));
     from += sizeof h;

@@ -46,9 +46,17 @@ static void setting(int kind, struct df_sampling *s, const float *captions)
         s->noise = some_noise;
         s->joint = s->replace = true;
         s->renorm = 0.5f;
+    } else if (kind >= 4) {
+        static const enum df_method methods[] = {DF_HEUN, DF_UNIPC, DF_DPMPP};
+        static const float first[T] = {0, 1, 1};
+        s->method = methods[kind - 4];
+        s->schedule.steps = 4;
+        s->frame_mask = kind == 5 ? first : NULL;
+        s->noise = some_noise;
+        s->joint = kind == 5;
     }
 }
-enum { KINDS = 4 };
+enum { KINDS = 7 };
 
 static int run_to_end(struct df_sampler *k)
 {
@@ -173,7 +181,7 @@ static void refuses_states(void **state)
     memcpy(copy, bytes, n);
     copy[8]++;
     assert_fails(df_sampler_restore(k, copy, n), FV_EUNSUPPORTED, "another version");
-    for (size_t i = 24 + 512; i < 24 + 512 + 8; i++) { /* the step and whether it is the end */
+    for (size_t i = 24 + 1024; i < 24 + 1024 + 8; i++) { /* the step and whether it is the end */
         memcpy(copy, bytes, n);
         copy[i] = 0x7f;
         assert_fails(df_sampler_restore(k, copy, n), FV_EFORMAT, "damaged");

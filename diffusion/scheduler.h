@@ -1,0 +1,10 @@
+/* What a scheduler remembers from step to step (scheduler.c), for who writes it down. */
+#ifndef DIFFUSION_SCHEDULER_H
+#define DIFFUSION_SCHEDULER_H
+
+#include "diffusion/diffusion.h"
+
+/* The numbers, borrowed; returns how many. */
+size_t df_scheduler_memory(const struct df_scheduler *s, float **out);
+
+#endif
