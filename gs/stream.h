@@ -97,6 +97,10 @@ void gs_stream_base_finish(struct gs_stream_base *b);
 /* From positions: near; from levels and scales: turn_level. */
 void gs_stream_find_near(struct gs_stream_base *b);
 void gs_stream_find_turn_levels(struct gs_stream_base *b);
+/* The same of Gaussians [begin, end): near ones of at most GS_NEAR_PIECE, by their positions and those
+ * of the GS_NEAR_WINDOW before them. */
+void gs_stream_find_near_of(struct gs_stream_base *b, uint32_t begin, uint32_t end);
+void gs_stream_find_turn_levels_of(struct gs_stream_base *b, uint32_t begin, uint32_t end);
 /* Step of Gaussian i in units; not for positions of a key, which are the grid's. */
 int32_t gs_stream_step(const struct gs_stream_base *b, enum gs_attr a, uint32_t i, bool residual);
 /* The same for many: by level (rotations: by turn_level). */
@@ -232,6 +236,7 @@ struct gs_stream_group { /* of a writer or of a reader */
     struct gs_stream_base own;         /* its state has no numbers */
     uint32_t room;                     /* Gaussians the arrays hold */
     struct gs_stream_state state; /* of the frame coded last */
+    bool owns[GS_ATTRS];          /* else its numbers are the key's: nothing has changed yet */
     struct gs_symbol_models *deaths;
     struct gs_key_models *births; /* of this group's frames, once births_begun */
     bool births_begun;
@@ -259,6 +264,8 @@ struct gs_stream_group { /* of a writer or of a reader */
 };
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b);
 void gs_stream_group_finish(struct gs_stream_group *g);
+/* Before numbers of an attribute change. */
+int gs_stream_group_own(struct gs_stream_group *g, enum gs_attr a);
 /* Back to the base, for the first frame of a group. */
 void gs_stream_group_begin(struct gs_stream_group *g);
 /* Codes a frame and brings g->state to it: Gaussians that die are gone before others move, those

@@ -77,6 +77,8 @@ static int make_room(struct gs_stream_group *g, uint32_t count)
     while (room < count)
         room += room / 4 + 64;
     bool more = room > g->room, whole = true;
+    for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++)
+        FV_TRY(gs_stream_group_own(g, (enum gs_attr)a));
     if (more || !own->level) {
         whole = grow(&own->level, room, 1) && grow(&own->turn_level, room, 1) &&
                 grow(&own->near, room, sizeof *own->near);

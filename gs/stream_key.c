@@ -1,7 +1,6 @@
 /* Base keys (stream.h): positions as an octree, levels, then each attribute against its mean and
- * what neighbours differ from it. */
-#include "gs/stream.h"
-#include "vk/base/thread.h"
+ * what neighbours differ from it. They are read by stream_key_read.c. */
+#include "gs/stream_key.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,25 +38,10 @@ int gs_section_finish(struct gs_coder *c, struct gs_section *s, size_t least)
     return 0;
 }
 
-/* One attribute of a key. */
-struct plane {
-    const struct gs_stream_base *b;
-    enum gs_attr a;
-    size_t comps;  /* coded ones; those of a rotation follow its w */
-    size_t stride; /* of the state */
-    int32_t *mean; /* [comps] */
-    struct gs_symbol_models *models;
-    int32_t gain;
-    int32_t *q;    /* symbols of a Gaussian each q_stride; reading, where `rec` is */
-    size_t q_stride;
-    int32_t *rec;  /* of the state, at the first coded one */
-};
-
-/* q: NULL, or [count][comps] of its own. */
-static struct plane plane_of(const struct gs_stream_base *b, enum gs_attr a, struct gs_key_models *m,
+struct gs_plane gs_plane_of(const struct gs_stream_base *b, enum gs_attr a, struct gs_key_models *m,
                              int32_t *q)
 {
-    struct plane p = {.b = b, .a = a, .mean = m->mean[a], .models = m->attr[a]};
+    struct gs_plane p = {.b = b, .a = a, .mean = m->mean[a], .models = m->attr[a]};
     p.comps = (size_t)gs_attr_coded(a);
     p.stride = (size_t)gs_attr_comps(a);
     p.rec = b->state.v[a] + (p.stride - p.comps);
@@ -72,7 +56,7 @@ static inline int64_t share(int64_t v, int64_t found)
     return found == 4 ? v / 64 : found == 3 ? v / 48 : found == 2 ? v / 32 : v / 16;
 }
 
-static void expect(const struct plane *p, uint32_t i, int32_t out[])
+static void expect(const struct gs_plane *p, uint32_t i, int32_t out[])
 {
     const uint32_t *near = p->b->near[i];
     int64_t found = 0;
@@ -94,13 +78,12 @@ static int32_t nearest(int32_t v, int32_t step)
     return v < 0 ? -q : q;
 }
 
-/* Symbols to state. With a target (its first coded component), symbols are found on the way. */
-static void reconstruct(const struct plane *p, const int32_t *target)
+void gs_plane_values(const struct gs_plane *p, const int32_t *target, uint32_t begin, uint32_t end)
 {
     int32_t expected[GS_MOST_CODED];
     struct gs_steps steps;
     gs_stream_steps(&steps, p->b, p->a, false);
-    for (uint32_t i = 0; i < p->b->state.count; i++) {
+    for (uint32_t i = begin; i < end; i++) {
         int32_t step = gs_step(&steps, i), *q = p->q + i * p->q_stride;
         int32_t *rec = p->rec + i * p->stride;
         expect(p, i, expected);
@@ -117,7 +100,12 @@ static void reconstruct(const struct plane *p, const int32_t *target)
     }
 }
 
-static void code_gain(struct gs_coder *c, struct plane *p)
+static void reconstruct(const struct gs_plane *p, const int32_t *target)
+{
+    gs_plane_values(p, target, 0, p->b->state.count);
+}
+
+static void code_gain(struct gs_coder *c, struct gs_plane *p)
 {
     unsigned gain = 0;
     for (unsigned k = 0; k < GAINS; k++)
@@ -126,18 +114,22 @@ static void code_gain(struct gs_coder *c, struct plane *p)
     p->gain = gains[gain < GAINS ? gain : 0];
 }
 
-static void code_symbols(struct gs_coder *c, const struct plane *p)
+struct gs_symbols gs_plane_symbols(const struct gs_plane *p)
 {
-    gs_code_symbols(c, p->models,
-                    &(struct gs_symbols){.count = p->b->state.count,
-                                         .comps = (int)p->comps,
-                                         .stride = p->q_stride,
-                                         .q = p->q,
-                                         .near = (const uint32_t(*)[GS_NEAR])p->b->near});
+    return (struct gs_symbols){.count = p->b->state.count,
+                               .comps = (int)p->comps,
+                               .stride = p->q_stride,
+                               .q = p->q,
+                               .near = (const uint32_t(*)[GS_NEAR])p->b->near};
 }
 
-/* Gain, means, symbols, of models that know nothing. */
-static void code_plane(struct gs_coder *c, struct plane *p)
+static void code_symbols(struct gs_coder *c, const struct gs_plane *p)
+{
+    const struct gs_symbols symbols = gs_plane_symbols(p);
+    gs_code_symbols(c, p->models, &symbols);
+}
+
+void gs_code_plane_head(struct gs_coder *c, struct gs_plane *p)
 {
     struct gs_bit models[GS_SIGNED_MODELS];
     gs_symbol_models_reset(p->models);
@@ -145,14 +137,13 @@ static void code_plane(struct gs_coder *c, struct plane *p)
     gs_bits_reset(models, GS_SIGNED_MODELS);
     for (size_t k = 0; k < p->comps; k++)
         p->mean[k] = gs_code_signed(c, models, p->mean[k]);
-    code_symbols(c, p);
 }
 
 /* Tries gains, keeps the shortest. */
 static int write_attr(const struct gs_stream_base *b, enum gs_attr a,
                       const struct gs_stream_state *target, int32_t *q, struct gs_section *out)
 {
-    struct plane p = plane_of(b, a, b->learned, q);
+    struct gs_plane p = gs_plane_of(b, a, b->learned, q);
     const int32_t *wanted = target->v[a] + (p.stride - p.comps);
     for (size_t c = 0; c < p.comps; c++) {
         int64_t sum = 0, most = GS_NUMBER_MAX;
@@ -168,7 +159,8 @@ static int write_attr(const struct gs_stream_base *b, enum gs_attr a,
         p.gain = k < GAINS ? gains[k] : best;
         reconstruct(&p, wanted);
         gs_coder_write(&c);
-        code_plane(&c, &p);
+        gs_code_plane_head(&c, &p);
+        code_symbols(&c, &p);
         FV_TRY(gs_coder_finish(&c, &s.bytes, &s.size));
         if (k == GAINS || k == 0 || s.size < out->size) {
             free(out->bytes);
@@ -183,37 +175,44 @@ static int write_attr(const struct gs_stream_base *b, enum gs_attr a,
 
 /* ---- positions and levels ---- */
 
-static int code_positions(struct gs_coder *c, struct gs_stream_base *b,
-                          const struct gs_stream_state *target)
+void gs_key_place(struct gs_stream_base *b, const uint64_t *code, uint32_t begin, uint32_t end)
+{
+    int32_t grid[3];
+    for (size_t i = begin; i < end; i++) {
+        gs_stream_morton_grid(grid, code[i]);
+        for (size_t k = 0; k < 3; k++)
+            b->state.v[GS_POSITION][3 * i + k] = grid[k] * GS_POSITION_UNITS;
+    }
+}
+
+static int write_positions(struct gs_coder *c, struct gs_stream_base *b,
+                           const struct gs_stream_state *target)
 {
     uint32_t count = b->state.count;
-    int32_t *position = b->state.v[GS_POSITION], grid[3];
     uint64_t *code = malloc((size_t)count * sizeof *code + 1);
+    int32_t grid[3];
     if (!code)
         return fv_fail(FV_ENOMEM, "no memory for a key's positions");
-    for (size_t i = 0; target && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < 3; k++)
             grid[k] = gs_stream_grid(target->v[GS_POSITION][3 * i + k]);
         code[i] = gs_stream_morton(grid);
     }
     gs_octree_models_reset(&b->learned->octree);
     int rc = gs_code_octree(c, &b->learned->octree, code, count, b->bits);
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        gs_stream_morton_grid(grid, code[i]);
-        for (size_t k = 0; k < 3; k++)
-            position[3 * i + k] = grid[k] * GS_POSITION_UNITS;
-    }
+    gs_key_place(b, code, 0, count);
     free(code);
     if (rc == 0)
         gs_stream_find_near(b);
     return rc;
 }
 
-GS_INLINE int code_levels_as(struct gs_coder *coder, struct gs_stream_base *b,
-                             struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS], bool writing)
+GS_INLINE int code_levels(struct gs_coder *coder, struct gs_stream_base *b,
+                             struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS], uint32_t begin,
+                             uint32_t end, bool writing)
 {
     struct gs_coder c = *coder;
-    for (uint32_t i = 0; i < b->state.count; i++) {
+    for (uint32_t i = begin; i < end; i++) {
         const uint32_t *near = b->near[i];
         int context = near[1] != ~0u ? (b->level[near[0]] + b->level[near[1]]) / 2 : 3;
         uint32_t level = gs_code_number_as(&c, models[context], b->level[i] + 1u, writing) - 1;
@@ -225,16 +224,11 @@ GS_INLINE int code_levels_as(struct gs_coder *coder, struct gs_stream_base *b,
     return 0;
 }
 
-static int code_levels(struct gs_coder *c, struct gs_stream_base *b,
-                       struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS])
+int gs_code_levels(struct gs_coder *c, struct gs_stream_base *b,
+                   struct gs_bit (*models)[GS_NUMBER_MODELS], uint32_t begin, uint32_t end)
 {
-    return c->writing ? code_levels_as(c, b, models, true) : code_levels_as(c, b, models, false);
-}
-
-static int code_key_levels(struct gs_coder *c, struct gs_stream_base *b)
-{
-    gs_bits_reset(&b->learned->level[0][0], (size_t)GS_LEVELS * GS_NUMBER_MODELS);
-    return code_levels(c, b, b->learned->level);
+    return c->writing ? code_levels(c, b, models, begin, end, true)
+                      : code_levels(c, b, models, begin, end, false);
 }
 
 /* Scales before rotations, whose steps depend on them. */
@@ -251,7 +245,7 @@ int gs_stream_quantise_key(struct gs_stream_base *b, const struct gs_stream_stat
         b->state.v[GS_POSITION][i] =
             gs_stream_grid(target->v[GS_POSITION][i]) * GS_POSITION_UNITS;
     for (int k = 0; k < (int)gs_attr_end(b->state.sh_degree) - 1; k++) {
-        struct plane p = plane_of(b, order[k], b->learned, q);
+        struct gs_plane p = gs_plane_of(b, order[k], b->learned, q);
         memset(p.mean, 0, p.comps * sizeof *p.mean);
         reconstruct(&p, target->v[order[k]] + (p.stride - p.comps));
         if (order[k] == GS_SCALE)
@@ -268,10 +262,12 @@ int gs_stream_write_key(struct gs_stream_base *b, const struct gs_stream_state *
     memset(out, 0, GS_SECTIONS * sizeof *out);
     int32_t *q = malloc(((size_t)b->state.count * GS_MOST_CODED + 1) * sizeof *q);
     int rc = q ? 0 : fv_fail(FV_ENOMEM, "no memory for a key");
+    gs_bits_reset(&b->learned->level[0][0], (size_t)GS_LEVELS * GS_NUMBER_MODELS);
     for (int k = 0; rc == 0 && k < 2; k++) {
         struct gs_section *s = &out[k ? GS_SECTION_MODEL : GS_SECTION_ATTRS + GS_POSITION];
         gs_coder_write(&c);
-        rc = k ? code_key_levels(&c, b) : code_positions(&c, b, target);
+        rc = k ? gs_code_levels(&c, b, b->learned->level, 0, b->state.count)
+               : write_positions(&c, b, target);
         if (rc == 0)
             rc = gs_coder_finish(&c, &s->bytes, &s->size);
         else
@@ -287,72 +283,6 @@ int gs_stream_write_key(struct gs_stream_base *b, const struct gs_stream_state *
     if (rc < 0)
         gs_sections_free(out);
     return rc;
-}
-
-/* ---- reading ---- */
-
-/* What can be done at once, each in a thread: of sections whose bytes are there, symbols; of attributes,
- * their values, once the levels are known. */
-struct reading {
-    struct gs_stream_base *b;
-    const struct gs_section *in;
-    struct plane plane[GS_ATTRS];
-    int section[GS_SECTIONS]; /* but positions, longest first */
-};
-
-static int read_sections(void *ud, size_t begin, size_t end)
-{
-    struct reading *r = ud;
-    for (size_t k = begin; k < end; k++) {
-        int section = r->section[k];
-        const struct gs_section *s = &r->in[section];
-        struct gs_coder c;
-        gs_coder_read(&c, s->bytes, s->size);
-        if (section == GS_SECTION_MODEL)
-            FV_TRY(code_key_levels(&c, r->b));
-        else
-            code_plane(&c, &r->plane[section - GS_SECTION_ATTRS]);
-    }
-    return 0;
-}
-
-static int read_values(void *ud, size_t begin, size_t end)
-{
-    struct reading *r = ud;
-    for (size_t k = begin; k < end; k++) {
-        int a = r->section[k] - GS_SECTION_ATTRS;
-        if (r->section[k] == GS_SECTION_MODEL || a == GS_ROTATION)
-            continue; /* its steps depend on the scales */
-        reconstruct(&r->plane[a], NULL);
-        if (a != GS_SCALE)
-            continue;
-        gs_stream_find_turn_levels(r->b);
-        reconstruct(&r->plane[GS_ROTATION], NULL);
-    }
-    return 0;
-}
-
-int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_SECTIONS])
-{
-    struct gs_coder c;
-    struct reading r = {.b = b, .in = in};
-    const struct gs_section *positions = &in[GS_SECTION_ATTRS + GS_POSITION];
-    size_t sections = 0;
-    for (int a = GS_ROTATION; a < (int)gs_attr_end(b->state.sh_degree); a++) {
-        r.plane[a] = plane_of(b, (enum gs_attr)a, b->learned, NULL);
-        r.section[sections++] = GS_SECTION_ATTRS + a;
-    }
-    r.section[sections++] = GS_SECTION_MODEL;
-    for (size_t n = 1; n < sections; n++)
-        for (size_t k = n; k > 0 && in[r.section[k]].size > in[r.section[k - 1]].size; k--) {
-            int swap = r.section[k];
-            r.section[k] = r.section[k - 1];
-            r.section[k - 1] = swap;
-        }
-    gs_coder_read(&c, positions->bytes, positions->size);
-    FV_TRY(code_positions(&c, b, NULL));
-    FV_TRY(fv_parallel(sections, 1, read_sections, &r));
-    return fv_parallel(sections, 1, read_values, &r);
 }
 
 /* ---- births ---- */
@@ -480,7 +410,7 @@ static double cost_of(const int32_t *q, size_t n)
 static void code_born_plane(struct gs_coder *c, struct gs_stream_base *born, enum gs_attr a,
                             struct gs_key_models *m, int32_t *q, const struct gs_stream_state *target)
 {
-    struct plane p = plane_of(born, a, m, q);
+    struct gs_plane p = gs_plane_of(born, a, m, q);
     const int32_t *wanted = target ? target->v[a] + (p.stride - p.comps) : NULL;
     double least = 0;
     int32_t best = 0;
@@ -506,7 +436,7 @@ int gs_stream_code_born(struct gs_coder *c, struct gs_stream_base *born, struct 
                         const struct gs_stream_state *target)
 {
     FV_TRY(code_born_positions(c, born, m, target));
-    FV_TRY(code_levels(c, born, m->level));
+    FV_TRY(gs_code_levels(c, born, m->level, 0, born->state.count));
     int32_t *q = malloc(((size_t)born->state.count * 3 + 1) * sizeof *q);
     if (!q)
         return fv_fail(FV_ENOMEM, "no memory for births");

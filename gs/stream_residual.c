@@ -1,5 +1,6 @@
 /* Residual frames (stream.h): the frame before moved by its rigid clusters, and what differs. */
 #include "gs/stream.h"
+#include "vk/base/array.h"
 #include "vk/base/thread.h"
 
 #include <stdatomic.h>
@@ -30,7 +31,8 @@ int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_bas
     uint32_t count = b->state.count;
     *g = (struct gs_stream_group){
         .key = b, .base = b, .room = count, .id = atomic_fetch_add(&groups, 1) + 1};
-    int rc = gs_stream_state_create(&g->state, count, b->state.sh_degree);
+    int rc = 0;
+    g->state = b->state; /* its numbers are shared until they change */
     g->label = calloc((size_t)count + 1, 1);
     g->changed = calloc((size_t)count + 1, 1);
     g->member = calloc((size_t)count + 1, sizeof *g->member);
@@ -51,14 +53,29 @@ int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_bas
         gs_stream_group_finish(g);
         return rc;
     }
-    gs_stream_state_copy(&g->state, &b->state);
     gs_stream_group_begin(g);
+    return 0;
+}
+
+int gs_stream_group_own(struct gs_stream_group *g, enum gs_attr a)
+{
+    size_t n = (size_t)g->key->state.count * (size_t)gs_attr_comps(a);
+    if (g->owns[a])
+        return 0;
+    int32_t *own = fv_alloc_large((n + 1) * sizeof *own);
+    if (!own)
+        return fv_fail(FV_ENOMEM, "no memory for %u Gaussians", g->key->state.count);
+    memcpy(own, g->state.v[a], n * sizeof *own);
+    g->state.v[a] = own;
+    g->owns[a] = true;
     return 0;
 }
 
 void gs_stream_group_finish(struct gs_stream_group *g)
 {
-    gs_stream_state_finish(&g->state);
+    for (int a = 0; a < GS_ATTRS; a++)
+        if (g->owns[a])
+            free(g->state.v[a]);
     gs_stream_base_finish(&g->own);
     gs_key_models_destroy(&g->births);
     free(g->deaths);
@@ -114,7 +131,7 @@ static void restore(struct gs_stream_group *g, enum gs_part part, size_t i)
     const struct gs_stream_state *from = &g->key->state;
     for (int a = 0; a < (int)gs_attr_end(from->sh_degree); a++) {
         size_t comps = (size_t)gs_attr_comps((enum gs_attr)a);
-        if (gs_attr_part((enum gs_attr)a) == part)
+        if (g->owns[a] && gs_attr_part((enum gs_attr)a) == part)
             memcpy(g->state.v[a] + i * comps, from->v[a] + i * comps, comps * sizeof *from->v[a]);
     }
 }
@@ -265,6 +282,10 @@ static int predict(struct gs_stream_group *g)
         gs_stream_set_centres(g);
     if (!g->members_known)
         find_members(g);
+    if (g->members) {
+        FV_TRY(gs_stream_group_own(g, GS_POSITION));
+        FV_TRY(gs_stream_group_own(g, GS_ROTATION));
+    }
     for (uint32_t j = 0; j < g->clusters; j++)
         if (!gs_rigid_matrix(&m[j], &g->rigid[j]))
             return fv_fail(FV_EFORMAT, "motion: cluster %u turns by more than a turn", j);
@@ -481,9 +502,11 @@ static int write_attr(struct gs_stream_group *g, enum gs_attr a, const struct gs
         }
     }
     free(start);
-    if (rc == 0)
-        apply_changes(g, a);
-    return rc;
+    if (rc < 0 || !out->size)
+        return rc;
+    FV_TRY(gs_stream_group_own(g, a));
+    apply_changes(g, a);
+    return 0;
 }
 
 int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_state *target,
@@ -551,9 +574,12 @@ int gs_stream_read_residual(struct gs_stream_group *g, const struct gs_section i
         bytes += in[GS_SECTION_ATTRS + a].size;
     FV_TRY(fv_parallel(attrs, bytes > MUCH ? 1 : attrs, read_symbols, &r));
     for (size_t a = 0; a < attrs; a++) {
+        if (!in[GS_SECTION_ATTRS + a].size)
+            continue;
+        FV_TRY(gs_stream_group_own(g, (enum gs_attr)a));
         if (r.gain[a])
             apply_shared(g, (enum gs_attr)a, r.gain[a]);
-        else if (in[GS_SECTION_ATTRS + a].size)
+        else
             apply_symbols(g, (enum gs_attr)a);
     }
     return gs_stream_read_births(g, in);

@@ -106,14 +106,14 @@ int32_t gs_stream_step(const struct gs_stream_base *b, enum gs_attr a, uint32_t 
 
 /* A round Gaussian shows little of how it is turned: up to three half octaves coarser, two finer
  * for one that is long. Half octaves of (1.5 / log ratio of the axes)^0.6. */
-void gs_stream_find_turn_levels(struct gs_stream_base *b)
+void gs_stream_find_turn_levels_of(struct gs_stream_base *b, uint32_t begin, uint32_t end)
 {
     /* half way, in half octaves: 1.5 * 2^(1.25, 0.4167, -0.4167, -1.25, -2.0833) */
     static const double least_log[5] = {3.567621, 2.002312, 1.123701, 0.630672, 0.353964};
     int64_t least[5]; /* of the ratio in 2^-10 units of scale */
     for (int k = 0; k < 5; k++)
         least[k] = (int64_t)(least_log[k] * (1024.0 * GS_UNITS) / (double)b->step[GS_SCALE]);
-    for (uint32_t i = 0; i < b->state.count; i++) {
+    for (uint32_t i = begin; i < end; i++) {
         const int32_t *s = b->state.v[GS_SCALE] + 3 * (size_t)i;
         int64_t d[3] = {1448ll * s[1], 724ll * s[1] + 1254ll * s[2], 1254ll * s[2] - 724ll * s[1]};
         int64_t ratio = 0;
@@ -128,32 +128,35 @@ void gs_stream_find_turn_levels(struct gs_stream_base *b)
     }
 }
 
-enum { NEAR_WINDOW = 40, NEAR_PIECE = 2048 };
+void gs_stream_find_turn_levels(struct gs_stream_base *b)
+{
+    gs_stream_find_turn_levels_of(b, 0, b->state.count);
+}
 
 /* Squares of distances to the last Gaussians, the last one's last; a double holds those of a grid. */
-static void distances(double out[NEAR_WINDOW], const double *x, const double *y, const double *z)
+static void distances(double out[GS_NEAR_WINDOW], const double *x, const double *y, const double *z)
 {
-    const double *from[3] = {x - NEAR_WINDOW, y - NEAR_WINDOW, z - NEAR_WINDOW};
-    for (int k = 0; k < NEAR_WINDOW; k++) {
+    const double *from[3] = {x - GS_NEAR_WINDOW, y - GS_NEAR_WINDOW, z - GS_NEAR_WINDOW};
+    for (int k = 0; k < GS_NEAR_WINDOW; k++) {
         double dx = from[0][k] - x[0], dy = from[1][k] - y[0], dz = from[2][k] - z[0];
         out[k] = dx * dx + dy * dy + dz * dz;
     }
 }
 
-static void nearest_of(uint32_t near[GS_NEAR], const double distance[NEAR_WINDOW], uint32_t i)
+static void nearest_of(uint32_t near[GS_NEAR], const double distance[GS_NEAR_WINDOW], uint32_t i)
 {
     enum { FEW = 4 }; /* most are too far: looked at together */
     double least[GS_NEAR] = {HUGE_VAL, HUGE_VAL, HUGE_VAL, HUGE_VAL};
-    uint32_t window = i < NEAR_WINDOW ? i : NEAR_WINDOW;
+    uint32_t window = i < GS_NEAR_WINDOW ? i : GS_NEAR_WINDOW;
     for (int k = 0; k < GS_NEAR; k++)
         near[k] = ~0u;
     for (uint32_t begin = 0; begin < window; begin += FEW) {
-        const double *d = distance + NEAR_WINDOW - FEW - begin;
+        const double *d = distance + GS_NEAR_WINDOW - FEW - begin;
         double a = d[0] < d[1] ? d[0] : d[1], b = d[2] < d[3] ? d[2] : d[3];
         if ((a < b ? a : b) >= least[GS_NEAR - 1])
             continue;
         for (uint32_t back = begin; back < begin + FEW && back < window; back++) {
-            double v = distance[NEAR_WINDOW - 1 - back];
+            double v = distance[GS_NEAR_WINDOW - 1 - back];
             int at = GS_NEAR - 1;
             if (v >= least[at])
                 continue;
@@ -167,30 +170,33 @@ static void nearest_of(uint32_t near[GS_NEAR], const double distance[NEAR_WINDOW
     }
 }
 
+void gs_stream_find_near_of(struct gs_stream_base *b, uint32_t begin, uint32_t end)
+{
+    const int32_t *p = b->state.v[GS_POSITION];
+    double axis[3][GS_NEAR_WINDOW + GS_NEAR_PIECE] = {0}, distance[GS_NEAR_WINDOW];
+    size_t from = begin < GS_NEAR_WINDOW ? 0 : begin - GS_NEAR_WINDOW;
+    size_t shift = GS_NEAR_WINDOW - (size_t)begin; /* of a Gaussian to its place; may wrap */
+    for (size_t i = from; i < end; i++)
+        for (size_t k = 0; k < 3; k++)
+            axis[k][i + shift] = p[3 * i + k];
+    for (size_t i = begin; i < end; i++) {
+        distances(distance, axis[0] + i + shift, axis[1] + i + shift, axis[2] + i + shift);
+        nearest_of(b->near[i], distance, (uint32_t)i);
+    }
+}
+
 static int find_near(void *ud, size_t begin, size_t end)
 {
-    struct gs_stream_base *b = ud;
-    const int32_t *p = b->state.v[GS_POSITION];
-    double axis[3][NEAR_WINDOW + NEAR_PIECE] = {0}, distance[NEAR_WINDOW];
-    for (; begin < end; begin += NEAR_PIECE) {
-        size_t stop = end - begin < NEAR_PIECE ? end : begin + NEAR_PIECE;
-        size_t from = begin < NEAR_WINDOW ? 0 : begin - NEAR_WINDOW;
-        size_t shift = NEAR_WINDOW - begin; /* of a Gaussian to its place; may wrap */
-        for (size_t i = from; i < stop; i++)
-            for (size_t k = 0; k < 3; k++)
-                axis[k][i + shift] = p[3 * i + k];
-        for (size_t i = begin; i < stop; i++) {
-            distances(distance, axis[0] + i + shift, axis[1] + i + shift, axis[2] + i + shift);
-            nearest_of(b->near[i], distance, (uint32_t)i);
-        }
-    }
+    for (size_t at = begin; at < end; at += GS_NEAR_PIECE)
+        gs_stream_find_near_of(ud, (uint32_t)at,
+                               (uint32_t)(end - at < GS_NEAR_PIECE ? end : at + GS_NEAR_PIECE));
     return 0;
 }
 
 /* The nearest of the last Gaussians along the curve: about as good as the nearest of all. */
 void gs_stream_find_near(struct gs_stream_base *b)
 {
-    fv_parallel(b->state.count, NEAR_PIECE, find_near, b);
+    fv_parallel(b->state.count, GS_NEAR_PIECE, find_near, b);
 }
 
 /* ---- rotations and rigid motions ---- */

@@ -179,12 +179,23 @@ GS_INLINE uint8_t code_one(struct gs_coder *coder, struct gs_symbol_models *m,
 
 /* Of Gaussians that all have symbols. */
 GS_INLINE void code_all(struct gs_coder *coder, struct gs_symbol_models *m,
-                        const struct gs_symbols *s, size_t comps, bool writing)
+                        const struct gs_symbols *s, uint32_t begin, uint32_t end, size_t comps,
+                        bool writing)
 {
     struct gs_coder c = *coder;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = begin; i < end; i++)
         code_one(&c, m, s, i, comps, false, writing);
     *coder = c;
+}
+
+void gs_read_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s,
+                     uint32_t begin, uint32_t end)
+{
+    size_t comps = (size_t)s->comps;
+    if (comps == 15) /* the longest sections, so worth a loop of their own */
+        code_all(c, m, s, begin, end, 15, false);
+    else
+        code_all(c, m, s, begin, end, comps, false);
 }
 
 /* Of a few that have. */
@@ -216,18 +227,15 @@ GS_INLINE void code_some(struct gs_coder *coder, struct gs_symbol_models *m,
 
 void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s)
 {
-    size_t comps = (size_t)s->comps;
     if (s->active && c->writing) {
         gs_symbols_find_active(s);
         code_some(c, m, s, true);
     } else if (s->active) {
         code_some(c, m, s, false);
     } else if (c->writing) {
-        code_all(c, m, s, comps, true);
-    } else if (comps == 15) { /* the longest sections, so worth a loop of their own */
-        code_all(c, m, s, 15, false);
+        code_all(c, m, s, 0, s->count, (size_t)s->comps, true);
     } else {
-        code_all(c, m, s, comps, false);
+        gs_read_symbols(c, m, s, 0, s->count);
     }
 }
 
@@ -238,6 +246,9 @@ struct octree {
     unsigned bits;
     uint64_t *code;
     uint32_t count, done; /* read so far */
+    uint32_t tell_at;     /* when so many are read */
+    void (*placed)(void *ud, uint32_t done);
+    void *ud;
 };
 
 void gs_octree_models_reset(struct gs_octree_models *m)
@@ -270,6 +281,10 @@ GS_INLINE int code_place(struct gs_coder *c, struct octree *o, uint64_t prefix, 
         return FV_EFORMAT;
     for (uint32_t i = 0; i < same; i++)
         o->code[o->done++] = prefix;
+    if (o->done >= o->tell_at) {
+        o->placed(o->ud, o->done);
+        o->tell_at = o->done + GS_NEAR_PIECE;
+    }
     return 0;
 }
 
@@ -340,12 +355,27 @@ GS_INLINE int code_octree(struct gs_coder *coder, struct octree *o, bool writing
     return 0;
 }
 
+static int run_octree(struct gs_coder *c, struct octree *o)
+{
+    int rc = !o->count ? 0 : c->writing ? code_octree(c, o, true) : code_octree(c, o, false);
+    if (rc < 0 || (!c->writing && o->done != o->count))
+        rc = fv_fail(FV_EFORMAT, "positions: the octree does not hold %u Gaussians", o->count);
+    return rc;
+}
+
 int gs_code_octree(struct gs_coder *c, struct gs_octree_models *m, uint64_t *code, uint32_t count,
                    unsigned bits)
 {
-    struct octree o = {.models = m, .bits = bits, .code = code, .count = count};
-    int rc = !count ? 0 : c->writing ? code_octree(c, &o, true) : code_octree(c, &o, false);
-    if (rc < 0 || (!c->writing && o.done != count))
-        rc = fv_fail(FV_EFORMAT, "positions: the octree does not hold %u Gaussians", count);
-    return rc;
+    struct octree o = {.models = m, .bits = bits, .code = code, .count = count, .tell_at = ~0u};
+    return run_octree(c, &o);
+}
+
+int gs_read_octree(struct gs_coder *c, struct gs_octree_models *m, uint64_t *code, uint32_t count,
+                   unsigned bits, void (*placed)(void *ud, uint32_t done), void *ud)
+{
+    struct octree o = {.models = m, .bits = bits, .code = code, .count = count,
+                       .tell_at = GS_NEAR_PIECE, .placed = placed, .ud = ud};
+    FV_TRY(run_octree(c, &o));
+    placed(ud, count);
+    return 0;
 }

@@ -9,6 +9,8 @@
 
 enum {
     GS_NEAR = 4,          /* neighbours a Gaussian has at most */
+    GS_NEAR_WINDOW = 40,  /* looked for among so many before it */
+    GS_NEAR_PIECE = 2048, /* Gaussians that are looked at in one go */
     GS_SYMBOL_BLOCK = 32, /* Gaussians that share a flag "nothing here" */
     GS_MOST_CODED = 21,   /* numbers of an attribute's symbols */
 };
@@ -56,6 +58,10 @@ struct gs_symbols {
     const struct gs_active *active, *active_before;
 };
 void gs_code_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s);
+/* Reads those of Gaussians [begin, end) without flags, in order from the first on. Of symbols before
+ * `begin` the near ones alone are looked at. */
+void gs_read_symbols(struct gs_coder *c, struct gs_symbol_models *m, const struct gs_symbols *s,
+                     uint32_t begin, uint32_t end);
 /* Sets s->active by q, as writing does. */
 void gs_symbols_find_active(const struct gs_symbols *s);
 /* All symbols 0 again, of those that are active. */
@@ -72,5 +78,8 @@ void gs_octree_models_reset(struct gs_octree_models *m);
  * or written from. Of a stream that holds other than `count` codes: FV_EFORMAT. */
 int gs_code_octree(struct gs_coder *c, struct gs_octree_models *m, uint64_t *code, uint32_t count,
                    unsigned bits);
+/* Reads them and tells on the way how many are there, about every GS_NEAR_PIECE, and at the end. */
+int gs_read_octree(struct gs_coder *c, struct gs_octree_models *m, uint64_t *code, uint32_t count,
+                   unsigned bits, void (*placed)(void *ud, uint32_t done), void *ud);
 
 #endif

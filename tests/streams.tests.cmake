@@ -1,6 +1,7 @@
 # .fvv streams: coder, integer arithmetic, files, the command.
 fv_test(gs/test_range_coder LABELS cpu)
 fv_test(gs/test_stream_state LABELS cpu)
+fv_test(gs/test_stream_key LABELS cpu)
 fv_test(gs/test_stream_births LABELS cpu)
 fv_test(gs/test_stream_match LABELS cpu)
 fv_test(gs/test_stream_queen LABELS cpu)
