@@ -12,12 +12,23 @@ struct frame_chunks {
     struct gs_section band[3], born[3];
 };
 
-/* What is damaged, by its place among a frame's chunks. */
-static int damaged(const struct gs_stream *s, uint32_t frame, int part)
+/* A chunk that is not the one that there should be, by its place among its frame's. */
+static int misplaced(const struct gs_stream *s, uint32_t frame, int part)
 {
+    char what[32] = "geometry and colours";
     if (part > 0)
-        return fv_fail(FV_EFORMAT, "%s: frame %u: SH band %d is damaged", s->name, frame, part);
-    return fv_fail(FV_EFORMAT, "%s: frame %u: geometry and colours are damaged", s->name, frame);
+        snprintf(what, sizeof what, "SH band %d", part);
+    return fv_fail(FV_EFORMAT, "%s: frame %u: the head of %s is damaged", s->name, frame, what);
+}
+
+/* Whether a chunk ends where the list of frames says. */
+static bool has_its_size(const struct gs_stream_frame *f, const struct gs_stream_chunk *chunk,
+                         int place)
+{
+    uint64_t size = GS_CHUNK_HEAD + (uint64_t)chunk->size;
+    if (!f->part[0] || place < 0)
+        return place >= 0;
+    return place ? size <= f->part[(place + 1) / 2] : size == f->part[0];
 }
 
 /* The chunks are borrowed from the bytes at hand. */
@@ -38,16 +49,21 @@ static int read_chunks(struct gs_stream *s, uint32_t frame, int sh_degree, struc
     bool whole, cut;
     for (int at = -1; fv_cursor_left(&c);) { /* place in its frame, of the last chunk */
         int part = at < 0 ? 0 : at / 2 + 1; /* for messages, where the chunk itself does not say */
+        const uint8_t *head = s->bytes + c.at;
         if (!gs_get_chunk(&c, &chunk, &whole, &cut))
-            return damaged(s, frame, part);
+            return misplaced(s, frame, part);
         int place = gs_chunk_place(chunk.kind);
         bool fits = at < 0 ? chunk.kind == kinds[f->kind] : place > at;
-        if (!fits || chunk.frame != frame)
-            return damaged(s, frame, part);
+        if (!fits || chunk.frame != frame || !has_its_size(f, &chunk, place))
+            return misplaced(s, frame, part);
         int band = (place - 1) / 2;
         bool wanted = !place || band < sh_degree;
-        if (!whole && wanted)
-            return damaged(s, frame, place ? band + 1 : 0);
+        if (!whole && wanted) {
+            char what[GS_DAMAGE_NAME];
+            gs_chunk_damage_name(what, chunk.kind, head, chunk.size,
+                                 f->offset + (uint64_t)(head - s->bytes));
+            return fv_fail(FV_EFORMAT, "%s: frame %u: %s", s->name, frame, what);
+        }
         if (!place) {
             out->own = chunk;
         } else if (wanted) {

@@ -92,8 +92,8 @@ int gs_chunk_place(uint8_t kind)
 
 /* ---- frames ---- */
 
-/* Sections that a frame's own chunk holds: of a base, all but what only changes have. */
-static int own_sections(uint8_t kind, int list[GS_SECTIONS])
+/* Of a base, all but what only changes have. */
+int gs_own_sections(uint8_t kind, int list[GS_SECTIONS])
 {
     int n = 0;
     for (int k = 0; k < GS_SECTION_ATTRS + GS_SH1; k++)
@@ -119,7 +119,7 @@ static uint8_t bands_of(const struct gs_section sections[GS_SECTIONS])
 static void put_frame(struct gs_bytes *out, uint8_t kind, uint32_t frame, struct gs_bytes *body,
                       int sh_degree, const struct gs_section *sections)
 {
-    int list[GS_SECTIONS], n = own_sections(kind, list);
+    int list[GS_SECTIONS], n = gs_own_sections(kind, list);
     if (kind != GS_CHUNK_BASE)
         gs_bytes_put(body, &(uint8_t){bands_of(sections)}, 1);
     for (int k = 0; k < n; k++)
@@ -164,7 +164,7 @@ void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_de
 static int get_sections(struct fv_cursor *c, const struct gs_stream_chunk *chunk,
                         struct gs_section *sections, const char *name)
 {
-    int list[GS_SECTIONS], n = own_sections(chunk->kind, list);
+    int list[GS_SECTIONS], n = gs_own_sections(chunk->kind, list);
     memset(sections, 0, GS_SECTIONS * sizeof *sections);
     for (int k = 0; k < n; k++) {
         uint64_t size = gs_get_varint(c);

@@ -58,6 +58,15 @@ int gs_chunk_place(uint8_t kind);
 /* The chunk at c, which moves behind it. False at the end of the bytes: `cut` says whether within a
  * chunk. `whole` is false when its sum is wrong. */
 bool gs_get_chunk(struct fv_cursor *c, struct gs_stream_chunk *out, bool *whole, bool *cut);
+/* Sections that a frame's own chunk holds; their number. */
+int gs_own_sections(uint8_t kind, int list[GS_SECTIONS]);
+/* stream_damage.c: the first byte that is wrong of a chunk, with its head, of `size` bytes of payload; -1
+ * where too many bits are to tell. */
+int64_t gs_chunk_damage(const uint8_t *chunk, uint32_t size);
+/* In words, by section where that is known. kind, size: what they should be; offset: in the file. */
+enum { GS_DAMAGE_NAME = 96 };
+void gs_chunk_damage_name(char out[GS_DAMAGE_NAME], uint8_t kind, const uint8_t *chunk, uint32_t size,
+                          uint64_t offset);
 
 /* What comes after a base, and what it holds: its eighth byte. */
 enum gs_base_kind {

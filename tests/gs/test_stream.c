@@ -299,7 +299,47 @@ static void cut_anywhere(void **state)
     drop(&o);
 }
 
-/* A flipped bit is noticed wherever it is, and the frames of other groups still decode. */
+/* What holds byte `at` of a frame, in the words of an error; by the chunks as they were. */
+static void part_at(char out[96], const uint8_t *bytes, const struct gs_stream_frame *f, size_t at)
+{
+    static const char *const names[] = {"",          "positions", "rotations", "scales",
+                                        "opacities", "colours",   "deaths",    "births"};
+    struct fv_cursor c = fv_cursor_over(bytes + f->offset, f->size), own;
+    struct gs_stream_chunk chunk;
+    bool whole, cut;
+    size_t start;
+    do {
+        start = (size_t)f->offset + c.at;
+        assert_true(gs_get_chunk(&c, &chunk, &whole, &cut) && whole);
+    } while (at >= start + GS_CHUNK_HEAD + chunk.size);
+    int place = gs_chunk_place(chunk.kind), sections = chunk.kind == GS_CHUNK_BASE ? 6 : 8;
+    const char *name = chunk.kind == GS_CHUNK_BASE ? "levels" : "model";
+    own = fv_cursor_over(chunk.data, chunk.size);
+    if (at < start + 8) {
+        snprintf(out, 96, "the head of ");
+    } else if (at < start + GS_CHUNK_HEAD) {
+        snprintf(out, 96, "the sum of %s", place ? "SH band" : "geometry and colours");
+    } else if (place) {
+        snprintf(out, 96, "SH band %d%s damaged at byte %zu", (place + 1) / 2,
+                 place % 2 ? " of births" : "", at);
+    } else {
+        size_t left = at - start - GS_CHUNK_HEAD, head = chunk.kind == GS_CHUNK_BASE ? 52 : 1, size[8];
+        (void)fv_get_bytes(&own, head);
+        for (int k = 0; k < sections; k++)
+            size[k] = (size_t)gs_get_varint(&own);
+        if (left < head)
+            name = chunk.kind == GS_CHUNK_BASE ? "count, grid or steps" : "the list of its SH bands";
+        else if (left < own.at)
+            name = "the sizes of its sections";
+        else
+            for (int k = 0, n = (int)(left - own.at); n >= (int)size[k]; n -= (int)size[k], k++)
+                name = names[k + 1];
+        snprintf(out, 96, "%s damaged at byte %zu", name, at);
+    }
+}
+
+/* A flipped bit is noticed wherever it is, its frame and section are told, and the frames of other
+ * groups still decode. */
 static void flip_bits(const struct original *o, size_t size, const char *what)
 {
     struct gs_scene scene = {0};
@@ -328,6 +368,12 @@ static void flip_bits(const struct original *o, size_t size, const char *what)
                          rc < 0 ? fv_error() : "decoded");
             rc = gs_stream_verify(s, f);
             assert_int_equal(rc < 0, in_frames && f == hit);
+            char part[96];
+            if (rc < 0) {
+                part_at(part, o->bytes, &o->list[hit], at);
+                if (!strstr(fv_error(), part))
+                    fail_msg("%s: byte %zu: %s, not %s", what, at, fv_error(), part);
+            }
             told = told || rc < 0;
         }
         if (!told && !*i->damage)
