@@ -194,11 +194,21 @@ struct df_text {
     const bool *mask;    /* [batch][tokens]: which are of the caption; NULL: all */
 };
 
+/* Steps without their blocks: TeaCache (Liu et al., "Timestep Embedding Tells: It's Time to Cache for Video Diffusion
+ * Model", CVPR 2025). How far the first block's input changed (mean |now - before| / mean |before|) through a
+ * polynomial, added up since blocks last ran: where that is less than the threshold, what they added then is
+ * added again. */
+struct df_cache {
+    float threshold;          /* 0 = off; the authors' 0.1 is careful, 0.2 fast */
+    const double *polynomial; /* 5 coefficients, x^4 first; NULL = the authors' for Open-Sora 1.2 */
+};
+
 /* A recording for one size. Weights stay the model's. */
 struct df_run;
 struct df_run_opts {
     bool masked;          /* frames may be kept: df_run_step takes `kept` */
     const float *fps;     /* [batch], where samples differ; NULL: the size's */
+    struct df_cache cache;
     bool check;           /* look for NaN and infinity at every named value */
     nn_trace_fn on_trace; /* every named value; slower, since less is fused */
     fv_progress_fn on_progress; /* asked within steps that take long: between pairs of blocks */
@@ -215,6 +225,7 @@ struct df_step {
     const bool *kept;  /* [batch][T] (with `masked`; else NULL): frames that are data already, modulated
                           as at time 0 */
     bool last;         /* no other will follow: nothing is read ahead for it */
+    bool compute;      /* with a cache: blocks run whatever it says */
     bool merge;        /* attentions see frames two by two, as their means: temporal dimension token
                           merging (Kim et al., "On-device Sora", 2025, section 3.2) */
 };
@@ -223,6 +234,7 @@ struct df_step {
  * best not mixed. */
 int df_run_step(struct df_run *r, const struct df_step *step, float *out);
 struct nn_cost df_run_cost(const struct df_run *r); /* of the last step */
+bool df_run_skipped(const struct df_run *r); /* whether it left blocks out */
 
 /* ---- sizes (sizes.c) ---------------------------------------------------------------------- */
 
@@ -369,6 +381,7 @@ struct df_sampling {
     float guidance;       /* v = without + guidance (with - without) */
     uint32_t merge_steps; /* so many first evaluations merge frames */
     struct df_leap leap;
+    struct df_cache cache; /* the first and last step, and one that leaps, are computed */
     /* [batch][T]: 0 a frame that is kept, 1 one that is made, between: one that is changed from
      * that share of the noise on; NULL: all are made. Then noise fills n normal numbers, the same for the same
      * step; step `steps` is for `joint`. */
@@ -390,6 +403,7 @@ struct df_sampling {
 struct df_sampled {
     uint32_t evaluations; /* of the model, both halves at once; fewer than steps after a leap */
     uint32_t merged;      /* of them with merged frames */
+    uint32_t skipped;     /* steps beside them that the cache stood in for */
     double flops;         /* of all of them */
 };
 /* z [batch][channels][T][H][W]: noise (and given frames) in, a sample out. Returns 0, a code of

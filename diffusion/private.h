@@ -56,6 +56,32 @@ struct df_dit {
     char path[512];
 };
 
+/* cache.c: the blocks' residual of an earlier step, of a run. */
+enum { DF_POWERS = 5 };
+struct df_cached {
+    bool on;
+    double threshold, power[DF_POWERS];
+    nn_tensor seen, residual; /* the first block's input in the last step; of tokens, when blocks last ran */
+    nn_tensor change, size;   /* f32, a token each: mean |input - seen| and |seen| */
+    double sum;               /* of the change since blocks last ran */
+    bool filled;              /* there is a residual */
+    bool pending;             /* a step that computes has begun and is not done: it is to be computed when it is
+                                 taken again */
+    bool skipped;             /* by the last step */
+};
+int df_cache_make(struct df_cached *c, struct nn_store *store, const struct df_cache *o, nn_tensor tokens);
+/* Recorded before the blocks: how much their input has changed. */
+void df_cache_look(struct df_cached *c, struct nn_rec *r, nn_tensor input);
+/* After that has run: whether blocks are to run; then `residual` takes the tokens before them. */
+int df_cache_decide(struct df_cached *c, bool must, bool *compute);
+/* Recorded behind the blocks, or in their place. */
+void df_cache_residual(struct df_cached *c, struct nn_rec *r, nn_tensor x, bool computed);
+size_t df_cache_bytes(const struct df_cached *c);
+int df_cache_save(const struct df_cached *c, void *out);
+int df_cache_restore(struct df_cached *c, const void *state);
+/* Of a run (stdit3.c). */
+struct df_cached *df_run_cache(struct df_run *r);
+
 /* open.c: what a pair of blocks wants. */
 void df_want_pair(struct nn_wants *w, const struct df_dit *d, struct df_pair *pair, uint32_t number);
 /* blocks.c: which pairs stay within a budget of bytes (0: all), none loaded yet; the others' slots are

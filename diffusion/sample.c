@@ -65,6 +65,7 @@ static int make_run(struct df_sampler *k)
     if (rc == 0)
         rc = df_run_create(&k->run, k->d, &size, &(struct df_text){tokens, states, mask},
                            &(struct df_run_opts){.masked = k->s.frame_mask && !k->s.replace,
+                                                 .cache = k->s.cache,
                                                  .on_progress = k->s.on_progress ? within_step : NULL,
                                                  .ud = k});
     free(states);
@@ -142,14 +143,15 @@ static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
     if (l->by == DF_LEAP_ROWS || l->by == DF_LEAP_WHOLE) {
         double now = step ? likeness(k) : 0;
         like = (float)now;
-        if (step >= from && now > next->best + (l->gain > 0 ? (double)l->gain : 1e-3)) {
+        if (next->patience && step >= from && now > next->best + (l->gain > 0 ? (double)l->gain : 1e-3)) {
             next->best = now;
             next->patience = l->patience ? l->patience : 3;
-        } else if (step && step >= from) {
+        } else if (step && step >= from && next->patience) {
             next->patience--;
         }
         *leaps = !next->patience;
     }
+    *leaps = *leaps && !df_run_skipped(k->run); /* with what the model says, not what it said: next time */
     flag = *leaps;
     FV_TRY(tell(k, DF_COSINE, &like, 1));
     return tell(k, DF_LEAP, &flag, 1);
@@ -212,6 +214,14 @@ static void guide(struct df_sampler *k)
     }
 }
 
+/* Steps that the cache may not stand in for: the first, the last, and where a leap is due. */
+static bool must_compute(const struct df_sampler *k)
+{
+    const struct df_leap *l = &k->s.leap;
+    uint32_t step = k->at.step, from = l->from ? l->from : k->evaluations / 2;
+    return !step || step + 1 == k->evaluations || !k->at.patience || (l->by == DF_LEAP_FIXED && step >= from);
+}
+
 /* The model for both halves, and the velocity of both together. */
 static int evaluate(struct df_sampler *k, struct df_place *next)
 {
@@ -223,12 +233,15 @@ static int evaluate(struct df_sampler *k, struct df_place *next)
     fill_halves(k);
     const struct df_step model = {.z = k->z2, .time = time, .kept = s->frame_mask && !s->replace ? k->kept : NULL,
                                   .last = step + 1 == k->evaluations,
+                                  .compute = must_compute(k),
                                   .merge = step < s->merge_steps};
     int rc = df_run_step(k->run, &model, k->v2);
     if (rc < 0)
         return rc == FV_ECANCELLED ? cancel(k) : rc;
-    next->done.evaluations++;
-    next->done.merged += model.merge;
+    bool skipped = df_run_skipped(k->run);
+    next->done.evaluations += !skipped;
+    next->done.skipped += skipped;
+    next->done.merged += model.merge && !skipped;
     next->done.flops += df_run_cost(k->run).flops;
     FV_TRY(tell(k, DF_OUTPUT, k->v2, 2 * batch * k->out_n));
     guide(k);
@@ -314,6 +327,8 @@ static int check_sampling(const struct df_sampling *s)
                        (double)t->least, (double)t->shift);
     if ((unsigned)s->method > DF_DPMPP)
         return fv_fail(FV_EINVALID, "no method %d", (int)s->method);
+    if (!(s->cache.threshold >= 0) || isinf(s->cache.threshold))
+        return fv_fail(FV_EINVALID, "a cache with threshold %g", (double)s->cache.threshold);
     if (!(s->renorm >= 0 && s->renorm <= 1))
         return fv_fail(FV_EINVALID, "renorm is %g, expected 0 to 1", (double)s->renorm);
     for (uint32_t f = 0; s->frame_mask && f < s->size.batch * frames; f++) {

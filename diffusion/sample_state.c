@@ -27,14 +27,15 @@ static void describe(const struct df_sampler *k, char out[SETTINGS])
     const struct df_schedule *t = &s->schedule;
     snprintf(out, SETTINGS,
              "%u clips of %u latents of %ux%u, %u channels, %gx%g pixels at %g frames/s; way %d of %u steps from %.9g to %.9g moved by %.9g%s%s of "
-             "%gx%g, %u frames; guidance %.9g%s, renorm %.9g%s; %u steps merged; leap %d from %u, %.9g, %u; %s frames",
+             "%gx%g, %u frames; guidance %.9g%s, renorm %.9g%s; %u steps merged; leap %d from %u, %.9g, %u; cache %.9g in %s; %s frames",
              s->size.batch, s->size.frames, s->size.width, s->size.height, df_dit_info(k->d)->channels,
              (double)s->size.pixel_width, (double)s->size.pixel_height, (double)s->size.fps, (int)s->method, t->steps, (double)t->start,
              (double)t->least, (double)t->shift,
              t->transform ? " moved" : "", t->whole ? " rounded" : "", (double)t->pixel_width,
              (double)t->pixel_height, t->frames, (double)s->guidance, s->joint ? " jointly" : "",
              (double)s->renorm, s->replace ? ", replaced" : "", s->merge_steps, (int)s->leap.by,
-             s->leap.from, (double)s->leap.gain, s->leap.patience, s->frame_mask ? "some" : "all");
+             s->leap.from, (double)s->leap.gain, s->leap.patience,
+             (double)s->cache.threshold, nn_dtype_name(df_dit_info(k->d)->dtype), s->frame_mask ? "some" : "all");
 }
 
 /* The arrays of a state, in order. */
@@ -55,9 +56,9 @@ static void parts_of(const struct df_sampler *k, struct part out[PARTS])
     memcpy(out, all, sizeof all);
 }
 
-static uint64_t total(const struct part *part)
+static uint64_t total(const struct df_sampler *k, const struct part *part)
 {
-    uint64_t sum = sizeof(struct head);
+    uint64_t sum = sizeof(struct head) + df_cache_bytes(df_run_cache(k->run));
     for (int i = 0; i < PARTS; i++)
         sum += part[i].bytes;
     return sum;
@@ -68,7 +69,7 @@ int df_sampler_save(const struct df_sampler *k, void **out, size_t *bytes)
     struct part part[PARTS];
     struct head h;
     parts_of(k, part);
-    *bytes = total(part);
+    *bytes = total(k, part);
     char *to = *out = malloc(*bytes);
     if (!to)
         return fv_fail(FV_ENOMEM, "out of memory");
@@ -86,7 +87,12 @@ int df_sampler_save(const struct df_sampler *k, void **out, size_t *bytes)
             memcpy(to, part[i].data, part[i].bytes);
         to += part[i].bytes;
     }
-    return 0;
+    int rc = df_cache_save(df_run_cache(k->run), to);
+    if (rc < 0) {
+        free(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes)
@@ -106,11 +112,12 @@ int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes)
         return fv_fail(FV_EINVALID, "the sampling was interrupted with other settings: %s; not: %s", h.settings,
                        settings);
     parts_of(k, part);
-    if (h.bytes != bytes || bytes != total(part) || h.at.ended > 1 || !h.at.patience ||
+    if (h.bytes != bytes || bytes != total(k, part) || h.at.ended > 1 ||
         h.at.step >= k->evaluations + h.at.ended)
         return fv_fail(FV_EFORMAT, "the sampling that was interrupted is damaged: %zu bytes, expected %llu", bytes,
-                       (unsigned long long)total(part));
+                       (unsigned long long)total(k, part));
     from += sizeof h;
+    FV_TRY(df_cache_restore(df_run_cache(k->run), from + bytes - sizeof h - df_cache_bytes(df_run_cache(k->run))));
     for (int i = 0; i < PARTS; i++) {
         if (part[i].bytes)
             memcpy(part[i].data, from, part[i].bytes);

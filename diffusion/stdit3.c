@@ -44,6 +44,8 @@ struct df_run {
     fv_progress_fn on_progress;
     void *ud;
     nn_tensor x, blocks_time, final_time; /* tokens; modulation; time of the final layer */
+    struct df_cached cache;
+    nn_tensor first_table; /* the first block's, for the cache */
     struct nn_cost cost;
     float *times_host;
     int32_t *frame_time_host;
@@ -471,7 +473,7 @@ static int project_captions(struct df_run *s, const struct df_text *t, const str
 
 /* ---- runs -------------------------------------------------------------------------------- */
 
-static int make_inputs(struct df_run *s, const struct captions *c, const float *sample_fps)
+static int make_inputs(struct df_run *s, const struct captions *c, const struct df_run_opts *o)
 {
     const struct df_dit_info *i = &s->d->info;
     const struct df_size *z = &s->size;
@@ -502,12 +504,16 @@ static int make_inputs(struct df_run *s, const struct captions *c, const float *
         FV_TRY(nn_store_tensor(&s->final_time, s->store, NN_F32, NN_SHAPE(s->times, i->width),
                                "modulation"));
     }
+    if (o->cache.threshold > 0) {
+        FV_TRY(df_cache_make(&s->cache, s->store, &o->cache, s->x));
+        FV_TRY(nn_store_tensor(&s->first_table, s->store, NN_F32, NN_SHAPE(6, i->width), "first block's table"));
+    }
     if (c->hidden) {
         FV_TRY(nn_store_tensor(&s->hidden, s->store, NN_F32, NN_SHAPE(z->batch, 1, 1, s->tokens),
                                "ends of captions"));
         FV_TRY(nn_upload_f32(s->hidden, c->hidden));
     }
-    return upload_constants(s, sample_fps);
+    return upload_constants(s, o->fps);
 }
 
 /* Of a pair's matrices, without attention. */
@@ -516,6 +522,19 @@ static double pair_flops(const struct df_run *s)
     const struct df_dit_info *i = &s->d->info;
     double tokens = (double)s->size.batch * s->size.frames * s->rows * s->cols;
     return 2 * tokens * 2 * i->width * (6.0 * i->width + 2.0 * i->mlp_width);
+}
+
+/* The first block may not stay on the device, its table does. */
+static int keep_first_table(struct df_run *s)
+{
+    const struct df_pair *w;
+    FV_TRY(df_get_pair(s->d, 0, &w));
+    float *host = malloc(6 * (size_t)s->d->info.width * sizeof *host);
+    int rc = host ? nn_fetch_f32(host, w->spatial.table) : fv_fail(FV_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = nn_upload_f32(s->first_table, host);
+    free(host);
+    return rc;
 }
 
 static int check_sizes(const struct df_dit *d, const struct df_size *z, const struct df_text *t)
@@ -556,7 +575,7 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     s->rows = (size->height + d->info.patch[1] - 1) / d->info.patch[1];
     s->cols = (size->width + d->info.patch[2] - 1) / d->info.patch[2];
     s->times = size->batch * (o->masked ? 2 : 1);
-    s->pieces = s->streamed || (o->on_progress && pair_flops(s) > LONG_PIECE);
+    s->pieces = s->streamed || o->cache.threshold > 0 || (o->on_progress && pair_flops(s) > LONG_PIECE);
     s->keys_values = calloc((size_t)2 * d->info.depth + 1, sizeof *s->keys_values);
     s->times_host = calloc(s->times, sizeof *s->times_host);
     s->kept_host = calloc((size_t)size->batch * size->frames, sizeof *s->kept_host);
@@ -567,9 +586,11 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     if (rc == 0)
         rc = pack_captions(s, text, &c);
     if (rc == 0)
-        rc = make_inputs(s, &c, o->fps);
+        rc = make_inputs(s, &c, o);
     if (rc == 0)
         rc = project_captions(s, text, &c, o);
+    if (rc == 0 && s->cache.on)
+        rc = keep_first_table(s);
     if (rc == 0)
         rc = nn_rec_create(&s->r, d->dev,
                            &(struct nn_rec_opts){.cache = d->cache, .check = o->check,
@@ -601,10 +622,20 @@ struct nn_cost df_run_cost(const struct df_run *r)
     return r->cost;
 }
 
+bool df_run_skipped(const struct df_run *r)
+{
+    return r->cache.skipped;
+}
+
+struct df_cached *df_run_cache(struct df_run *r)
+{
+    return &r->cache;
+}
+
 /* ---- steps ------------------------------------------------------------------------------- */
 
-/* Ends a piece of a streamed step and starts it; with names it is waited for, as traces need. */
-static int start_piece(struct df_run *s)
+/* Ends a piece of a step and starts it; with names it is waited for, as traces need. */
+static int start_piece(struct df_run *s, bool wait)
 {
     FV_TRY(nn_end(s->r));
     struct nn_cost c = nn_cost_of(s->r);
@@ -613,7 +644,16 @@ static int start_piece(struct df_run *s)
     s->cost.dispatches += c.dispatches;
     if (c.peak_bytes > s->cost.peak_bytes)
         s->cost.peak_bytes = c.peak_bytes;
-    return s->named ? nn_run(s->r) : nn_submit(s->r, NULL);
+    return s->named || wait ? nn_run(s->r) : nn_submit(s->r, NULL);
+}
+
+/* What the first block's attention sees of the tokens: normalised, shifted and scaled. */
+static nn_tensor block_input(struct df_run *s)
+{
+    nn_tensor t = s->blocks_time, table = nn_unsqueeze(s->r, s->first_table, 0);
+    nn_tensor m = nn_add(s->r, t, nn_expand(s->r, table, t.rank, t.shape));
+    struct modulation one = half(s->r, m, 0);
+    return nn_layer_norm(s->r, s->x, &(struct nn_norm_opts){.shift = one.shift, .scale = one.scale});
 }
 
 /* After nn_begin, so with nothing running. */
@@ -623,19 +663,11 @@ static int stop_here(struct df_run *s)
     return fv_fail(FV_ECANCELLED, "cancelled");
 }
 
-/* One recording after the other over the same pool. The next pair is loaded while one runs. */
-static int run_pieces(struct df_run *s, bool last)
+/* The blocks, a recording a pair. The next is read from the file while one runs. */
+static int run_blocks(struct df_run *s, bool last)
 {
     const struct df_pair *w;
-    nn_tensor times, final_time;
     uint32_t depth = s->d->info.depth;
-    s->cost = (struct nn_cost){0};
-    nn_begin(s->r);
-    embed_times(s, &times, &final_time);
-    nn_copy(s->r, s->blocks_time, times);
-    nn_copy(s->r, s->final_time, final_time);
-    nn_copy(s->r, s->x, embed_patches(s));
-    FV_TRY(start_piece(s));
     for (uint32_t n = 0; n < depth; n++) {
         FV_TRY(df_get_pair(s->d, n, &w)); /* there already, but for the first */
         double start = fv_now();
@@ -643,16 +675,44 @@ static int run_pieces(struct df_run *s, bool last)
         s->d->loading.waited += fv_now() - start;
         if (s->on_progress && s->on_progress(s->ud, &(struct fv_progress){"step", n, depth}))
             return stop_here(s);
+        if (s->cache.on && n == 0)
+            nn_copy(s->r, s->cache.residual, s->x);
         nn_copy(s->r, s->x, pair(s, w, n, s->x, s->blocks_time));
-        FV_TRY(start_piece(s));
+        FV_TRY(start_piece(s, false));
         if (s->streamed && (n + 1 < depth || !last))
             FV_TRY(df_get_pair(s->d, n + 1 < depth ? n + 1 : s->d->resident, &w));
     }
+    return 0;
+}
+
+/* Several recordings over the same pool. */
+static int run_pieces(struct df_run *s, const struct df_step *step)
+{
+    nn_tensor times, final_time;
+    bool compute = true;
+    s->cost = (struct nn_cost){0};
     nn_begin(s->r);
+    embed_times(s, &times, &final_time);
+    nn_copy(s->r, s->blocks_time, times);
+    nn_copy(s->r, s->final_time, final_time);
+    nn_copy(s->r, s->x, embed_patches(s));
+    if (s->cache.on)
+        df_cache_look(&s->cache, s->r, block_input(s));
+    FV_TRY(start_piece(s, s->cache.on));
+    if (s->cache.on)
+        FV_TRY(df_cache_decide(&s->cache, step->compute, &compute));
+    if (compute)
+        FV_TRY(run_blocks(s, step->last));
+    nn_begin(s->r);
+    if (s->cache.on)
+        df_cache_residual(&s->cache, s->r, s->x, compute);
     s->out = final_layer(s, s->x, s->final_time);
     FV_TRY(nn_end(s->r));
     s->cost.flops += nn_cost_of(s->r).flops;
-    return nn_run(s->r);
+    FV_TRY(nn_run(s->r));
+    s->cache.skipped = !compute;
+    s->cache.pending = false;
+    return 0;
 }
 
 static int run_whole(struct df_run *s)
@@ -685,6 +745,6 @@ int df_run_step(struct df_run *r, const struct df_step *step, float *out)
         FV_TRY(nn_upload_f32(r->kept, r->kept_host));
     }
     FV_TRY(nn_upload_f32(r->z, step->z));
-    FV_TRY(r->pieces ? run_pieces(r, step->last) : run_whole(r));
+    FV_TRY(r->pieces ? run_pieces(r, step) : run_whole(r));
     return nn_fetch_f32(out, r->out);
 }

@@ -6,7 +6,8 @@
 #include <math.h>
 
 enum { TEXT = DIT_TEXT, TOKENS = DIT_TOKENS, CHANNELS = DIT_CHANNELS };
-enum { T = 3, H = 5, W = 6, PLANE = H * W, N = CHANNELS * T * PLANE, STEPS = 6 };
+enum { T = 3, H = 5, W = 6, PLANE = H * W, N = CHANNELS * T * PLANE, OUT_N = DIT_OUT * T * PLANE,
+       STEPS = 6 };
 
 static int some_noise(void *ud, uint32_t step, size_t n, float *out)
 {
@@ -46,6 +47,11 @@ static void setting(int kind, struct df_sampling *s, const float *captions)
         s->noise = some_noise;
         s->joint = s->replace = true;
         s->renorm = 0.5f;
+    } else if (kind >= 7) { /* what the model says is used twice or more, and once a leap has to wait */
+        static const double itself[5] = {0, 0, 0, 1, 0};
+        s->cache = (struct df_cache){kind == 7 ? 1e9f : 0.2f, itself};
+        s->merge_steps = kind == 8 ? 3 : 0;
+        s->leap = (struct df_leap){.by = kind == 8 ? DF_LEAP_WHOLE : DF_LEAP_NEVER, .from = 1, .gain = 10, .patience = 2};
     } else if (kind >= 4) {
         static const enum df_method methods[] = {DF_HEUN, DF_UNIPC, DF_DPMPP};
         static const float first[T] = {0, 1, 1};
@@ -56,7 +62,7 @@ static void setting(int kind, struct df_sampling *s, const float *captions)
         s->joint = kind == 5;
     }
 }
-enum { KINDS = 7 };
+enum { KINDS = 9 };
 
 static int run_to_end(struct df_sampler *k)
 {
@@ -76,12 +82,12 @@ static void goes_on(struct df_dit *d, struct df_dit *other, int kind)
     setting(kind, &s, y);
     memcpy(whole, z, sizeof whole);
     assert_ok(df_sample(d, &s, whole, &done));
-    for (uint32_t after = 0; after <= done.evaluations; after++) {
+    for (uint32_t after = 0; after <= done.evaluations + done.skipped; after++) {
         void *state;
         size_t bytes;
         assert_ok(df_sampler_create(&k, d, &s, z));
         for (uint32_t i = 0; i < after; i++)
-            assert_int_equal(df_sampler_step(k), i + 1 == done.evaluations);
+            assert_int_equal(df_sampler_step(k), i + 1 == done.evaluations + done.skipped);
         assert_int_equal(df_sampler_at(k), after);
         assert_ok(df_sampler_save(k, &state, &bytes));
         df_sampler_destroy(&k);
@@ -94,6 +100,7 @@ static void goes_on(struct df_dit *d, struct df_dit *other, int kind)
         assert_memory_equal(whole, parts, sizeof whole);
         assert_int_equal(df_sampler_done(k).evaluations, done.evaluations);
         assert_int_equal(df_sampler_done(k).merged, done.merged);
+        assert_int_equal(df_sampler_done(k).skipped, done.skipped);
         df_sampler_destroy(&k);
         free(zeros);
         free(state);
@@ -129,6 +136,7 @@ static void stops_between_blocks(void **state)
     assert_ok(df_dit_open(&d, test_device(), test_tmp_path("dit"), &(struct df_dit_opts){.weight_memory = 3 * pair}));
     setting(1, &s, y);
     s.schedule.steps = 2;
+    s.cache.threshold = 1e-6f; /* which must not be misled by what was begun */
     struct stop stop = {0, -1};
     s.on_progress = count_and_stop;
     s.ud = &stop;
@@ -228,9 +236,117 @@ static void guesses(void **state)
     df_dit_close(&d);
 }
 
+/* ---- cached steps -------------------------------------------------------------------------- */
+
+static int step_skips(struct df_run *r, const float *z, float time, bool compute, float *out)
+{
+    assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = &time, .compute = compute}, out));
+    return df_run_skipped(r);
+}
+
+/* Nothing changes: the authors' polynomial still says 0.0484 a step, so of a threshold of 0.1 two are left out. */
+static void cached_steps_add_up(void **state)
+{
+    (void)state;
+    static const int skips[8] = {0, 1, 1, 0, 1, 1, 0, 1};
+    struct df_dit *d = test_dit_open();
+    struct df_run *r;
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), first[OUT_N], out[OUT_N];
+    const struct df_size size = {1, T, H, W, 40, 48, 24};
+    const struct df_text text = {TOKENS, y, NULL};
+    assert_ok(df_run_create(&r, d, &size, &text, &(struct df_run_opts){.cache = {.threshold = 0.1f}}));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(step_skips(r, z, 700, false, i ? out : first), skips[i]);
+        for (int n = 0; n < OUT_N && i; n++)
+            assert_near(out[n], first[n], 1e-4);
+    }
+    assert_int_equal(step_skips(r, z, 700, true, out), 0); /* because it must */
+    df_run_destroy(&r);
+    static const double itself[5] = {0, 0, 0, 1, 0};
+    assert_ok(df_run_create(&r, d, &size, &text, &(struct df_run_opts){.cache = {1e-6f, itself}}));
+    assert_int_equal(step_skips(r, z, 700, false, out), 0);
+    assert_int_equal(step_skips(r, z, 700, false, out), 1);
+    assert_int_equal(step_skips(r, z, 650, false, out), 0); /* another time, other latents: computed */
+    z[7] += 1;
+    assert_int_equal(step_skips(r, z, 650, false, out), 0);
+    df_run_destroy(&r);
+    struct df_run *plain;
+    float want[OUT_N], time = 650;
+    assert_ok(df_run_create(&plain, d, &size, &text, NULL));
+    assert_ok(df_run_step(plain, &(struct df_step){.z = z, .time = &time}, want));
+    assert_memory_equal(want, out, sizeof want);
+    df_run_destroy(&plain);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
+/* Blocks that are left out are not loaded either. */
+static void cached_steps_of_samplings(void **state)
+{
+    (void)state;
+    struct df_dit *d = test_dit_open();
+    struct df_sampling s;
+    struct df_sampled done;
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), all[N], out[N];
+    setting(0, &s, y);
+    memcpy(all, z, sizeof all);
+    assert_ok(df_sample(d, &s, all, &done));
+    double flops = done.flops;
+    s.cache.threshold = 1e-9f; /* never */
+    memcpy(out, z, sizeof out);
+    assert_ok(df_sample(d, &s, out, &done));
+    assert_memory_equal(all, out, sizeof out);
+    assert_int_equal(done.skipped, 0);
+    s.cache.threshold = 1e9f;
+    memcpy(all, z, sizeof all);
+    assert_ok(df_sample(d, &s, all, &done));
+    assert_int_equal(done.evaluations, 2); /* the first and the last */
+    assert_int_equal(done.skipped, STEPS - 2);
+    assert_true(done.flops < 0.5 * flops);
+    df_dit_close(&d);
+    assert_ok(df_dit_open(&d, test_device(), test_tmp_path("dit"),
+                          &(struct df_dit_opts){.weight_memory = UINT64_C(1) << 40}));
+    uint64_t pair = df_dit_loading(d).pair_bytes;
+    df_dit_close(&d);
+    assert_ok(df_dit_open(&d, test_device(), test_tmp_path("dit"), &(struct df_dit_opts){.weight_memory = 2 * pair}));
+    memcpy(out, z, sizeof out);
+    assert_ok(df_sample(d, &s, out, &done));
+    assert_memory_equal(all, out, sizeof out);
+    assert_true(df_dit_loading(d).pairs <= 3 * DIT_DEPTH + 2); /* captions, two steps; the first once more or two */
+    s.cache.threshold = NAN;
+    assert_fails(df_sample(d, &s, out, &done), FV_EINVALID, "threshold nan");
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
+/* A leap that falls due on a cached step waits for one that is computed. */
+static void leaps_by_what_the_model_says(void **state)
+{
+    (void)state;
+    struct df_dit *d = test_dit_open();
+    struct df_sampling s;
+    struct df_sampled done;
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6);
+    setting(0, &s, y);
+    s.cache.threshold = 1e9f;
+    s.leap = (struct df_leap){.by = DF_LEAP_WHOLE, .from = 1, .gain = 10, .patience = 2}; /* due at step 2 */
+    assert_ok(df_sample(d, &s, z, &done));
+    assert_int_equal(done.evaluations, 2); /* steps 0 and 3 */
+    assert_int_equal(done.skipped, 2);
+    s.leap = (struct df_leap){.by = DF_LEAP_FIXED, .from = 3};
+    assert_ok(df_sample(d, &s, z, &done));
+    assert_int_equal(done.evaluations, 2);
+    assert_int_equal(done.skipped, 2);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
 /* ---- STIV -------------------------------------------------------------------------------- */
 
-enum { FRAME = T * PLANE /* from channel to channel */, OUT_N = DIT_OUT * T * PLANE };
+enum { FRAME = T * PLANE /* from channel to channel */ };
 
 /* Without guidance only the caption to be led away from counts, cut by its own mask; fully guided only the
  * other; and it is no caption of nothing. */
@@ -414,6 +530,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interrupted_is_the_same), cmocka_unit_test(stops_between_blocks),
         cmocka_unit_test(refuses_states),          cmocka_unit_test(guesses),
+        cmocka_unit_test(cached_steps_add_up),     cmocka_unit_test(cached_steps_of_samplings),
+        cmocka_unit_test(leaps_by_what_the_model_says),
         cmocka_unit_test(jointly_by_hand),         cmocka_unit_test(jointly_without_frames),
         cmocka_unit_test(renorm_keeps_the_length), cmocka_unit_test(led_away_from_a_caption),
     };
