@@ -1,5 +1,6 @@
 /* Exporting a path through the real binary: app/exporter.h. */
 #include "app/exporter.h"
+#include "app/image_io.h"
 #include "support/test.h"
 #include "vk/base/thread.h"
 
@@ -142,12 +143,89 @@ static void failures_come_with_the_sentence_of_the_command(void **state)
     gs_cameras_finish(&path);
 }
 
+static void runs(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void runs(const char *fmt, ...)
+{
+    char args[2048], *text;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(args, sizeof args, fmt, ap);
+    va_end(ap);
+    int status = test_fovea(&text, "%s", args);
+    if (status)
+        fail_msg("fovea %s: status %d: %s", args, status, text);
+    free(text);
+}
+
+static struct image picture(const char *pattern, int k)
+{
+    char name[64];
+    struct image i;
+    snprintf(name, sizeof name, pattern, k);
+    assert_ok(image_load(&i, test_tmp_path(name)));
+    return i;
+}
+
+static double mean_difference(const struct image *a, const struct image *b)
+{
+    size_t n = (size_t)a->width * a->height * a->channels;
+    double sum = 0;
+    assert_true(a->width == b->width && a->height == b->height && a->channels == b->channels);
+    for (size_t i = 0; i < n; i++)
+        sum += fabs((double)a->data[i] - (double)b->data[i]);
+    return sum / (double)n;
+}
+
+/* A stream moves on while the camera does: picture k is its frame k, as `render` draws it. */
+static void a_stream_moves_in_its_video(void **state)
+{
+    (void)state;
+    enum { FRAMES = 6 };
+    char dir[256], stream[256], out[256], cameras[512];
+    snprintf(dir, sizeof dir, "%s", test_tmp_path("frames"));
+    snprintf(stream, sizeof stream, "%s", test_tmp_path("talk.fvv"));
+    snprintf(out, sizeof out, "%s", test_tmp_path("s%d.npy"));
+    snprintf(cameras, sizeof cameras, "%s",
+             test_source("tests/golden/01_forward/tiny50_sh3/cameras.json"));
+    assert_int_equal(mkdir(dir, 0777), 0);
+    for (int k = 0; k < FRAMES; k++)
+        runs("convert '%s' -o '%s/%d.ply' --rotate y:%d -q", scene(), dir, k, 5 * k);
+    runs("encode '%s' -o '%s' --gop 3 --fps 10 -q", dir, stream);
+    runs("render '%s' -o '%s' -c '%s' --camera 0 --frames %d --size 64x48 --mode classic --sh 1 "
+         "--bg 0.1,0.2,0.3 --splat-scale 0.9 -q",
+         stream, test_tmp_path("r%d.npy"), cameras, FRAMES);
+
+    struct gs_cameras path = path_of((FRAMES - 1) / 10.);
+    path.items[1].view[3] = path.items[0].view[3]; /* the camera stands still */
+    struct exporter_opts o = options(&path, stream, out);
+    o.seconds = FRAMES / 10.;
+    struct exporter *e;
+    assert_ok(exporter_start(&e, &o));
+    int rc = wait_for(e, 0);
+    if (rc != 1)
+        fail_msg("%d: %s", rc, fv_error());
+    assert_int_equal((int)e->total, FRAMES);
+    exporter_destroy(&e);
+    for (int k = 0; k < FRAMES; k++) {
+        struct image is = picture("s%d.npy", k), wanted = picture("r%d.npy", k);
+        struct image other = picture("r%d.npy", k ? k - 1 : 1);
+        double right = mean_difference(&is, &wanted), wrong = mean_difference(&is, &other);
+        if (right > 1e-3 || wrong < 10 * right || wrong < 1e-3)
+            fail_msg("picture %d: %g to its frame, %g to another", k, right, wrong);
+        image_finish(&is);
+        image_finish(&wanted);
+        image_finish(&other);
+    }
+    gs_cameras_finish(&path);
+}
+
 int main(void)
 {
     test_device(); /* skips when there is none */
     test_device_done();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_a_video_and_counts_its_frames),
+        cmocka_unit_test(a_stream_moves_in_its_video),
         cmocka_unit_test(cancelling_leaves_a_playable_file),
         cmocka_unit_test(destroying_ends_a_running_export),
         cmocka_unit_test(failures_come_with_the_sentence_of_the_command),
