@@ -12,7 +12,7 @@
 /* The authors' fit for Open-Sora 1.2, highest power first. */
 static const double opensora[DF_POWERS] = {217.546007, -118.329252, 26.8662585, -0.0459364272, 0.0484426240};
 
-int df_cache_make(struct df_cached *c, struct nn_store *store, const struct df_cache *o, nn_tensor tokens)
+int df_cache_make(struct df_cached *c, struct df_kept *kept, const struct df_cache *o, nn_tensor tokens)
 {
     const uint32_t rows = (uint32_t)(nn_count(tokens) / tokens.shape[tokens.rank - 1]);
     c->on = true;
@@ -20,10 +20,10 @@ int df_cache_make(struct df_cached *c, struct nn_store *store, const struct df_c
     memcpy(c->power, opensora, sizeof opensora);
     for (int i = 0; i < DF_POWERS && o->polynomial; i++)
         c->power[i] = o->polynomial[i];
-    FV_TRY(nn_store_tensor(&c->seen, store, tokens.dtype, tokens.rank, tokens.shape, "first block's input"));
-    FV_TRY(nn_store_tensor(&c->residual, store, tokens.dtype, tokens.rank, tokens.shape, "blocks' residual"));
-    FV_TRY(nn_store_tensor(&c->change, store, NN_F32, NN_SHAPE(rows, 1), "change of tokens"));
-    FV_TRY(nn_store_tensor(&c->size, store, NN_F32, NN_SHAPE(rows, 1), "size of tokens"));
+    FV_TRY(df_keep(&c->seen, kept, tokens.dtype, tokens.rank, tokens.shape, "first block's input"));
+    FV_TRY(df_keep(&c->residual, kept, tokens.dtype, tokens.rank, tokens.shape, "blocks' residual"));
+    FV_TRY(df_keep(&c->change, kept, NN_F32, NN_SHAPE(rows, 1), "change of tokens"));
+    FV_TRY(df_keep(&c->size, kept, NN_F32, NN_SHAPE(rows, 1), "size of tokens"));
     return 0;
 }
 

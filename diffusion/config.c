@@ -1,9 +1,23 @@
-/* What models of several kinds take from their files (private.h): config.json, vectors of words. */
+/* What models of several kinds share (private.h): config.json, vectors of words, tensors that are kept. */
 #include "diffusion/private.h"
 #include "vk/base/file.h"
 #include "vk/base/json.h"
 
 #include <stdlib.h>
+
+/* Where storage-less tensors are said to lie: in no piece of a pool. */
+#define NOWHERE (UINT64_C(1) << 62)
+
+int df_keep(nn_tensor *out, struct df_kept *k, enum nn_dtype dtype, uint32_t rank, const uint32_t *shape,
+            const char *label)
+{
+    if (k->store)
+        FV_TRY(nn_store_tensor(out, k->store, dtype, rank, shape, label));
+    else
+        *out = nn_over(NULL, NOWHERE, dtype, rank, shape);
+    k->bytes += (nn_bytes(*out) + 255) / 256 * 256;
+    return 0;
+}
 
 int df_config_open(struct fv_json *out, const char *path)
 {

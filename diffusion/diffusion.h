@@ -107,7 +107,8 @@ struct df_t5_info {
     uint64_t parameters;
     uint64_t layer_bytes; /* on the device */
 };
-/* dev NULL: for information. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED. o may be NULL. */
+/* dev NULL: for information and df_t5_cost; then config.json alone is enough. Returns 0, FV_EIO,
+ * FV_EFORMAT, FV_EUNSUPPORTED. o may be NULL. */
 int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path,
                const struct df_encoder_opts *o);
 void df_t5_close(struct df_t5 **t);
@@ -160,7 +161,7 @@ struct df_dit_opts {
 };
 
 /* Loads a model onto the device. path: a weight file, or a folder of one. dev NULL: nothing is
- * loaded, for information. Returns 0, FV_EIO, FV_EFORMAT (missing or wrong tensors: named),
+ * loaded, for information and df_sampling_cost; then config.json alone is enough. Returns 0, FV_EIO, FV_EFORMAT (missing or wrong tensors: named),
  * FV_EUNSUPPORTED (no model known here), FV_EGPUMEM (also where weight_memory is less than two pairs
  * of blocks take), FV_ECANCELLED. */
 int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
@@ -440,5 +441,30 @@ int df_sampler_save(const struct df_sampler *k, void **out, size_t *bytes);
 /* FV_EFORMAT (no such state, damaged), FV_EUNSUPPORTED (of another version), FV_EINVALID (of other settings:
  * told); k then is as it was. */
 int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes);
+
+/* What a sampling would cost: from dry runs, without a device if the model was opened without one. */
+struct df_cost {
+    uint64_t parameters;
+    uint32_t evaluations;  /* of the model, both halves at once: without a leap or cached steps, which only show
+                              when it runs */
+    uint32_t dispatches;   /* of one */
+    double flops, bytes;   /* of all of them and of the captions; read and written on the device */
+    double caption_flops;  /* keys and values of the captions, once */
+    double step_flops;     /* of one evaluation */
+    double merged_flops;   /* of one with merged frames; 0: there is none */
+    double cached_flops;   /* of a step that leaves its blocks out; 0: there is none */
+    uint64_t pair_bytes;   /* weights of a pair of blocks */
+    uint64_t weight_bytes; /* weights on the device */
+    uint64_t kept_bytes;   /* what lives as long as the sampling: keys and values, latents, cache */
+    uint64_t pool_bytes;   /* temporaries, most at once */
+    uint64_t packed_bytes; /* weights in another order */
+    uint64_t peak_bytes;   /* on the device, all of it together */
+};
+/* s: as for df_sample; captions' states may be NULL, `tokens` of each are counted. weight_memory: as in
+ * df_dit_opts. FV_EINVALID (sizes), FV_EGPUMEM (too little weight_memory). */
+int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s, uint64_t weight_memory);
+
+/* The same of texts (step_flops: of a layer, which there is one of on the device). */
+int df_t5_cost(struct df_cost *out, struct df_t5 *t, uint32_t batch, uint32_t tokens);
 
 #endif

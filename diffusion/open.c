@@ -2,6 +2,7 @@
 #include "diffusion/private.h"
 #include "vk/base/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,34 @@ static const char *const ignored[] = {"rope.freqs", "pos_embed.", NULL};
 
 struct config {
     uint32_t heads, input_size;
+    /* of the rest only where there are no weights */
+    uint32_t depth, width, channels, patch[3], text_width, text_tokens;
+    double mlp_ratio;
+    bool qk_norm, pred_sigma;
 };
+
+/* Those of Open-Sora 1.2's config.json; what it leaves out is as in its code. */
+static void read_sizes(struct config *c, struct fv_json *doc)
+{
+    struct fv_node n = doc->root;
+    double patch[3] = {1, 2, 2};
+    c->depth = (uint32_t)fv_json_int(doc, n, "depth", 1, MAX_DEPTH);
+    c->width = (uint32_t)fv_json_int(doc, n, "hidden_size", 1, 1 << 20);
+    c->channels = fv_node_has(n, "in_channels") ? (uint32_t)fv_json_int(doc, n, "in_channels", 1, 1024) : 4;
+    c->text_width =
+        fv_node_has(n, "caption_channels") ? (uint32_t)fv_json_int(doc, n, "caption_channels", 1, 1 << 20) : 4096;
+    c->text_tokens =
+        fv_node_has(n, "model_max_length") ? (uint32_t)fv_json_int(doc, n, "model_max_length", 1, 1 << 16) : 300;
+    c->mlp_ratio = fv_json_number_or(doc, n, "mlp_ratio", 4);
+    c->qk_norm = fv_json_bool_or(doc, n, "qk_norm", true);
+    c->pred_sigma = fv_json_bool_or(doc, n, "pred_sigma", true);
+    if (fv_node_has(n, "patch_size"))
+        fv_json_numbers(doc, fv_json_array(doc, n, "patch_size"), patch, 3);
+    for (int i = 0; i < 3; i++)
+        c->patch[i] = patch[i] >= 1 && patch[i] <= 64 ? (uint32_t)patch[i] : 0;
+    if (!(c->mlp_ratio > 0 && c->mlp_ratio <= 64))
+        c->width = 0;
+}
 
 static int read_config(struct config *c, const char *model)
 {
@@ -70,9 +98,31 @@ static int read_config(struct config *c, const char *model)
         c->heads = (uint32_t)fv_json_int(&doc, doc.root, "num_heads", 1, 1024);
     if (fv_node_has(doc.root, "input_sq_size"))
         c->input_size = (uint32_t)fv_json_int(&doc, doc.root, "input_sq_size", 1, 65536);
+    if (fv_node_has(doc.root, "depth"))
+        read_sizes(c, &doc);
     rc = doc.failed ? FV_EFORMAT : 0;
     fv_json_close(&doc);
     return rc;
+}
+
+/* A model without its weights, for what it costs. */
+static int sizes_of_config(struct df_dit *d, const struct config *c)
+{
+    const struct df_dit_info known = {.depth = c->depth,
+                                      .width = c->width,
+                                      .heads = c->heads,
+                                      .mlp_width = (uint32_t)nearbyint(c->width * c->mlp_ratio),
+                                      .channels = c->channels,
+                                      .out_channels = c->channels * (c->pred_sigma ? 2 : 1),
+                                      .patch = {c->patch[0], c->patch[1], c->patch[2]},
+                                      .text_width = c->text_width,
+                                      .text_tokens = c->text_tokens,
+                                      .input_size = c->input_size ? c->input_size : 512};
+    d->info = known;
+    if (!c->width || !c->heads || c->width % c->heads || c->width / c->heads % 2 || c->width % 4 || c->patch[0] != 1)
+        return fv_fail(FV_EUNSUPPORTED, "%s: %u features, %u heads, patches of %ux%ux%u", d->path, c->width, c->heads,
+                       c->patch[0], c->patch[1], c->patch[2]);
+    return 0;
 }
 
 /* A tensor whose shape says a size; NULL and a failure if it is not there or of another rank. */
@@ -184,6 +234,16 @@ static int want(struct df_dit *d, struct nn_wants *w)
 static const char *const streamed[] = {"rope.freqs", "pos_embed.", "spatial_blocks.", "temporal_blocks.",
                                        NULL};
 
+/* Where there is no file to count them in. */
+static uint64_t parameters_of(const struct df_dit_info *i)
+{
+    uint64_t w = i->width, mlp = i->mlp_width, cells = (uint64_t)i->patch[0] * i->patch[1] * i->patch[2];
+    uint64_t numbers = (TIME_FEATURES + 1) * w + (w + 1) * w;
+    uint64_t block = 6 * w + (w + 1) * (3 * w + w + w + 2 * w + w) + 2 * (w / i->heads) + (w + 1) * mlp + (mlp + 1) * w;
+    return (i->channels * cells + 1) * w + 2 * numbers + (i->text_width + 1) * w + (w + 1) * w + (w + 1) * 6 * w +
+           2 * i->depth * block + 2 * w + (w + 1) * i->out_channels * cells;
+}
+
 static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_opts *o)
 {
     struct nn_wants *wants = NULL;
@@ -193,14 +253,19 @@ static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_o
                                 .ud = o->ud,
                                 .report = &report};
     d->info.dtype = w.dtype;
-    FV_TRY(df_plan_pairs(d, f, d->dev ? o->weight_memory : 0, w.dtype));
+    if (f)
+        FV_TRY(df_plan_pairs(d, f, d->dev ? o->weight_memory : 0, w.dtype));
+    else
+        d->resident = d->info.depth;
     w.ignore = d->resident < d->info.depth ? streamed : ignored;
     FV_TRY(nn_wants_create(&wants));
     int rc = want(d, wants);
     if (rc == 0)
         rc = d->dev ? nn_weights_load(&d->weights, d->dev, wants, f, &w)
                     : nn_weights_plan(&d->info.weight_bytes, NULL, wants, f, &w);
-    d->info.parameters += report.parameters;
+    /* what is learned: the caption of nothing is kept with it, but is none */
+    d->info.parameters += f ? report.parameters - (uint64_t)d->info.text_tokens * d->info.text_width
+                            : parameters_of(&d->info);
     if (d->weights)
         d->info.weight_bytes += d->weights->bytes;
     nn_weights_report_finish(&report);
@@ -222,10 +287,11 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
     d->dev = dev;
     snprintf(d->path, sizeof d->path, "%s", path);
     int rc = read_config(&config, path);
-    if (rc == 0)
+    bool sizes_only = rc == 0 && !dev && config.depth && !nn_file_is_weights(path);
+    if (rc == 0 && !sizes_only)
         rc = nn_file_open(&f, path, NULL);
     if (rc >= 0)
-        rc = find_sizes(d, f, &config);
+        rc = sizes_only ? sizes_of_config(d, &config) : find_sizes(d, f, &config);
     if (rc >= 0)
         rc = load(d, f, o ? o : &usual);
     if (rc >= 0 && d->resident < d->info.depth)
@@ -234,6 +300,33 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
         nn_file_close(&f);
     if (rc < 0)
         df_dit_close(out);
+    return rc;
+}
+
+int df_plan_pair(struct df_dit *d, struct df_pair *pair, uint64_t *bytes)
+{
+    struct nn_wants *w = NULL;
+    const struct nn_weights_opts o = {.dtype = d->info.dtype};
+    FV_TRY(nn_wants_create(&w));
+    df_want_pair(w, d, pair, 0);
+    int rc = nn_weights_plan(bytes, d->dev, w, NULL, &o);
+    nn_wants_destroy(&w);
+    return rc;
+}
+
+int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *rest)
+{
+    struct nn_wants *w = NULL;
+    struct df_pair one;
+    struct df_dit other = {0};
+    const struct nn_weights_opts o = {.dtype = d->info.dtype};
+    uint32_t dims[DIMS];
+    fill_dims(dims, &d->info);
+    FV_TRY(df_plan_pair(d, &one, pair));
+    FV_TRY(nn_wants_create(&w));
+    nn_wants_rows(w, &other, model_rows, sizeof model_rows / sizeof *model_rows, dims);
+    int rc = nn_weights_plan(rest, d->dev, w, NULL, &o);
+    nn_wants_destroy(&w);
     return rc;
 }
 

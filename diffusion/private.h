@@ -8,6 +8,14 @@
 
 struct fv_json;
 
+/* Tensors that outlive recordings; without a store they are only counted, for dry runs. */
+struct df_kept {
+    struct nn_store *store;
+    uint64_t bytes;
+};
+int df_keep(nn_tensor *out, struct df_kept *k, enum nn_dtype dtype, uint32_t rank, const uint32_t *shape,
+            const char *label);
+
 enum { DF_TIME = 1000 /* times count from 0, data, to it, noise */ };
 
 /* config.json beside a weight file, or in a folder of one: 0, 1 when there is none, a code. config.c */
@@ -69,7 +77,7 @@ struct df_cached {
                                  taken again */
     bool skipped;             /* by the last step */
 };
-int df_cache_make(struct df_cached *c, struct nn_store *store, const struct df_cache *o, nn_tensor tokens);
+int df_cache_make(struct df_cached *c, struct df_kept *kept, const struct df_cache *o, nn_tensor tokens);
 /* Recorded before the blocks: how much their input has changed. */
 void df_cache_look(struct df_cached *c, struct nn_rec *r, nn_tensor input);
 /* After that has run: whether blocks are to run; then `residual` takes the tokens before them. */
@@ -81,6 +89,20 @@ int df_cache_save(const struct df_cached *c, void *out);
 int df_cache_restore(struct df_cached *c, const void *state);
 /* Of a run (stdit3.c). */
 struct df_cached *df_run_cache(struct df_run *r);
+
+/* What a run costs, without one. */
+struct df_dry {
+    struct nn_cost captions, step, cached; /* a step whose blocks are left out */
+    uint64_t kept_bytes;                   /* tensors that live as long as the run */
+};
+struct df_run_opts;
+/* streamed: pairs of blocks do not all stay. tokens: of the longest caption. o: as of df_run_create. */
+int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size, uint32_t tokens,
+               const struct df_run_opts *o, bool streamed, bool merge);
+/* open.c: bytes on the device of a pair of blocks and of the rest, whatever is loaded. */
+int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *rest);
+/* A pair's tensors without storage. */
+int df_plan_pair(struct df_dit *d, struct df_pair *pair, uint64_t *bytes);
 
 /* open.c: what a pair of blocks wants. */
 void df_want_pair(struct nn_wants *w, const struct df_dit *d, struct df_pair *pair, uint32_t number);

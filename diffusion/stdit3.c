@@ -28,7 +28,9 @@ struct df_run {
     uint32_t rows, cols; /* of patches */
     uint32_t tokens;     /* of the longest caption */
     uint32_t times;      /* embedded: the samples', then as many 0 */
-    struct nn_store *store;
+    struct df_kept kept_all;
+    bool dry;             /* nothing is made or run, only counted */
+    struct df_pair planned; /* stands for all pairs then */
     nn_tensor z, time, fps, positions, rope; /* inputs of a step */
     nn_tensor frame_time, kept; /* by frame: which time, f32 1 for those of time 0 */
     nn_tensor *keys_values; /* [2 depth]: [batch, tokens, 2, heads, head] of spatial 0, temporal 0 .. */
@@ -316,8 +318,11 @@ static void forward(struct df_run *s)
     nn_tensor times, final_time;
     embed_times(s, &times, &final_time);
     nn_tensor x = embed_patches(s);
-    for (uint32_t n = 0; n < s->d->info.depth; n++)
-        x = pair(s, &s->d->pair[n], n, x, times);
+    for (uint32_t n = 0; n < s->d->info.depth; n++) { /* in one place, or each pair's tokens would stay */
+        nn_scope scope = nn_push(s->r);
+        nn_copy(s->r, x, pair(s, s->dry ? &s->planned : &s->d->pair[n], n, x, times));
+        nn_pop(s->r, scope);
+    }
     s->out = final_layer(s, x, final_time);
 }
 
@@ -427,6 +432,21 @@ static int stream_keys_values(struct df_run *s, struct nn_rec *r, nn_tensor y)
     return 0;
 }
 
+/* Captions as the blocks see them -> kept, and keys and values of the pairs that stay. */
+static int record_captions(struct df_run *s, struct nn_rec *r, nn_tensor states, nn_tensor rows, nn_tensor kept)
+{
+    nn_begin(r);
+    nn_tensor y = mlp(r, nn_cast(r, states, s->d->info.dtype), &s->d->text, NN_GELU_TANH);
+    nn_trace(r, "mid.y_embed", y);
+    y = nn_reshape(r, y, 2, (uint32_t[]){NN_REST, s->d->info.width});
+    nn_into(r, kept);
+    nn_embed(r, rows, y);
+    uint32_t pairs = s->dry ? s->d->info.depth : s->d->resident;
+    for (uint32_t n = 0; n < pairs; n++)
+        keep_keys_values(s, r, s->dry ? &s->planned : &s->d->pair[n], kept, n);
+    return nn_end(r);
+}
+
 static int project_captions(struct df_run *s, const struct df_text *t, const struct captions *c,
                             const struct df_run_opts *o)
 {
@@ -451,17 +471,8 @@ static int project_captions(struct df_run *s, const struct df_text *t, const str
                            &(struct nn_rec_opts){.cache = s->d->cache, .check = o->check,
                                                  .weights_vary = s->streamed,
                                                  .on_trace = o->on_trace, .ud = o->ud});
-    if (rc == 0) {
-        nn_begin(r);
-        nn_tensor y = mlp(r, nn_cast(r, states, i->dtype), &s->d->text, NN_GELU_TANH);
-        nn_trace(r, "mid.y_embed", y);
-        y = nn_reshape(r, y, 2, (uint32_t[]){NN_REST, i->width});
-        nn_into(r, kept);
-        nn_embed(r, rows, y);
-        for (uint32_t n = 0; n < s->d->resident; n++)
-            keep_keys_values(s, r, &s->d->pair[n], kept, n);
-        rc = nn_end(r);
-    }
+    if (rc == 0)
+        rc = record_captions(s, r, states, rows, kept);
     if (rc == 0)
         rc = nn_run(r);
     if (rc == 0)
@@ -478,38 +489,41 @@ static int make_inputs(struct df_run *s, const struct captions *c, const struct 
     const struct df_dit_info *i = &s->d->info;
     const struct df_size *z = &s->size;
     uint32_t head = i->width / i->heads;
-    FV_TRY(nn_store_create(&s->store, s->d->dev));
-    FV_TRY(nn_store_tensor(&s->z, s->store, NN_F32,
+    if (!s->dry)
+        FV_TRY(nn_store_create(&s->kept_all.store, s->d->dev));
+    FV_TRY(df_keep(&s->z, &s->kept_all, NN_F32,
                            NN_SHAPE(z->batch, i->channels, z->frames, z->height, z->width), "latents"));
-    FV_TRY(nn_store_tensor(&s->time, s->store, NN_F32, NN_SHAPE(s->times), "times"));
-    FV_TRY(nn_store_tensor(&s->fps, s->store, NN_F32, NN_SHAPE(s->times), "frame rates"));
-    FV_TRY(nn_store_tensor(&s->positions, s->store, NN_F32, NN_SHAPE(1, s->rows * s->cols, i->width),
+    FV_TRY(df_keep(&s->time, &s->kept_all, NN_F32, NN_SHAPE(s->times), "times"));
+    FV_TRY(df_keep(&s->fps, &s->kept_all, NN_F32, NN_SHAPE(s->times), "frame rates"));
+    FV_TRY(df_keep(&s->positions, &s->kept_all, NN_F32, NN_SHAPE(1, s->rows * s->cols, i->width),
                            "positions"));
-    FV_TRY(nn_store_tensor(&s->rope, s->store, NN_F32, NN_SHAPE(z->frames, head / 2, 2), "turns"));
+    FV_TRY(df_keep(&s->rope, &s->kept_all, NN_F32, NN_SHAPE(z->frames, head / 2, 2), "turns"));
     if (s->masked)
-        FV_TRY(nn_store_tensor(&s->frame_time, s->store, NN_I32, NN_SHAPE(z->batch * z->frames),
+        FV_TRY(df_keep(&s->frame_time, &s->kept_all, NN_I32, NN_SHAPE(z->batch * z->frames),
                                "times of frames"));
     if (s->masked)
-        FV_TRY(nn_store_tensor(&s->kept, s->store, NN_F32, NN_SHAPE(z->batch, z->frames, 1, 1),
+        FV_TRY(df_keep(&s->kept, &s->kept_all, NN_F32, NN_SHAPE(z->batch, z->frames, 1, 1),
                                "kept frames"));
     for (uint32_t n = 0; n < 2 * i->depth; n++)
-        FV_TRY(nn_store_tensor(&s->keys_values[n], s->store, i->dtype,
+        FV_TRY(df_keep(&s->keys_values[n], &s->kept_all, i->dtype,
                                NN_SHAPE(z->batch, s->tokens, 2, i->heads, head), "keys and values"));
     if (s->pieces) {
         uint32_t groups = s->masked ? z->batch * z->frames : z->batch;
-        FV_TRY(nn_store_tensor(&s->x, s->store, i->dtype,
+        FV_TRY(df_keep(&s->x, &s->kept_all, i->dtype,
                                NN_SHAPE(z->batch, z->frames, s->rows * s->cols, i->width), "tokens"));
-        FV_TRY(nn_store_tensor(&s->blocks_time, s->store, NN_F32, NN_SHAPE(groups, 6, i->width),
+        FV_TRY(df_keep(&s->blocks_time, &s->kept_all, NN_F32, NN_SHAPE(groups, 6, i->width),
                                "modulation"));
-        FV_TRY(nn_store_tensor(&s->final_time, s->store, NN_F32, NN_SHAPE(s->times, i->width),
+        FV_TRY(df_keep(&s->final_time, &s->kept_all, NN_F32, NN_SHAPE(s->times, i->width),
                                "modulation"));
     }
     if (o->cache.threshold > 0) {
-        FV_TRY(df_cache_make(&s->cache, s->store, &o->cache, s->x));
-        FV_TRY(nn_store_tensor(&s->first_table, s->store, NN_F32, NN_SHAPE(6, i->width), "first block's table"));
+        FV_TRY(df_cache_make(&s->cache, &s->kept_all, &o->cache, s->x));
+        FV_TRY(df_keep(&s->first_table, &s->kept_all, NN_F32, NN_SHAPE(6, i->width), "first block's table"));
     }
+    if (s->dry)
+        return 0;
     if (c->hidden) {
-        FV_TRY(nn_store_tensor(&s->hidden, s->store, NN_F32, NN_SHAPE(z->batch, 1, 1, s->tokens),
+        FV_TRY(df_keep(&s->hidden, &s->kept_all, NN_F32, NN_SHAPE(z->batch, 1, 1, s->tokens),
                                "ends of captions"));
         FV_TRY(nn_upload_f32(s->hidden, c->hidden));
     }
@@ -537,10 +551,8 @@ static int keep_first_table(struct df_run *s)
     return rc;
 }
 
-static int check_sizes(const struct df_dit *d, const struct df_size *z, const struct df_text *t)
+static int check_sizes(const struct df_size *z, uint32_t tokens)
 {
-    if (!d->dev)
-        return fv_fail(FV_EINVALID, "%s was opened without a device", d->path);
     if (!z->batch || !z->frames || !z->height || !z->width || z->batch > 64 || z->frames > 4096 ||
         z->height > 4096 || z->width > 4096)
         return fv_fail(FV_EINVALID, "%u latent clips of %u frames of %ux%u", z->batch, z->frames,
@@ -549,26 +561,22 @@ static int check_sizes(const struct df_dit *d, const struct df_size *z, const st
         !isfinite(z->pixel_height) || !isfinite(z->pixel_width) || !isfinite(z->fps))
         return fv_fail(FV_EINVALID, "a picture of %gx%g at %g frames/s", (double)z->pixel_width,
                        (double)z->pixel_height, (double)z->fps);
-    if (!t->tokens || t->tokens > 65536)
-        return fv_fail(FV_EINVALID, "captions of %u tokens", t->tokens);
+    if (!tokens || tokens > 65536)
+        return fv_fail(FV_EINVALID, "captions of %u tokens", tokens);
     return 0;
 }
 
-int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *size,
-                  const struct df_text *text, const struct df_run_opts *o)
+/* All but what needs captions or a device. */
+static int begin_run(struct df_run **out, struct df_dit *d, const struct df_size *size, const struct df_run_opts *o,
+                     bool streamed)
 {
-    static const struct df_run_opts usual;
-    struct captions c = {0};
-    *out = NULL;
-    o = o ? o : &usual;
-    FV_TRY(check_sizes(d, size, text));
     struct df_run *s = *out = calloc(1, sizeof *s);
     if (!s)
         return fv_fail(FV_ENOMEM, "out of memory");
     s->d = d;
     s->size = *size;
     s->masked = o->masked;
-    s->streamed = d->resident < d->info.depth;
+    s->streamed = streamed;
     s->named = o->on_trace || o->check;
     s->on_progress = o->on_progress;
     s->ud = o->ud;
@@ -580,9 +588,23 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     s->times_host = calloc(s->times, sizeof *s->times_host);
     s->kept_host = calloc((size_t)size->batch * size->frames, sizeof *s->kept_host);
     s->frame_time_host = calloc((size_t)size->batch * size->frames, sizeof *s->frame_time_host);
-    int rc = s->keys_values && s->times_host && s->frame_time_host && s->kept_host
-                 ? 0
-                 : fv_fail(FV_ENOMEM, "out of memory");
+    return s->keys_values && s->times_host && s->frame_time_host && s->kept_host
+               ? 0
+               : fv_fail(FV_ENOMEM, "out of memory");
+}
+
+int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *size,
+                  const struct df_text *text, const struct df_run_opts *o)
+{
+    static const struct df_run_opts usual;
+    struct captions c = {0};
+    *out = NULL;
+    o = o ? o : &usual;
+    if (!d->dev)
+        return fv_fail(FV_EINVALID, "%s was opened without a device", d->path);
+    FV_TRY(check_sizes(size, text->tokens));
+    int rc = begin_run(out, d, size, o, d->resident < d->info.depth);
+    struct df_run *s = *out;
     if (rc == 0)
         rc = pack_captions(s, text, &c);
     if (rc == 0)
@@ -608,7 +630,7 @@ void df_run_destroy(struct df_run **r)
     if (!*r)
         return;
     nn_rec_destroy(&(*r)->r);
-    nn_store_destroy(&(*r)->store);
+    nn_store_destroy(&(*r)->kept_all.store);
     free((*r)->keys_values);
     free((*r)->times_host);
     free((*r)->frame_time_host);
@@ -634,17 +656,33 @@ struct df_cached *df_run_cache(struct df_run *r)
 
 /* ---- steps ------------------------------------------------------------------------------- */
 
-/* Ends a piece of a step and starts it; with names it is waited for, as traces need. */
-static int start_piece(struct df_run *s, bool wait)
+/* What a recording costs, added to the step. */
+static void count(struct df_run *s)
 {
-    FV_TRY(nn_end(s->r));
     struct nn_cost c = nn_cost_of(s->r);
     s->cost.flops += c.flops;
     s->cost.bytes += c.bytes;
     s->cost.dispatches += c.dispatches;
+    s->cost.packed_bytes += c.packed_bytes;
     if (c.peak_bytes > s->cost.peak_bytes)
         s->cost.peak_bytes = c.peak_bytes;
+}
+
+/* Ends a piece of a step and starts it; with names it is waited for, as traces need. */
+static int start_piece(struct df_run *s, bool wait)
+{
+    FV_TRY(nn_end(s->r));
+    count(s);
+    if (s->dry)
+        return 0;
     return s->named || wait ? nn_run(s->r) : nn_submit(s->r, NULL);
+}
+
+/* A pair of blocks: all are alike in a dry run. */
+static int get_pair(struct df_run *s, uint32_t number, const struct df_pair **out)
+{
+    *out = &s->planned;
+    return s->dry ? 0 : df_get_pair(s->d, number, out);
 }
 
 /* What the first block's attention sees of the tokens: normalised, shifted and scaled. */
@@ -669,17 +707,17 @@ static int run_blocks(struct df_run *s, bool last)
     const struct df_pair *w;
     uint32_t depth = s->d->info.depth;
     for (uint32_t n = 0; n < depth; n++) {
-        FV_TRY(df_get_pair(s->d, n, &w)); /* there already, but for the first */
+        FV_TRY(get_pair(s, n, &w)); /* there already, but for the first */
         double start = fv_now();
         nn_begin(s->r); /* waits for the pair before */
         s->d->loading.waited += fv_now() - start;
-        if (s->on_progress && s->on_progress(s->ud, &(struct fv_progress){"step", n, depth}))
+        if (!s->dry && s->on_progress && s->on_progress(s->ud, &(struct fv_progress){"step", n, depth}))
             return stop_here(s);
         if (s->cache.on && n == 0)
             nn_copy(s->r, s->cache.residual, s->x);
         nn_copy(s->r, s->x, pair(s, w, n, s->x, s->blocks_time));
         FV_TRY(start_piece(s, false));
-        if (s->streamed && (n + 1 < depth || !last))
+        if (s->streamed && !s->dry && (n + 1 < depth || !last))
             FV_TRY(df_get_pair(s->d, n + 1 < depth ? n + 1 : s->d->resident, &w));
     }
     return 0;
@@ -707,9 +745,7 @@ static int run_pieces(struct df_run *s, const struct df_step *step)
     if (s->cache.on)
         df_cache_residual(&s->cache, s->r, s->x, compute);
     s->out = final_layer(s, s->x, s->final_time);
-    FV_TRY(nn_end(s->r));
-    s->cost.flops += nn_cost_of(s->r).flops;
-    FV_TRY(nn_run(s->r));
+    FV_TRY(start_piece(s, true));
     s->cache.skipped = !compute;
     s->cache.pending = false;
     return 0;
@@ -724,9 +760,10 @@ static int run_whole(struct df_run *s)
         FV_TRY(nn_end(s->r));
         s->recorded = true;
         s->recorded_merge = s->merge;
-        s->cost = nn_cost_of(s->r);
+        s->cost = (struct nn_cost){0};
+        count(s);
     }
-    return nn_run(s->r);
+    return s->dry ? 0 : nn_run(s->r);
 }
 
 int df_run_step(struct df_run *r, const struct df_step *step, float *out)
@@ -747,4 +784,60 @@ int df_run_step(struct df_run *r, const struct df_step *step, float *out)
     FV_TRY(nn_upload_f32(r->z, step->z));
     FV_TRY(r->pieces ? run_pieces(r, step) : run_whole(r));
     return nn_fetch_f32(out, r->out);
+}
+
+/* ---- dry runs ---------------------------------------------------------------------------- */
+
+/* Captions and two kinds of steps, recorded by a run that has everything but storage. */
+static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opts *o)
+{
+    const struct df_dit_info *i = &s->d->info;
+    const struct captions none = {0};
+    struct df_kept texts = {0};
+    nn_tensor states, rows, kept;
+    uint32_t batch = s->size.batch;
+    FV_TRY(make_inputs(s, &none, o));
+    FV_TRY(df_keep(&states, &texts, NN_F32, NN_SHAPE(batch, s->tokens, i->text_width), "captions"));
+    FV_TRY(df_keep(&rows, &texts, NN_I32, NN_SHAPE(batch, s->tokens), "captions"));
+    FV_TRY(df_keep(&kept, &texts, i->dtype, NN_SHAPE(batch, s->tokens, i->width), "captions"));
+    FV_TRY(nn_rec_create(&s->r, s->d->dev, &(struct nn_rec_opts){.dry = true, .weights_vary = s->streamed}));
+    FV_TRY(record_captions(s, s->r, states, rows, kept));
+    out->captions = nn_cost_of(s->r);
+    out->captions.peak_bytes += texts.bytes;
+    FV_TRY(s->pieces ? run_pieces(s, &(struct df_step){.compute = true, .last = true}) : run_whole(s));
+    out->step = s->cost;
+    if (s->cache.on) {
+        s->cache.filled = true;
+        s->cost = (struct nn_cost){0};
+        nn_begin(s->r);
+        nn_tensor times, final_time;
+        embed_times(s, &times, &final_time);
+        df_cache_look(&s->cache, s->r, block_input(s));
+        df_cache_residual(&s->cache, s->r, embed_patches(s), false);
+        final_layer(s, s->x, s->final_time);
+        FV_TRY(start_piece(s, true));
+        out->cached = s->cost;
+    }
+    out->kept_bytes = s->kept_all.bytes;
+    return 0;
+}
+
+int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size, uint32_t tokens,
+               const struct df_run_opts *o, bool streamed, bool merge)
+{
+    struct df_run *s;
+    uint64_t pair;
+    *out = (struct df_dry){0};
+    FV_TRY(check_sizes(size, tokens));
+    int rc = begin_run(&s, d, size, o, streamed);
+    if (rc == 0) {
+        s->dry = true;
+        s->merge = merge && size->frames > 1;
+        s->tokens = tokens;
+        rc = df_plan_pair(d, &s->planned, &pair);
+    }
+    if (rc == 0)
+        rc = dry_run(out, s, o);
+    df_run_destroy(&s);
+    return rc;
 }

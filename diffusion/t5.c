@@ -66,6 +66,20 @@ static const struct nn_file_tensor *layer_tensor(const struct nn_file *f, uint32
     return find2(f, first, second);
 }
 
+/* Of config.json, where there are no weights. */
+static void read_sizes(struct df_t5 *t, struct fv_json *doc)
+{
+    t->info = (struct df_t5_info){.layers = (uint32_t)fv_json_int(doc, doc->root, "num_layers", 1, MAX_LAYERS),
+                                  .width = (uint32_t)fv_json_int(doc, doc->root, "d_model", 1, 1 << 20),
+                                  .heads = (uint32_t)fv_json_int(doc, doc->root, "num_heads", 1, 1024),
+                                  .head = (uint32_t)fv_json_int(doc, doc->root, "d_kv", 1, 1 << 16),
+                                  .ff_width = (uint32_t)fv_json_int(doc, doc->root, "d_ff", 1, 1 << 20),
+                                  .words = (uint32_t)fv_json_int(doc, doc->root, "vocab_size", 1, 1 << 24)};
+    t->buckets = fv_node_has(doc->root, "relative_attention_num_buckets")
+                     ? (uint32_t)fv_json_int(doc, doc->root, "relative_attention_num_buckets", 4, 1 << 16)
+                     : 32;
+}
+
 static int read_config(struct df_t5 *t, const char *path)
 {
     struct fv_json doc;
@@ -76,6 +90,8 @@ static int read_config(struct df_t5 *t, const char *path)
         t->farthest =
             (uint32_t)fv_json_int(&doc, doc.root, "relative_attention_max_distance", 2, 1 << 20);
     t->eps = (float)fv_json_number_or(&doc, doc.root, "layer_norm_epsilon", (double)t->eps);
+    if (!t->f)
+        read_sizes(t, &doc);
     rc = doc.failed ? FV_EFORMAT : 0;
     fv_json_close(&doc);
     return rc;
@@ -161,11 +177,14 @@ int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path,
     t->dtype = o && o->dtype ? o->dtype : NN_F32;
     t->farthest = 128;
     t->eps = 1e-6f;
-    int rc = nn_file_open(&t->f, path, NULL);
+    bool sizes_only = !dev && !nn_file_is_weights(path);
+    int rc = sizes_only ? 0 : nn_file_open(&t->f, path, NULL);
     if (rc >= 0)
         rc = read_config(t, path);
-    if (rc >= 0)
+    if (rc >= 0 && !sizes_only)
         rc = find_sizes(t);
+    if (rc >= 0 && !t->info.layers)
+        rc = fv_fail(FV_EIO, "%s: neither weights nor a config.json", path);
     if (rc >= 0)
         rc = plan_layer(t);
     if (rc < 0)
@@ -340,7 +359,7 @@ int df_t5_encode(struct df_t5 *t, const struct df_encoder_run *run, float *out)
     const struct df_t5_info *i = &t->info;
     struct text s = {.t = t, .run = run};
     if (!t->dev)
-        return fv_fail(FV_EINVALID, "%s was opened without a device", t->f->name);
+        return fv_fail(FV_EINVALID, "this text encoder was opened without a device");
     if (!run->batch || !run->tokens || run->batch > 1024 || run->tokens > MAX_TOKENS)
         return fv_fail(FV_EINVALID, "%u texts of %u words", run->batch, run->tokens);
     s.host = malloc((size_t)run->batch * run->tokens * i->width * sizeof *s.host);
@@ -365,4 +384,36 @@ int df_t5_encode(struct df_t5 *t, const struct df_encoder_run *run, float *out)
     nn_store_destroy(&s.store);
     free(s.host);
     return rc < 0 ? fv_wrap(rc, "text encoder: ") : 0;
+}
+
+int df_t5_cost(struct df_cost *out, struct df_t5 *t, uint32_t batch, uint32_t tokens)
+{
+    const struct df_t5_info *i = &t->info;
+    const struct df_encoder_run run = {.batch = batch, .tokens = tokens};
+    struct text s = {.t = t, .run = &run};
+    struct df_kept kept = {0};
+    struct df_t5 planned = *t;
+    *out = (struct df_cost){.parameters = i->parameters, .evaluations = 1, .weight_bytes = i->layer_bytes};
+    if (!batch || !tokens || batch > 1024 || tokens > MAX_TOKENS)
+        return fv_fail(FV_EINVALID, "%u texts of %u words", batch, tokens);
+    planned.dev = NULL;
+    FV_TRY(plan_layer(&planned));
+    s.t = &planned;
+    FV_TRY(df_keep(&s.x, &kept, NN_F32, NN_SHAPE(batch, tokens, i->width), "text"));
+    FV_TRY(df_keep(&s.bias, &kept, NN_F32, NN_SHAPE(batch, i->heads, tokens, tokens), "biases of distance"));
+    FV_TRY(nn_rec_create(&s.r, t->dev, &(struct nn_rec_opts){.dry = true, .weights_vary = true}));
+    nn_begin(s.r);
+    forward(&s);
+    int rc = nn_end(s.r);
+    struct nn_cost c = nn_cost_of(s.r);
+    nn_rec_destroy(&s.r);
+    out->step_flops = c.flops;
+    out->flops = i->layers * c.flops;
+    out->bytes = i->layers * c.bytes;
+    out->dispatches = i->layers * c.dispatches;
+    out->kept_bytes = kept.bytes;
+    out->packed_bytes = c.packed_bytes;
+    out->pool_bytes = c.peak_bytes;
+    out->peak_bytes = out->weight_bytes + out->kept_bytes + out->packed_bytes + out->pool_bytes;
+    return rc;
 }

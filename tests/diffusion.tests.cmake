@@ -2,6 +2,7 @@
 # golden cases (app_test_check_nn).
 fv_test(diffusion/test_stdit3 LABELS gpu)
 fv_test(diffusion/test_sample LABELS gpu)
+fv_test(diffusion/test_cost LABELS gpu)
 fv_test(diffusion/test_t5 LABELS gpu)
 fv_test(diffusion/test_clip LABELS gpu)
 fv_test(diffusion/test_tokenizer LABELS cpu)
