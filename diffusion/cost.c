@@ -24,6 +24,7 @@ int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_samp
     uint32_t evaluations = s->method == DF_HEUN ? 2 * s->schedule.steps - 1 : s->schedule.steps;
     uint32_t merges = s->merge_steps < evaluations ? s->merge_steps : evaluations;
     const struct df_run_opts o = {.masked = s->frame_mask && !s->replace,
+                                  .time_count = s->schedule.steps,
                                   .cache = s->cache,
                                   .on_progress = s->on_progress};
     *out = (struct df_cost){.parameters = d->info.parameters, .evaluations = evaluations};

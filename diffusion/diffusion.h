@@ -209,6 +209,9 @@ struct df_run;
 struct df_run_opts {
     bool masked;          /* frames may be kept: df_run_step takes `kept` */
     const float *fps;     /* [batch], where samples differ; NULL: the size's */
+    const float *times;   /* [time_count][batch]: all that steps will have, for which modulation is made at once;
+                             NULL: at each step */
+    uint32_t time_count;
     struct df_cache cache;
     bool check;           /* look for NaN and infinity at every named value */
     nn_trace_fn on_trace; /* every named value; slower, since less is fused */

@@ -62,14 +62,23 @@ static int make_run(struct df_sampler *k)
     }
     struct df_size size = k->s.size;
     size.batch *= 2;
+    uint32_t steps = k->s.schedule.steps;
+    float *times = malloc((size_t)steps * size.batch * sizeof *times);
+    if (!times)
+        rc = out_of_memory();
+    for (size_t t = 0; t < (size_t)steps * size.batch && times; t++)
+        times[t] = k->times[t / size.batch];
     if (rc == 0)
         rc = df_run_create(&k->run, k->d, &size, &(struct df_text){tokens, states, mask},
                            &(struct df_run_opts){.masked = k->s.frame_mask && !k->s.replace,
+                                                 .times = times,
+                                                 .time_count = steps,
                                                  .cache = k->s.cache,
                                                  .on_progress = k->s.on_progress ? within_step : NULL,
                                                  .ud = k});
     free(states);
     free(mask);
+    free(times);
     return rc;
 }
 

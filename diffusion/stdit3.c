@@ -20,6 +20,7 @@
 /* FLOPs of a pair of blocks from which on a step is cut up: a second of a slow processor, some
  * milliseconds of a graphics card, much more than recording takes. */
 #define LONG_PIECE 2e10
+enum { MOST_TIMES = 20000 };
 
 struct df_run {
     struct df_dit *d;
@@ -33,6 +34,12 @@ struct df_run {
     struct df_pair planned; /* stands for all pairs then */
     nn_tensor z, time, fps, positions, rope; /* inputs of a step */
     nn_tensor frame_time, kept; /* by frame: which time, f32 1 for those of time 0 */
+    /* Times that are known beforehand: [known][batch], then 0 for each sample. */
+    uint32_t known;
+    float *known_host;
+    nn_tensor all_blocks, all_final; /* what embed_times makes, a row a time */
+    nn_tensor block_rows, final_rows; /* those of this step */
+    int32_t *rows_host;
     nn_tensor *keys_values; /* [2 depth]: [batch, tokens, 2, heads, head] of spatial 0, temporal 0 .. */
     nn_tensor hidden;       /* f32 [batch, 1, 1, tokens]: -inf where captions are shorter; or null */
     struct nn_rec *r;
@@ -241,25 +248,36 @@ static nn_tensor embed_number(struct df_run *s, nn_tensor n, const struct df_mlp
     return mlp(s->r, e, w, NN_SILU);
 }
 
+/* Times and frame rates -> time of the final layer and modulation of the blocks, a row each. */
+static nn_tensor modulate_blocks(struct df_run *s, nn_tensor sum)
+{
+    nn_tensor t = nn_activate(s->r, sum, (struct nn_activation){NN_SILU, 0, 0});
+    return nn_linear(s->r, t, s->d->modulation, &(struct nn_linear_opts){.bias = s->d->modulation_bias});
+}
+
 /* Modulation of the blocks, a row a sample or a frame; time of the final layer, a row a time. */
 static void embed_times(struct df_run *s, nn_tensor *blocks, nn_tensor *final)
 {
     uint32_t batch = s->size.batch, width = s->d->info.width;
     struct nn_rec *r = s->r;
-    nn_tensor time = embed_number(s, s->time, &s->d->time), fps = embed_number(s, s->fps, &s->d->fps);
-    nn_trace(r, "mid.t_emb", nn_slice(r, time, 0, 0, batch));
-    nn_trace(r, "mid.fps_emb", nn_slice(r, fps, 0, 0, batch));
-    nn_tensor sum = nn_add(r, time, fps);
-    nn_tensor t = nn_linear(r, nn_activate(r, sum, (struct nn_activation){NN_SILU, 0, 0}),
-                            s->d->modulation, &(struct nn_linear_opts){.bias = s->d->modulation_bias});
-    nn_trace(r, "mid.t_mlp", nn_slice(r, t, 0, 0, batch));
-    if (s->masked) {
-        nn_trace(r, "mid.t_emb#1", nn_slice(r, time, 0, batch, batch));
-        nn_trace(r, "mid.t_mlp#1", nn_slice(r, t, 0, batch, batch));
-        t = nn_embed(r, s->frame_time, t);
+    nn_tensor t;
+    if (s->known) {
+        t = nn_embed(r, s->block_rows, s->all_blocks);
+        *final = nn_embed(r, s->final_rows, s->all_final);
+    } else {
+        nn_tensor time = embed_number(s, s->time, &s->d->time), fps = embed_number(s, s->fps, &s->d->fps);
+        nn_trace(r, "mid.t_emb", nn_slice(r, time, 0, 0, batch));
+        nn_trace(r, "mid.fps_emb", nn_slice(r, fps, 0, 0, batch));
+        *final = nn_add(r, time, fps);
+        t = modulate_blocks(s, *final);
+        nn_trace(r, "mid.t_mlp", nn_slice(r, t, 0, 0, batch));
+        if (s->masked) {
+            nn_trace(r, "mid.t_emb#1", nn_slice(r, time, 0, batch, batch));
+            nn_trace(r, "mid.t_mlp#1", nn_slice(r, t, 0, batch, batch));
+            t = nn_embed(r, s->frame_time, t);
+        }
     }
     *blocks = nn_reshape(r, t, 3, (uint32_t[]){NN_REST, 6, width});
-    *final = sum;
 }
 
 static nn_tensor embed_patches(struct df_run *s)
@@ -482,6 +500,88 @@ static int project_captions(struct df_run *s, const struct df_text *t, const str
     return rc < 0 ? fv_wrap(rc, "captions: ") : 0;
 }
 
+/* ---- times that are known beforehand ----------------------------------------------------- */
+
+static uint32_t known_rows(const struct df_run *s)
+{
+    return (s->known + 1) * s->size.batch;
+}
+
+static int keep_known(struct df_run *s, const struct df_run_opts *o)
+{
+    uint32_t batch = s->size.batch, width = s->d->info.width, rows = known_rows(s);
+    uint32_t groups = s->masked ? batch * s->size.frames : batch;
+    FV_TRY(df_keep(&s->all_blocks, &s->kept_all, NN_F32, NN_SHAPE(rows, 6 * width), "modulation"));
+    FV_TRY(df_keep(&s->all_final, &s->kept_all, NN_F32, NN_SHAPE(rows, width), "modulation"));
+    FV_TRY(df_keep(&s->block_rows, &s->kept_all, NN_I32, NN_SHAPE(groups), "times of frames"));
+    FV_TRY(df_keep(&s->final_rows, &s->kept_all, NN_I32, NN_SHAPE(s->times), "times"));
+    s->known_host = calloc(rows, sizeof *s->known_host);
+    s->rows_host = calloc(groups + s->times, sizeof *s->rows_host);
+    if (!s->known_host || !s->rows_host)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    if (o->times)
+        memcpy(s->known_host, o->times, (size_t)s->known * batch * sizeof *o->times);
+    return 0;
+}
+
+/* All times' modulation at once. time, fps: inputs of as many rows. */
+static int record_known(struct df_run *s, nn_tensor time, nn_tensor fps)
+{
+    nn_begin(s->r);
+    nn_tensor a = embed_number(s, time, &s->d->time), b = embed_number(s, fps, &s->d->fps);
+    nn_into(s->r, s->all_final);
+    nn_tensor sum = nn_add(s->r, a, b);
+    nn_copy(s->r, s->all_blocks, modulate_blocks(s, sum));
+    return nn_end(s->r);
+}
+
+static int make_known(struct df_run *s, const struct df_run_opts *o)
+{
+    struct nn_store *store = NULL;
+    nn_tensor time, rate;
+    uint32_t rows = known_rows(s);
+    float *fps = malloc(rows * sizeof *fps);
+    int rc = fps ? nn_store_create(&store, s->d->dev) : fv_fail(FV_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < rows && fps; i++)
+        fps[i] = o->fps ? o->fps[i % s->size.batch] : s->size.fps;
+    if (rc == 0)
+        rc = nn_store_tensor(&time, store, NN_F32, NN_SHAPE(rows), "times");
+    if (rc == 0)
+        rc = nn_store_tensor(&rate, store, NN_F32, NN_SHAPE(rows), "frame rates");
+    if (rc == 0)
+        rc = nn_upload_f32(time, s->known_host);
+    if (rc == 0)
+        rc = nn_upload_f32(rate, fps);
+    if (rc == 0)
+        rc = record_known(s, time, rate);
+    if (rc == 0)
+        rc = nn_run(s->r);
+    free(fps);
+    nn_store_destroy(&store);
+    return rc;
+}
+
+/* Rows of this step's times, of frames that are kept those of time 0. */
+static int point_at_known(struct df_run *s, const struct df_step *step)
+{
+    uint32_t batch = s->size.batch, frames = s->size.frames, zeros = s->known * batch, at = 0;
+    uint32_t groups = s->masked ? batch * frames : batch;
+    while (at < s->known && memcmp(s->known_host + at * batch, step->time, batch * sizeof *step->time) != 0)
+        at++;
+    if (at == s->known)
+        return fv_fail(FV_EINVALID, "a step at %g, which is not among the times the run was made for",
+                       (double)step->time[0]);
+    for (uint32_t i = 0; i < groups; i++) {
+        uint32_t sample = s->masked ? i / frames : i;
+        bool kept = s->masked && step->kept && step->kept[i];
+        s->rows_host[i] = (int32_t)(sample + (kept ? zeros : at * batch));
+    }
+    for (uint32_t i = 0; i < s->times; i++)
+        s->rows_host[groups + i] = (int32_t)(i < batch ? at * batch + i : zeros + i - batch);
+    FV_TRY(nn_upload(s->block_rows, s->rows_host));
+    return nn_upload(s->final_rows, s->rows_host + groups);
+}
+
 /* ---- runs -------------------------------------------------------------------------------- */
 
 static int make_inputs(struct df_run *s, const struct captions *c, const struct df_run_opts *o)
@@ -520,6 +620,8 @@ static int make_inputs(struct df_run *s, const struct captions *c, const struct 
         FV_TRY(df_cache_make(&s->cache, &s->kept_all, &o->cache, s->x));
         FV_TRY(df_keep(&s->first_table, &s->kept_all, NN_F32, NN_SHAPE(6, i->width), "first block's table"));
     }
+    if (s->known)
+        FV_TRY(keep_known(s, o));
     if (s->dry)
         return 0;
     if (c->hidden) {
@@ -576,6 +678,7 @@ static int begin_run(struct df_run **out, struct df_dit *d, const struct df_size
     s->d = d;
     s->size = *size;
     s->masked = o->masked;
+    s->known = o->time_count;
     s->streamed = streamed;
     s->named = o->on_trace || o->check;
     s->on_progress = o->on_progress;
@@ -605,6 +708,8 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     FV_TRY(check_sizes(size, text->tokens));
     int rc = begin_run(out, d, size, o, d->resident < d->info.depth);
     struct df_run *s = *out;
+    if (rc == 0 && o->time_count && (!o->times || o->time_count > MOST_TIMES))
+        rc = fv_fail(FV_EINVALID, "%u times", o->time_count);
     if (rc == 0)
         rc = pack_captions(s, text, &c);
     if (rc == 0)
@@ -618,6 +723,8 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
                            &(struct nn_rec_opts){.cache = d->cache, .check = o->check,
                                                  .weights_vary = s->streamed,
                                                  .on_trace = o->on_trace, .ud = o->ud});
+    if (rc == 0 && s->known)
+        rc = make_known(s, o);
     free(c.row);
     free(c.hidden);
     if (rc < 0)
@@ -634,6 +741,8 @@ void df_run_destroy(struct df_run **r)
     free((*r)->keys_values);
     free((*r)->times_host);
     free((*r)->frame_time_host);
+    free((*r)->known_host);
+    free((*r)->rows_host);
     free((*r)->kept_host);
     free(*r);
     *r = NULL;
@@ -771,7 +880,10 @@ int df_run_step(struct df_run *r, const struct df_step *step, float *out)
     uint32_t batch = r->size.batch, frames = r->size.frames;
     r->merge = step->merge && frames > 1;
     memcpy(r->times_host, step->time, batch * sizeof *step->time); /* the others stay 0 */
-    FV_TRY(nn_upload_f32(r->time, r->times_host));
+    if (r->known)
+        FV_TRY(point_at_known(r, step));
+    else
+        FV_TRY(nn_upload_f32(r->time, r->times_host));
     if (r->masked) {
         for (uint32_t i = 0; i < batch * frames; i++) {
             bool kept = step->kept && step->kept[i];
@@ -804,6 +916,13 @@ static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opt
     FV_TRY(record_captions(s, s->r, states, rows, kept));
     out->captions = nn_cost_of(s->r);
     out->captions.peak_bytes += texts.bytes;
+    if (s->known) {
+        nn_tensor each;
+        FV_TRY(df_keep(&each, &texts, NN_F32, NN_SHAPE(known_rows(s)), "times"));
+        FV_TRY(record_known(s, each, each));
+        out->captions.flops += nn_cost_of(s->r).flops;
+        out->captions.bytes += nn_cost_of(s->r).bytes;
+    }
     FV_TRY(s->pieces ? run_pieces(s, &(struct df_step){.compute = true, .last = true}) : run_whole(s));
     out->step = s->cost;
     if (s->cache.on) {

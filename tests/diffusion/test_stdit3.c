@@ -277,6 +277,39 @@ static void times_run_from_noise(void **state)
         assert_true(t[i] < t[i - 1] && t[i] > 1000 * (1 - i / 30.0f)); /* nearer to noise */
 }
 
+/* Modulation made at once for all steps, kept frames too, is what each step makes by itself. */
+static void times_known_beforehand(void **state)
+{
+    (void)state;
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(2 * N, 5), *y = test_numbers(2 * TOKENS * TEXT, 6), one[2 * OUT_N], all[2 * OUT_N];
+    static const float times[3][2] = {{900, 800}, {500, 450.25f}, {20, 10}}, fps[2] = {24, 8};
+    static const bool kept[2 * T] = {1, 0, 0, 0, 0, 1};
+    const struct df_text text = {TOKENS, y, NULL};
+    const struct df_size size = size_of(2);
+    for (int masked = 0; masked < 2; masked++) {
+        struct df_run *r, *known;
+        struct df_run_opts o = {.masked = masked, .fps = fps};
+        assert_ok(df_run_create(&r, d, &size, &text, &o));
+        o.times = times[0];
+        o.time_count = 3;
+        assert_ok(df_run_create(&known, d, &size, &text, &o));
+        for (int i = 2; i >= 0; i--) { /* in any order */
+            struct df_step step = {.z = z, .time = times[i], .kept = masked ? kept : NULL};
+            assert_ok(df_run_step(r, &step, one));
+            assert_ok(df_run_step(known, &step, all));
+            assert_near(most_apart(one, all, 2 * OUT_N), 0, 2e-5);
+        }
+        static const float other[2] = {900, 450.25f};
+        assert_fails(df_run_step(known, &(struct df_step){.z = z, .time = other}, all), FV_EINVALID, "900");
+        df_run_destroy(&r);
+        df_run_destroy(&known);
+    }
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,7 +318,7 @@ int main(void)
         cmocka_unit_test(merging_of_equal_frames), cmocka_unit_test(leaps_to_the_end),
         cmocka_unit_test(streamed_blocks_are_the_same),
         cmocka_unit_test(refuses_models),       cmocka_unit_test(refuses_sizes),
-        cmocka_unit_test(times_run_from_noise),
+        cmocka_unit_test(times_run_from_noise), cmocka_unit_test(times_known_beforehand),
     };
     test_device();
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
