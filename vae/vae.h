@@ -119,6 +119,14 @@ int vae_plan_tiled(struct vae_plan *out, const struct vae *v, enum vae_way way,
 const char *vae_plan_text(char out[VAE_TEXT], const struct vae *v, enum vae_way way,
                           const struct vae_plan *p, uint32_t height, uint32_t width);
 
+struct vae_clip_size {
+    uint32_t height, width, length; /* of the input: pixels and frames, or latents */
+    uint32_t frames;                /* decoding: how many to make, as in vae_io; 0 = as the model goes */
+};
+/* FLOPs of a clip under a plan, without running it; a device is not needed. */
+int vae_plan_flops(double *out, struct vae *v, enum vae_way way, const struct vae_plan *p,
+                   const struct vae_clip_size *size);
+
 /* A part of the result: count frames from first on. */
 struct vae_part {
     uint32_t first, count;

@@ -311,6 +311,44 @@ static void plan_foresees_memory(void **state)
 
 /* ---- what goes wrong --------------------------------------------------------------------- */
 
+/* What is counted beforehand is what a run then does, however it is cut up. */
+static void foresees_flops(void **state)
+{
+    (void)state;
+    static const struct {
+        enum test_vae kind;
+        enum vae_way way;
+        uint32_t frames, height, width;
+        struct vae_plan plan;
+    } rows[] = {
+        {TEST_ODVAE_12, VAE_DECODE, 6, 4, 5, {.window = 3, .passes = 1}},
+        {TEST_ODVAE_12, VAE_DECODE, 6, 4, 5, {.window = 3, .passes = 1, .carry = true}},
+        {TEST_ODVAE_12, VAE_ENCODE, 15, 16, 24, {.window = 9, .passes = 1}},
+        {TEST_ODVAE_12, VAE_ENCODE, 9, 16, 16, {.window = 0, .passes = 1}},
+        {TEST_ODVAE_11, VAE_DECODE, 5, 9, 7, {.window = 3, .passes = 1, .tiles = {4, 3, 8, 24, false}}},
+        {TEST_OPENSORA, VAE_DECODE, 7, 3, 4, {.window = 5, .passes = 1}},
+        {TEST_OPENSORA, VAE_DECODE, 7, 9, 4, {.window = 5, .passes = 1, .tiles = {4, 3, 8, 24, false}}},
+        {TEST_OPENSORA, VAE_ENCODE, 20, 16, 16, {.window = 17, .passes = 1}},
+        {TEST_KL, VAE_DECODE, 3, 4, 4, {.window = 1, .passes = 1}},
+        {TEST_KL, VAE_ENCODE, 2, 32, 40, {.window = 1, .passes = 1, .tiles = {16, 8, 1, 1, true}}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct vae *v = open_kind(rows[i].kind), *dry = NULL;
+        uint32_t channels = rows[i].way == VAE_ENCODE ? 3 : vae_info(v)->channels;
+        struct clip c = make_clip(rows[i].frames, channels, rows[i].height, rows[i].width);
+        const struct vae_clip_size size = {rows[i].height, rows[i].width, rows[i].frames, 0};
+        double flops;
+        run(v, rows[i].way, &c, &rows[i].plan);
+        assert_ok(vae_open(&dry, NULL, test_vae_folder(rows[i].kind), NULL));
+        assert_ok(vae_plan_flops(&flops, dry, rows[i].way, &rows[i].plan, &size));
+        assert_true(flops > 0);
+        assert_near(flops / c.stats.flops, 1, 1e-9);
+        free_clip(&c);
+        vae_close(&v);
+        vae_close(&dry);
+    }
+}
+
 static void rejects_nan_weights(void **state)
 {
     struct vae *v = NULL;
@@ -544,6 +582,7 @@ int main(void)
         cmocka_unit_test(tiles_of_a_whole_picture_are_the_picture),
         cmocka_unit_test(any_length_is_filled_up),
         cmocka_unit_test(memory_does_not_grow_with_length),
+        cmocka_unit_test(foresees_flops),
         cmocka_unit_test(rejects_nan_weights),
         cmocka_unit_test(names_values_that_are_not_finite),
         cmocka_unit_test(rejects_odd_sizes),
