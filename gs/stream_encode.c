@@ -310,34 +310,59 @@ static int probe(struct gs_encoder *e, double whole, bool weigh, double *psnr, d
     return rc;
 }
 
-/* What the last steps led to, in logarithms, and what bytes go with: about half as fast as steps. */
+/* What the last steps led to, in logarithms. */
 struct search {
     bool begun;
-    double scale, rate, slope;
+    double scale, rate;
 };
+
+/* Moves the steps' scale towards what makes `bytes` those that are asked for. True if they are nearly. */
+static bool next_scale(struct gs_encoder *e, struct search *s, double bytes, double wanted)
+{
+    const double near = 0.01;
+    double scale = log(e->report->step_scale), rate = log(bytes), missed = log(wanted) - rate;
+    if (fabs(missed) < near)
+        return true;
+    if (s->begun && fabs(scale - s->scale) > 1e-3)
+        e->slope = fmin(fmax((rate - s->rate) / (scale - s->scale), -2), -0.15);
+    *s = (struct search){true, scale, rate};
+    e->report->step_scale = exp(scale + missed / e->slope);
+    return false;
+}
 
 /* Moves e->aim, or where bytes are asked for the steps' scale, towards what is asked for, from what the
  * last one led to: dB of frames after the base, bytes until the end. True if that was near enough. */
 static bool next_steps(struct gs_encoder *e, struct search *s, double psnr, double bytes)
 {
     const double near = 0.15, most = 3; /* dB: of frames, of what bases make up for */
-    const double near_rate = 0.01;      /* of bytes */
-    if (e->o->frame_bytes <= 0) {
-        double missed = e->o->psnr - psnr;
-        if (fabs(missed) < near)
-            return true;
-        e->aim = fmin(fmax(e->aim + missed, e->o->psnr - most), e->o->psnr + most);
-        return false;
-    }
-    double scale = log(e->report->step_scale), rate = log(bytes / (e->frame_count - e->out.frames));
-    double missed = log(e->o->frame_bytes) - rate;
-    if (fabs(missed) < near_rate)
+    if (e->o->frame_bytes > 0)
+        return next_scale(e, s, bytes / (e->frame_count - e->out.frames), e->o->frame_bytes);
+    double missed = e->o->psnr - psnr;
+    if (fabs(missed) < near)
         return true;
-    if (s->begun && fabs(scale - s->scale) > 1e-3)
-        s->slope = fmin(fmax((rate - s->rate) / (scale - s->scale), -2), -0.15);
-    *s = (struct search){true, scale, rate, s->slope};
-    e->report->step_scale = exp(scale + missed / s->slope);
+    e->aim = fmin(fmax(e->aim + missed, e->o->psnr - most), e->o->psnr + most);
     return false;
+}
+
+/* A later base, of which `sections` is what the steps so far make: they are moved to where frames from
+ * here on take what is left for them, if they are to their base as those of the last one were to it. */
+static int keep_to_size(struct gs_encoder *e, struct gs_section sections[GS_SECTIONS])
+{
+    enum { ROUNDS = 5 };
+    const double most = 4; /* what went wrong is not made up for at once */
+    double asked = e->o->frame_bytes, left = (double)(e->frame_count - e->out.frames);
+    double wanted = (asked * e->frame_count - (double)e->out.written) / left;
+    double frames = (double)(e->out.frames - e->since.frame);
+    double of_base = (double)(e->out.written - e->since.begin) / frames / e->since.bytes;
+    struct search search = {0};
+    wanted = fmin(fmax(wanted, asked / most), asked * most);
+    for (int round = 0; round < ROUNDS; round++) {
+        if (next_scale(e, &search, of_base * chunks_size(e, GS_FRAME_BASE, sections), wanted))
+            break;
+        gs_sections_free(sections);
+        FV_TRY(make_base(e, sections));
+    }
+    return 0;
 }
 
 /* A base of the scene at hand; the next frame of the file. */
@@ -362,7 +387,9 @@ static int write_base(struct gs_encoder *e)
     if (!e->pose)
         return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
     FV_TRY(make_base(e, sections));
-    struct search search = {.slope = -0.5};
+    struct search search = {0};
+    if (again && e->o->frame_bytes > 0)
+        FV_TRY(keep_to_size(e, sections));
     for (int round = 0; round < probes && !again; round++) {
         double reached = e->o->psnr, bytes = 0, whole = chunks_size(e, GS_FRAME_BASE, sections);
         int rc = probe(e, whole, !round || e->o->frame_bytes <= 0, &reached, &bytes);
@@ -389,7 +416,11 @@ static int write_base(struct gs_encoder *e)
         return rc;
     }
     e->psnr_sum += psnr;
-    return put_frame(e, GS_FRAME_BASE, sections);
+    e->since.frame = e->out.frames;
+    e->since.begin = e->out.written;
+    FV_TRY(put_frame(e, GS_FRAME_BASE, sections));
+    e->since.bytes = (double)(e->out.written - e->since.begin);
+    return 0;
 }
 
 /* ---- groups ---- */
@@ -463,6 +494,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
                            .group_frames = o.group ? o.group : 30,
                            .clusters = o.clusters ? o.clusters : 16,
                            .aim = o.psnr,
+                           .slope = -0.5, /* about */
                            .queen = o.model == GS_STREAM_QUEEN,
                            .dev = dev};
     *e.report = (struct gs_stream_report){0};

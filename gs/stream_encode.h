@@ -33,6 +33,12 @@ struct gs_encoder {
     float size_level[GS_ENCODE_SIZES]; /* mean level of the base's Gaussians of a size */
     double psnr_sum;
     double aim; /* dB asked of bases, for frames that build on them to reach o->psnr */
+    double slope; /* of bytes by steps, both in logarithms */
+    struct {      /* the last base */
+        uint32_t frame;
+        uint64_t begin; /* in the file */
+        double bytes;
+    } since;
 };
 
 /* Frames that may follow each other without a base, looked at before they are encoded. */

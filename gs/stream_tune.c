@@ -64,7 +64,9 @@ int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct g
                 gs_camera_resize(c, (uint32_t)fmax(1, c->width * part),
                                  (uint32_t)fmax(1, c->height * part));
         } else {
-            gs_camera_orbit(&t->camera[k], scene, bounds, WIDTH, HEIGHT, k / (double)VIEWS);
+            /* not at right angles to axes: along them lie Gaussians of one depth, whose order means
+             * nothing but is seen */
+            gs_camera_orbit(&t->camera[k], scene, bounds, WIDTH, HEIGHT, (k + 0.37) / VIEWS);
         }
         t->seen[k] = malloc(numbers(&t->camera[k]) * sizeof *t->seen[k]);
         if (!t->seen[k]) {

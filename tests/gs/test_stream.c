@@ -423,6 +423,29 @@ static void holes(void **state)
     gs_scene_finish(&scene);
 }
 
+/* All Gaussians anew each frame, so that each is a base; few of them at first. */
+static int few_then_many(void *ud, uint32_t frame, struct gs_scene *s)
+{
+    int kind = REBORN;
+    (void)ud;
+    FV_TRY(moving(&kind, frame, s));
+    if (frame < 3)
+        s->count = 150;
+    return 0;
+}
+
+/* Bytes that are asked for are those of the whole file, however unlike its bases are. */
+static void a_size_is_kept_to(void **state)
+{
+    (void)state;
+    enum { ALL = 10 };
+    const struct gs_stream_opts o = {.frame_bytes = 5000, .group = GROUP};
+    struct gs_stream_report r;
+    assert_ok(gs_stream_encode(dev, path, ALL, few_then_many, NULL, &o, &r));
+    assert_int_equal(r.bases, ALL);
+    assert_near((double)r.bytes / ALL, 5000, 0.1 * 5000);
+}
+
 /* ---- bytes from elsewhere ---- */
 
 /* Bytes that come a few at a time, and what was asked for. */
@@ -726,6 +749,7 @@ int main(void)
         cmocka_unit_test(what_is_encoded_decodes), cmocka_unit_test(seeking_gives_the_same_bytes),
         cmocka_unit_test(order_and_births_are_cheap),
         cmocka_unit_test(cut_anywhere),            cmocka_unit_test(flipped_bits),
+        cmocka_unit_test(a_size_is_kept_to),
         cmocka_unit_test(what_cannot_be_encoded), cmocka_unit_test(holes),
         cmocka_unit_test(bytes_that_come_slowly),  cmocka_unit_test(what_is_wanted),
         cmocka_unit_test(files_that_grow),         cmocka_unit_test(read_while_written),
