@@ -109,9 +109,9 @@ static int run_latents(struct check_case *k, struct model *m, struct generator_c
                        const struct generator_text *text)
 {
     struct check_array z;
-    const struct df_schedule s = {c->steps, c->transform, false, (float)c->height, (float)c->width, c->frames};
     float *times = fv_arena_alloc(&k->arena, c->steps * sizeof *times);
     FV_TRY(generator_size(m->g, c));
+    const struct df_schedule s = generator_schedule(c);
     FV_TRY(check_input(k, "in.z", &z));
     if (!times)
         return FV_ENOMEM;
@@ -120,7 +120,7 @@ static int run_latents(struct check_case *k, struct model *m, struct generator_c
                        generator_count(m->g, c));
     df_times(&s, times);
     FV_TRY(check_output(k, "mid.timesteps", times, c->steps));
-    FV_TRY(generator_sample(m->g, c, text, z.data));
+    FV_TRY(generator_sample(m->g, c, &(struct generator_run){.text = text}, z.data));
     FV_TRY(check_output(k, "mid.latents", z.data, z.count));
     return decode(k, m, c, z.data);
 }

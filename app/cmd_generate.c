@@ -1,6 +1,7 @@
 /* fovea generate: a prompt to a video, by the stages of generator.h. */
 #include "app/clip.h"
 #include "app/cmd.h"
+#include "app/generate_clip.h"
 #include "app/generate_jobs.h"
 #include "app/generator.h"
 #include "app/latents.h"
@@ -18,12 +19,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 struct values {
     struct model_paths paths;
-    const char *output, *prompt_file, *size, *aspect, *frames, *camera, *latents, *from, *report;
-    int steps, count, merge, leap, leap_from, dtype, codec, crf, progress;
-    double seed, guidance, seconds, aesthetic, motion;
+    const char *output, *prompt_file, *negative, *size, *aspect, *frames, *camera, *latents, *from, *report;
+    const char *image, *last_image, *references, *strategy, *extend, *analytic, *checkpoint, *preview;
+    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, dtype, codec, crf, progress;
+    double cache, seed, guidance, shift, start, renorm, seconds, aesthetic, motion;
+    bool replace, joint;
     struct opt_rate fps;
 };
 
@@ -32,6 +36,7 @@ static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 /* The model's own, then those of enum df_leap_by. */
 static const char *const leaps[] = {"model", "never", "fixed", "rows", "whole", NULL};
 enum { LEAP_OF_MODEL };
+static const char *const methods[] = {"euler", "heun", "unipc", "dpmpp", NULL};
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
@@ -40,6 +45,8 @@ static const struct opt opts[] = {
              "of several clips the files are numbered"},
     {"prompt-file", 0, OPT_STRING, AT(prompt_file), .value = "FILE", .file = true,
      .help = "a prompt a line; empty lines and lines from # on are left out"},
+    {"negative", 0, OPT_STRING, AT(negative), .value = "PROMPT",
+     .help = "what the clip is led away from, instead of from no prompt at all"},
     {"count", 'n', OPT_INT, AT(count), .def = "1", .min = 1, .max = 10000,
      .help = "clips of each prompt, with seeds from --seed on"},
     {"seed", 0, OPT_FLOAT, AT(seed), .def = "-1", .min = -1, .max = 999999999999, .value = "N",
@@ -56,10 +63,38 @@ static const struct opt opts[] = {
     {"seconds", 0, OPT_FLOAT, AT(seconds), .def = "0", .min = 0, .max = 1000,
      .help = "instead of --frames, filled up to what the autoencoder takes whole"},
     {"fps", 'r', OPT_RATE, AT(fps), .help = "told to the model, and of the file"},
+    {.type = OPT_GROUP, .help = "Given pictures"},
+    {"image", 'i', OPT_STRING, AT(image), .value = "FILE", .file = true, .help = "first picture of the clip"},
+    {"last-image", 0, OPT_STRING, AT(last_image), .value = "FILE", .file = true, .help = "and the last"},
+    {"extend", 0, OPT_STRING, AT(extend), .value = "VIDEO", .file = true,
+     .help = "go on from the end of this video, which comes first in OUT"},
+    {"loop", 0, OPT_INT, AT(rounds), .def = "1", .min = 1, .max = 1000, .value = "ROUNDS",
+     .help = "a longer clip in rounds, each going on from the one before; \"|0|a beach|2|a city\" is a prompt for "
+             "some"},
+    {"repeat", 0, OPT_INT, AT(repeat), .rare = true, .def = "0", .max = 1000, .value = "LATENTS",
+     .help = "that a round takes from the end of the one before; 0 is 5, half of them in short clips"},
+    {"reference", 0, OPT_STRING, AT(references), .rare = true, .value = "FILES", .file = true,
+     .help = "pictures and videos with ; between, for --mask-strategy"},
+    {"mask-strategy", 0, OPT_STRING, AT(strategy), .rare = true, .value = "RULES",
+     .help = "round,reference,from,to,length,edit;...: which latents of references go where, as Open-Sora has it"},
+    {"frame-replacement", 0, OPT_FLAG, AT(replace), .rare = true,
+     .help = "the model sees given frames as of each step's time (STIV)"},
+    {"joint-guidance", 0, OPT_FLAG, AT(joint), .rare = true,
+     .help = "without the prompt also means without given frames (STIV)"},
+    {"renorm", 0, OPT_FLOAT, AT(renorm), .rare = true, .def = "0", .min = 0, .max = 1,
+     .help = "how far the guided velocity keeps the length of the one with the prompt"},
     {.type = OPT_GROUP, .help = "Sampling (default: what the model is made for)"},
     {"steps", 0, OPT_INT, AT(steps), .def = "0", .max = 10000, .help = "from noise to clip"},
     {"guidance", 'g', OPT_FLOAT, AT(guidance), .def = "-1", .min = -1, .max = 100,
      .help = "how far the prompt leads; 1 is as the model alone, 0 without the prompt"},
+    {"method", 0, OPT_ENUM, AT(method), .choices = methods, .def = "euler",
+     .help = "way along the velocity; heun asks the model twice a step"},
+    {"shift", 0, OPT_FLOAT, AT(shift), .def = "0", .min = 0, .max = 100,
+     .help = "moves steps towards noise; 0 is as the model was trained: by size and length, or not"},
+    {"start", 0, OPT_FLOAT, AT(start), .rare = true, .def = "0", .min = 0, .max = 1, .value = "SHARE",
+     .help = "of noise to begin at, for --analytic-init; 0 is 1"},
+    {"analytic-init", 0, OPT_STRING, AT(analytic), .rare = true, .value = "FILE", .file = true,
+     .help = "mean and variance of training's latents, which a sampling from --start on begins with"},
     {"leap", 0, OPT_ENUM, AT(leap), .choices = leaps, .def = "model",
      .help = "end early, by one step all the way: fixed at a step, or once the velocity turns no more by the rows "
              "of one frame or by the whole clip (On-device Sora's LPL)"},
@@ -67,6 +102,8 @@ static const struct opt opts[] = {
      .help = "no leap before; 0 is half of the steps"},
     {"merge-steps", 0, OPT_INT, AT(merge), .def = "-1", .min = -1, .max = 10000, .value = "N",
      .help = "first steps whose attention sees frames two by two (On-device Sora's TDTM); -1 is the model's"},
+    {"cache", 0, OPT_FLOAT, AT(cache), .def = "0", .min = 0, .max = 10, .value = "THRESHOLD",
+     .help = "leave the blocks out of steps where little changes (TeaCache): 0.1 is careful, 0.2 fast, 0 off"},
     {.type = OPT_GROUP, .help = "Scores put behind the prompt, as captions of training had them"},
     {"aesthetic", 0, OPT_FLOAT, AT(aesthetic), .def = "-1", .min = -1, .max = 100,
      .help = "4 to 7; 0 is none, -1 the model's usual"},
@@ -89,6 +126,12 @@ static const struct opt opts[] = {
     {"codec", 0, OPT_ENUM, AT(codec), .rare = true, .def = "auto", .choices = video_codec_names,
      .help = "auto is H.264, VP9 in .webm"},
     {"crf", 0, OPT_INT, AT(crf), .def = "-1", .min = -1, .max = 63, .help = "quality, 0 best; -1 is the codec's usual"},
+    {"checkpoint", 0, OPT_STRING, AT(checkpoint), .value = "FILE", .file = true,
+     .help = "go on from here when interrupted: written between steps, gone when the clips are there"},
+    {"preview", 0, OPT_STRING, AT(preview), .value = "FILE", .file = true,
+     .help = "what the clip is going to be: .png (first, middle, last picture: cheap) or a video"},
+    {"preview-every", 0, OPT_INT, AT(preview_every), .def = "5", .min = 1, .max = 10000, .value = "STEPS",
+     .help = "between previews"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
      .help = "what it took, as JSON; - is standard output"},
     {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto", .choices = progress_choices,
@@ -106,13 +149,15 @@ struct work {
     struct progress progress;
     struct generate_jobs jobs;
     struct generator_clip clip;
-    char **captions;              /* of each different prompt */
+    char **captions;              /* of each different text, the negative one last */
     struct generator_text *texts;
     struct df_scores scores;
     char hash[17];
+    char *references, *strategy; /* of all clips, but where a prompt has its own */
+    size_t begin;                /* number of the first clip that is not there yet */
     /* of the clip being made */
     const struct generate_job *job;
-    float *z;
+    struct generate_clip making;
     struct clip_out out;
     struct sink_stats sink;
     double started;
@@ -152,7 +197,7 @@ static int take_settings(struct work *w, const struct values *given)
 {
     struct fv_json doc, mine;
     struct opt_args none;
-    struct values v;
+    struct values v = {.steps = 0};
     const struct opt_set set = {opts, &v};
     struct fv_arena *arena = &w->app->arena;
     char *options = opt_to_json(opts, given);
@@ -186,19 +231,20 @@ static int take_settings(struct work *w, const struct values *given)
 
 /* {"fovea":"0.1.0","command":"generate","prompt":...,"model":...,"options":{...}}: all it takes to make this
  * clip again, and nothing that differs when it is. */
-static char *comment(const struct work *w)
+static char *comment(const struct work *w, const struct generate_job *job)
 {
     struct values v = w->v;
-    v.output = v.prompt_file = v.latents = v.from = v.report = NULL;
+    v.output = v.prompt_file = v.latents = v.from = v.report = v.checkpoint = v.preview = NULL;
     v.count = 1;
+    v.preview_every = 5;
     v.progress = PROGRESS_AUTO;
-    v.seed = (double)w->job->seed;
+    v.seed = (double)job->seed;
     char *options = opt_to_json(opts, &v), *text = NULL;
     cJSON *root = cJSON_CreateObject();
     if (root && options) {
         cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
         cJSON_AddStringToObject(root, "command", "generate");
-        cJSON_AddStringToObject(root, "prompt", w->job->prompt);
+        cJSON_AddStringToObject(root, "prompt", job->prompt->whole);
         cJSON_AddStringToObject(root, "model", w->model.usual.name);
         cJSON_AddStringToObject(root, "model_hash", w->hash);
         cJSON_AddStringToObject(root, "device", w->dev->caps.name);
@@ -231,6 +277,14 @@ static int check_options(struct work *w)
         return fv_fail(CMD_USAGE, "--frames and --seconds do not go together");
     if (v->latents && !fv_ends_with(v->latents, ".safetensors"))
         return fv_fail(CMD_USAGE, "--latents %s: they are written as .safetensors", v->latents);
+    if (v->image && v->extend)
+        return fv_fail(CMD_USAGE, "--image and --extend do not go together: both say how the clip begins");
+    if (!v->strategy != !v->references)
+        return fv_fail(CMD_USAGE, "--reference and --mask-strategy go together");
+    if (!v->analytic != (v->start <= 0))
+        return fv_fail(CMD_USAGE, "--analytic-init FILE and --start SHARE go together");
+    if (v->negative && strlen(v->negative) > 4000)
+        return fv_fail(FV_EINVALID, "--negative has %zu bytes, more than 4000", strlen(v->negative));
     if (v->leap_from && v->leap == LEAP_OF_MODEL + 1 + DF_LEAP_NEVER)
         return fv_fail(CMD_USAGE, "--leap-from needs --leap fixed, rows or whole");
     return 0;
@@ -283,6 +337,52 @@ static double settle_score(double *given, double usual)
     return *given > 0 ? *given : NAN;
 }
 
+/* A run that is taken up again goes on with the seed it began with. */
+static int settle_seed(struct work *w)
+{
+    char *settings;
+    uint64_t seed;
+    if (w->v.seed >= 0 || !w->v.checkpoint)
+        return 0;
+    int rc = generate_checkpoint_settings(&settings, &seed, w->v.checkpoint);
+    if (rc == 0)
+        w->v.seed = (double)seed;
+    free(settings);
+    return rc < 0 ? rc : 0;
+}
+
+/* "a;b" and "0;0,1,0,-1,1" of the options that are short for them. */
+static int join_references(struct work *w)
+{
+    const struct values *v = &w->v;
+    const char *files[3] = {v->references, v->image, v->last_image}, *rules[3] = {v->strategy, NULL, NULL};
+    char image[32], last[32];
+    size_t count = 0;
+    for (const char *at = v->references; at && *at; at++)
+        count += at == v->references || *at == ';';
+    snprintf(image, sizeof image, "0,%zu,0,0,1,0", count);
+    snprintf(last, sizeof last, "0,%zu,0,-1,1,0", count + (v->image != NULL));
+    rules[1] = v->image ? image : NULL;
+    rules[2] = v->last_image ? last : NULL;
+    for (int i = 1; i < 3; i++)
+        if (files[i] && strchr(files[i], ';'))
+            return fv_fail(FV_EINVALID, "%s: a name with ; cannot be given", files[i]);
+    for (int i = 0; i < 3; i++) {
+        char *more, *rule;
+        if (!files[i])
+            continue;
+        if (asprintf(&more, "%s%s%s", w->references ? w->references : "", w->references ? ";" : "", files[i]) < 0)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        free(w->references);
+        w->references = more;
+        if (asprintf(&rule, "%s%s%s", w->strategy ? w->strategy : "", w->strategy ? ";" : "", rules[i]) < 0)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        free(w->strategy);
+        w->strategy = rule;
+    }
+    return 0;
+}
+
 /* What was left to the model becomes what it says, so that it can be written down. */
 static int settle(struct work *w)
 {
@@ -302,6 +402,7 @@ static int settle(struct work *w)
     w->scores.aesthetic = settle_score(&v->aesthetic, u->scores.aesthetic);
     w->scores.motion = settle_score(&v->motion, u->scores.motion);
     w->scores.camera = v->camera && *v->camera ? v->camera : NULL;
+    FV_TRY(settle_seed(w));
     if (v->seed < 0) {
         uint32_t random = 0;
         if (getrandom(&random, sizeof random, 0) != sizeof random)
@@ -314,26 +415,40 @@ static int settle(struct work *w)
     c->guidance = (float)v->guidance;
     c->transform = u->transform;
     c->merge_steps = (uint32_t)v->merge;
+    c->cache = (struct df_cache){.threshold = (float)v->cache};
+    c->method = (enum df_method)v->method;
+    c->shift = (float)v->shift;
+    c->start = (float)v->start;
+    c->replace = v->replace;
+    c->joint = v->joint;
+    c->renorm = (float)v->renorm;
     c->leap = (struct df_leap){.by = (enum df_leap_by)(v->leap - 1), .from = (uint32_t)v->leap_from};
     return 0;
 }
 
 /* ---- what is said ------------------------------------------------------------------------ */
 
-static void say_plan(const struct work *w)
+static int say_plan(const struct work *w)
 {
     const struct generator_clip *c = &w->clip;
+    const struct generate_clip all = {.g = w->g, .clip = *c, .rounds = (uint32_t)w->v.rounds,
+                                      .repeat = (uint32_t)w->v.repeat, .extend = w->v.extend};
     static const char *const how[] = {"", ", leap at a fixed step", ", leap by rows", ", leap by the whole clip"};
-    uint32_t width, height;
-    char merge[64] = "";
+    uint32_t width, height, frames;
+    char merge[64] = "", cache[64] = "";
+    FV_TRY(generate_clip_frames(&all, &frames));
     if (w->app->quiet)
-        return;
+        return 0;
     generator_picture(w->g, c, &width, &height);
     if (c->merge_steps)
         snprintf(merge, sizeof merge, ", frames merged in the first %u", c->merge_steps);
-    printf("%s: %u frames of %ux%u at %g frames/s, %u steps, guidance %g%s%s\n", w->model.usual.name, c->frames,
-           width, height, (double)c->fps, c->steps, (double)c->guidance, merge, how[c->leap.by]);
+    if (c->cache.threshold > 0)
+        snprintf(cache, sizeof cache, ", cache below %g", (double)c->cache.threshold);
+    printf("%s: %u frames of %ux%u at %g frames/s, %u steps, guidance %g%s%s%s\n", w->model.usual.name, frames,
+           width, height, (double)c->fps, c->steps, (double)c->guidance, merge, how[c->leap.by],
+           cache);
     fflush(stdout);
+    return 0;
 }
 
 static void say_clip(const struct work *w)
@@ -360,12 +475,16 @@ static void say_stages(const struct work *w)
         return;
     for (int i = 0; i < STAGES; i++) {
         peak = s->peak_bytes[i] > peak ? s->peak_bytes[i] : peak;
-        printf("%s%s %.1f s", i ? ", " : "", generator_stage_names[i], s->seconds[i]);
+        if (s->seconds[i] > 0)
+            printf("%s%s %.1f s", i ? ", " : "", generator_stage_names[i], s->seconds[i]);
     }
     bytes_text(text, peak);
     printf("; at most %s of device memory\n", text);
-    if (s->sampled.evaluations < s->steps)
-        printf("leap: %u of %u evaluations of the model saved\n", s->steps - s->sampled.evaluations, s->steps);
+    uint32_t done = s->sampled.evaluations + s->sampled.skipped;
+    if (done < s->planned)
+        printf("leap: %u of %u evaluations of the model saved\n", s->planned - done, s->planned);
+    if (s->sampled.skipped)
+        printf("cache: %u evaluations more without their blocks\n", s->sampled.skipped);
     if (s->sampled.merged)
         printf("merging: frames two by two in %u of %u evaluations\n", s->sampled.merged, s->sampled.evaluations);
     if (s->loading.pairs) {
@@ -388,9 +507,10 @@ static int write_report(const struct work *w)
     }
     cJSON_AddNumberToObject(root, "seconds", fv_now() - w->started);
     cJSON_AddNumberToObject(root, "clips", (double)w->jobs.count);
-    cJSON_AddNumberToObject(root, "steps", s->steps);
+    cJSON_AddNumberToObject(root, "planned_evaluations", s->planned);
     cJSON_AddNumberToObject(root, "evaluations", s->sampled.evaluations);
-    cJSON_AddNumberToObject(root, "evaluations_saved", s->steps - s->sampled.evaluations);
+    cJSON_AddNumberToObject(root, "evaluations_saved", s->planned - s->sampled.evaluations);
+    cJSON_AddNumberToObject(root, "cached_evaluations", s->sampled.skipped);
     cJSON_AddNumberToObject(root, "merged_evaluations", s->sampled.merged);
     cJSON_AddNumberToObject(root, "sampling_flops", s->sampled.flops);
     cJSON_AddNumberToObject(root, "decoding_flops", s->decode_flops);
@@ -418,25 +538,32 @@ static int write_report(const struct work *w)
 /* What is wrong with a prompt is told before anything is loaded. */
 static int make_captions(struct work *w)
 {
-    size_t n = w->jobs.prompt_count;
-    w->captions = calloc(n, sizeof *w->captions);
-    w->texts = calloc(n, sizeof *w->texts);
+    size_t n = w->jobs.text_count;
+    w->captions = calloc(n + 1, sizeof *w->captions);
+    w->texts = calloc(n + 1, sizeof *w->texts);
     if (!w->captions || !w->texts)
         return fv_fail(FV_ENOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
-        int rc = generator_caption(w->g, &w->captions[i], w->jobs.prompts[i], &w->scores);
+        int rc = generator_caption(w->g, &w->captions[i], w->jobs.texts[i], &w->scores);
         if (rc < 0)
             return n > 1 ? fv_wrap(rc, "prompt %zu: ", i + 1) : rc;
         fv_log(FV_INFO, "caption: %s", w->captions[i]);
     }
+    const struct df_scores none = {NAN, NAN, NULL};
+    if (w->v.negative && generator_caption(w->g, &w->captions[n], w->v.negative, &none) < 0)
+        return fv_wrap(FV_EINVALID, "--negative: ");
     return 0;
 }
 
-/* Each different prompt once. */
-static int encode_prompts(struct work *w)
+static size_t caption_count(const struct work *w)
 {
-    size_t n = w->jobs.prompt_count;
-    FV_TRY(app_nn_device(w->app, &w->dev));
+    return w->jobs.text_count + (w->v.negative != NULL);
+}
+
+/* Each different one once. */
+static int encode_captions(struct work *w)
+{
+    size_t n = caption_count(w);
     generator_use(w->g, w->dev);
     FV_TRY(generator_encode(w->g, (const char *const *)w->captions, n, w->texts));
     for (size_t i = 0; i < n; i++)
@@ -460,7 +587,7 @@ static int save_latents(struct work *w, const char *path)
     l.data = malloc(generator_count(w->g, c) * sizeof *l.data);
     if (!l.data)
         return fv_fail(FV_ENOMEM, "out of memory");
-    generator_latents(w->g, c, w->z, 0, l.frames, l.data);
+    generator_latents(w->g, c, w->making.latents, 0, l.frames, l.data);
     int rc = latents_save(&l, path, generator_vae(w->g));
     latents_finish(&l);
     return rc;
@@ -472,12 +599,22 @@ static int write_frame(void *ud, const float *planes, uint32_t height, uint32_t 
     return clip_out_write(&w->out, planes, height, width);
 }
 
+/* Several frames into the name of one picture are told before anything is computed. */
+static int takes_frames(const struct work *w, uint32_t frames)
+{
+    struct output o;
+    FV_TRY(output_parse(&o, w->job->output, OUTPUT_AUTO));
+    if (frames > 1 && output_is_sequence(&o) && !o.numbered && !o.directory)
+        return fv_fail(FV_EINVALID, "%s: several frames need a numbered name, such as frame_%%04d.png", o.path);
+    return 0;
+}
+
 static int open_out(struct work *w)
 {
-    char *text = comment(w), title[128];
+    char *text = comment(w, w->job), title[128];
     uint32_t width, height;
     generator_picture(w->g, &w->clip, &width, &height);
-    snprintf(title, sizeof title, "%.120s", w->job->prompt);
+    snprintf(title, sizeof title, "%.120s", w->job->prompt->whole);
     const struct clip_out_opts o = {.path = w->job->output,
                                     .width = width,
                                     .height = height,
@@ -487,7 +624,9 @@ static int open_out(struct work *w)
                                     .crf = w->v.crf,
                                     .title = title,
                                     .comment = text};
-    int rc = text ? clip_out_open(&w->out, &o) : fv_fail(FV_ENOMEM, "out of memory");
+    int rc = text ? takes_frames(w, w->clip.frames) : fv_fail(FV_ENOMEM, "out of memory");
+    if (rc >= 0)
+        rc = clip_out_open(&w->out, &o);
     w->out.opts.title = w->out.opts.comment = NULL; /* the sink has its own */
     free(text);
     return rc;
@@ -502,6 +641,43 @@ static int close_out(struct work *w, int rc)
     return rc >= 0 ? end : fv_fail(rc, "%s", cause);
 }
 
+static int make_latents_and_frames(struct work *w)
+{
+    const struct generate_prompt *p = w->job->prompt;
+    const struct generator_text **texts = calloc((size_t)w->v.rounds, sizeof *texts);
+    char *settings = comment(w, w->job);
+    int rc = texts && settings ? 0 : fv_fail(FV_ENOMEM, "out of memory");
+    for (int r = 0; r < w->v.rounds && rc == 0; r++)
+        texts[r] = &w->texts[p->text[r]];
+    w->making = (struct generate_clip){.g = w->g,
+                                       .clip = w->clip,
+                                       .texts = texts,
+                                       .without = w->v.negative ? &w->texts[w->jobs.text_count] : NULL,
+                                       .rounds = (uint32_t)w->v.rounds,
+                                       .repeat = (uint32_t)w->v.repeat,
+                                       .references = p->references ? p->references : w->references,
+                                       .strategy = p->strategy ? p->strategy : w->strategy,
+                                       .analytic = w->v.analytic,
+                                       .extend = w->v.extend,
+                                       .checkpoint = w->v.checkpoint,
+                                       .settings = settings,
+                                       .first_seed = (uint64_t)w->v.seed,
+                                       .preview = w->v.preview,
+                                       .preview_every = (uint32_t)w->v.preview_every,
+                                       .write = latents_only(w) ? NULL : write_frame,
+                                       .ud = w};
+    if (rc == 0)
+        rc = generate_clip_make(&w->making);
+    if (rc >= 0 && latents_only(w))
+        rc = save_latents(w, w->job->output);
+    if (rc >= 0 && w->v.latents)
+        rc = save_latents(w, w->v.latents);
+    generate_clip_finish(&w->making);
+    free(settings);
+    free(texts);
+    return rc;
+}
+
 /* The file is opened before anything is computed, so that a wrong name or codec costs no wait. */
 static int make_clip(struct work *w, size_t i)
 {
@@ -510,19 +686,73 @@ static int make_clip(struct work *w, size_t i)
     w->out = (struct clip_out){0};
     sink_stats_finish(&w->sink);
     int rc = latents_only(w) ? 0 : open_out(w);
-    generator_noise(w->g, &w->clip, w->z);
     if (rc >= 0)
-        rc = generator_sample(w->g, &w->clip, &w->texts[w->job->caption], w->z);
-    if (rc >= 0 && latents_only(w))
-        rc = save_latents(w, w->job->output);
-    if (rc >= 0 && w->v.latents)
-        rc = save_latents(w, w->v.latents);
-    if (rc >= 0 && !latents_only(w))
-        rc = generator_decode(w->g, &w->clip, w->z, write_frame, w);
+        rc = make_latents_and_frames(w);
     rc = close_out(w, rc);
     progress_hide();
     if (rc >= 0)
         say_clip(w);
+    return rc;
+}
+
+/* ---- going on from a checkpoint ---------------------------------------------------------- */
+
+/* The first member that differs: "steps is 30 there, 20 now". */
+static bool differs(const cJSON *was, const cJSON *now, char *out, size_t size)
+{
+    const cJSON *lists[2] = {was, now}, *e;
+    for (int k = 0; k < 2; k++)
+        cJSON_ArrayForEach(e, lists[k])
+        {
+            const cJSON *a = cJSON_GetObjectItem(was, e->string), *b = cJSON_GetObjectItem(now, e->string);
+            if (cJSON_IsObject(a) && cJSON_IsObject(b)) {
+                if (differs(a, b, out, size))
+                    return true;
+            } else if (!a || !b || !cJSON_Compare(a, b, true)) {
+                char *x = a ? cJSON_PrintUnformatted(a) : NULL, *y = b ? cJSON_PrintUnformatted(b) : NULL;
+                snprintf(out, size, "%s is %.80s there, %.80s now", e->string, x ? x : "not given",
+                         y ? y : "not given");
+                free(x);
+                free(y);
+                return true;
+            }
+        }
+    return false;
+}
+
+static int other_settings(struct work *w, const char *settings)
+{
+    char *text = comment(w, &w->jobs.items[0]), what[256] = "it is of another clip";
+    cJSON *was = cJSON_Parse(settings), *now = text ? cJSON_Parse(text) : NULL;
+    if (was && now)
+        differs(was, now, what, sizeof what);
+    cJSON_Delete(was);
+    cJSON_Delete(now);
+    free(text);
+    return fv_fail(FV_EINVALID, "--checkpoint %s: is of other settings: %s; give the same, or delete it to begin anew",
+                   w->v.checkpoint, what);
+}
+
+/* Clips before the one that was interrupted are there. */
+static int find_begin(struct work *w)
+{
+    char *settings;
+    uint64_t seed;
+    int rc = w->v.checkpoint ? generate_checkpoint_settings(&settings, &seed, w->v.checkpoint) : 1;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    for (w->begin = 0; w->begin < w->jobs.count; w->begin++) {
+        char *text = comment(w, &w->jobs.items[w->begin]);
+        bool same = text && !strcmp(text, settings);
+        free(text);
+        if (same)
+            break;
+    }
+    if (w->begin == w->jobs.count)
+        rc = other_settings(w, settings);
+    else if (!w->app->quiet)
+        printf("%s: going on%s\n", w->v.checkpoint, w->begin ? "; the clips before are there" : "");
+    free(settings);
     return rc;
 }
 
@@ -551,17 +781,23 @@ static int make(struct work *w)
     FV_TRY(generator_open(&w->g, &w->model, &o));
     FV_TRY(settle(w));
     FV_TRY(check_hash(w));
-    FV_TRY(generate_jobs_make(&w->jobs, &w->prompts, (uint32_t)v->count, (uint64_t)v->seed, v->output));
+    FV_TRY(join_references(w));
+    FV_TRY(generate_jobs_make(&w->jobs, &w->prompts, (uint32_t)v->rounds, (uint32_t)v->count, (uint64_t)v->seed,
+                              v->output));
     if (v->latents && w->jobs.count > 1)
         return fv_fail(CMD_USAGE, "--latents is of one clip; -o clip_%%04d.safetensors writes those of several");
-    w->z = malloc(generator_count(w->g, &w->clip) * sizeof *w->z);
-    if (!w->z)
-        return fv_fail(FV_ENOMEM, "out of memory");
+    if ((v->latents || latents_only(w)) && v->rounds > 1)
+        return fv_fail(CMD_USAGE, "latents are of one round; --loop makes several");
     FV_TRY(make_captions(w));
-    say_plan(w);
-    FV_TRY(encode_prompts(w));
-    for (size_t i = 0; i < w->jobs.count; i++)
+    FV_TRY(say_plan(w));
+    FV_TRY(app_nn_device(w->app, &w->dev));
+    FV_TRY(find_begin(w));
+    FV_TRY(encode_captions(w));
+    for (size_t i = w->begin; i < w->jobs.count; i++) {
         FV_TRY(make_clip(w, i));
+        if (v->checkpoint)
+            unlink(v->checkpoint);
+    }
     progress_done(&w->progress);
     say_stages(w);
     return v->report ? write_report(w) : 0;
@@ -576,13 +812,14 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (rc >= 0)
         rc = make(&w);
     progress_done(&w.progress);
-    for (size_t i = 0; w.texts && i < w.jobs.prompt_count; i++)
+    for (size_t i = 0; w.texts && i < caption_count(&w); i++)
         generator_text_finish(&w.texts[i]);
-    for (size_t i = 0; w.captions && i < w.jobs.prompt_count; i++)
+    for (size_t i = 0; w.captions && i < caption_count(&w); i++)
         free(w.captions[i]);
     free(w.texts);
     free(w.captions);
-    free(w.z);
+    free(w.references);
+    free(w.strategy);
     sink_stats_finish(&w.sink);
     generate_jobs_finish(&w.jobs);
     generator_close(&w.g);
@@ -597,6 +834,9 @@ const struct cmd cmd_generate = {
     .examples = "fovea generate \"a red ball rolls to the left\" -o out.mp4\twith the bundled model\n"
                 "fovea generate --prompt-file prompts.txt -o clips/ --count 4\tfour clips of each line\n"
                 "fovea generate \"a cat\" -o cat.mp4 --model Open-Sora/ --size 240p --frames 2s\ta model of your own\n"
+                "fovea generate \"it rains\" -o rain.mp4 --image a.png\tgoing on from a picture\n"
+                "fovea generate \"a cat\" -o cat.mp4 --checkpoint cat.part --preview now.png\tcan be stopped, "
+                "can be watched\n"
                 "fovea generate --from out.mp4 --seed 8 -o other.mp4\tits settings, another seed",
     .details =
         "The model's folder holds transformer/, text_encoder/, tokenizer/ and vae/ (other names: docs/GENERATE.md), "
@@ -605,6 +845,8 @@ const struct cmd cmd_generate = {
         "The stages run one after the other, and only the weights of one of them are on the device: the text "
         "encoder a layer at a time, then the transformer, then the autoencoder. Noise is the same on every device "
         "for a seed; clips differ between devices by rounding.\n\n"
+        "With --checkpoint the same command goes on where it was stopped, to the same bytes. Given pictures "
+        "(--image, --last-image, --extend, --loop) are cut to the clip's shape and kept as they are.\n\n"
         "Prompt, settings, seed, a hash of the weights, version and device are in the video's comment: fovea info "
         "shows them, --from makes the clip again, byte for byte on the same device.",
     .opts = opts,

@@ -112,7 +112,7 @@ static const struct cmd *command(const char *name)
 
 void doc_overview(FILE *out)
 {
-    fputs("fovea " FOVEA_VERSION ": free-viewpoint video and Gaussian-splat scenes\n\n", out);
+    fputs("fovea " FOVEA_VERSION ": free-viewpoint video, Gaussian-splat scenes, text to video\n\n", out);
     help_examples(out, command("view") ? "fovea render scene.ply -o scene.mp4\ta turn around the "
                                          "scene, as a video\n"
                                          "fovea scene.ply\tlook around in a window\n"
@@ -240,13 +240,13 @@ static void man_paragraphs(FILE *out, const char *text)
 void doc_man(FILE *out)
 {
     fputs(".TH FOVEA 1 \"\" \"fovea " FOVEA_VERSION "\" \"User Commands\"\n"
-          ".SH NAME\nfovea \\- free\\-viewpoint video and Gaussian\\-splat scenes\n"
+          ".SH NAME\nfovea \\- free\\-viewpoint video, Gaussian\\-splat scenes, text to video\n"
           ".SH SYNOPSIS\n.B fovea\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIFILE\\fR]...\n",
           out);
     if (command("view"))
         fputs(".br\n.B fovea\n\\fISCENE\\fR\n", out);
     fputs(".SH DESCRIPTION\nRenders, shows, converts and checks Gaussian\\-splat scenes on "
-          "Vulkan compute. Reads .ply, .compressed.ply, .splat, .ksplat, .splatv, .spz, .sog, .glb and "
+          "Vulkan compute, and makes video of text. Reads .ply, .compressed.ply, .splat, .ksplat, .splatv, .spz, .sog, .glb and "
           ".gltf; writes video, pictures and arrays.\n.SH COMMANDS\n",
           out);
     for (const struct cmd *const *c = app_commands; *c; c++) {

@@ -2,6 +2,7 @@
 #include "app/generate_jobs.h"
 #include "app/output.h"
 #include "diffusion/diffusion.h"
+#include "vk/base/array.h"
 #include "vk/base/err.h"
 #include "vk/base/file.h"
 
@@ -82,18 +83,58 @@ static char *numbered(const char *output, size_t number)
 
 /* ---- clips ------------------------------------------------------------------------------- */
 
-static size_t same_prompt(struct generate_jobs *j, const char *prompt)
+/* Number of a text, which is kept or freed. */
+static int number_of(struct generate_jobs *j, char *text, size_t *number)
 {
-    size_t i = 0;
-    while (i < j->prompt_count && strcmp(j->prompts[i], prompt))
-        i++;
-    if (i == j->prompt_count)
-        j->prompts[j->prompt_count++] = prompt;
-    return i;
+    for (size_t i = 0; i < j->text_count; i++)
+        if (!strcmp(j->texts[i], text)) {
+            free(text);
+            *number = i;
+            return 0;
+        }
+    int rc = fv_grow(&j->texts, &j->text_room, j->text_count, sizeof *j->texts);
+    if (rc < 0)
+        return free(text), rc;
+    *number = j->text_count;
+    j->texts[j->text_count++] = text;
+    return 0;
 }
 
-int generate_jobs_make(struct generate_jobs *j, const struct opt_args *prompts, uint32_t each, uint64_t seed,
-                       const char *output)
+static int take_apart(struct generate_jobs *j, struct generate_prompt *p, const char *whole, uint32_t rounds)
+{
+    char *text, *part;
+    p->whole = whole;
+    p->text = calloc(rounds, sizeof *p->text);
+    if (!p->text)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    FV_TRY(df_prompt_json(whole, &text, &p->references, &p->strategy));
+    int rc = 0;
+    for (uint32_t r = 0; r < rounds && rc == 0; r++) {
+        rc = df_prompt_of_round(&part, text, r);
+        if (rc == 0)
+            rc = number_of(j, part, &p->text[r]);
+    }
+    free(text);
+    return rc;
+}
+
+static int add_clips(struct generate_jobs *j, const struct generate_prompt *p, uint32_t each, uint64_t seed,
+                     const char *output, bool several)
+{
+    for (uint32_t i = 0; i < each; i++) {
+        struct generate_job *job = &j->items[j->count++];
+        *job = (struct generate_job){.prompt = p, .seed = seed + i};
+        if (!output)
+            continue;
+        job->output = several ? numbered(output, j->count) : strdup(output);
+        if (!job->output)
+            return fv_fail(FV_ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+int generate_jobs_make(struct generate_jobs *j, const struct opt_args *prompts, uint32_t rounds, uint32_t each,
+                       uint64_t seed, const char *output)
 {
     size_t count = prompts->count * each;
     *j = (struct generate_jobs){0};
@@ -106,18 +147,13 @@ int generate_jobs_make(struct generate_jobs *j, const struct opt_args *prompts, 
     j->prompts = calloc(prompts->count, sizeof *j->prompts);
     if (!j->items || !j->prompts)
         return fv_fail(FV_ENOMEM, "out of memory");
-    for (size_t p = 0; p < prompts->count; p++)
-        for (uint32_t i = 0; i < each; i++) {
-            struct generate_job *job = &j->items[j->count++];
-            *job = (struct generate_job){.prompt = prompts->items[p],
-                                         .caption = same_prompt(j, prompts->items[p]),
-                                         .seed = seed + i};
-            if (!output)
-                continue;
-            job->output = count > 1 ? numbered(output, j->count) : strdup(output);
-            if (!job->output)
-                return fv_fail(FV_ENOMEM, "out of memory");
-        }
+    for (size_t i = 0; i < prompts->count; i++) {
+        struct generate_prompt *p = &j->prompts[j->prompt_count++];
+        int rc = take_apart(j, p, prompts->items[i], rounds);
+        if (rc < 0)
+            return prompts->count > 1 ? fv_wrap(rc, "prompt %zu: ", i + 1) : rc;
+        FV_TRY(add_clips(j, p, each, seed, output, count > 1));
+    }
     return 0;
 }
 
@@ -125,7 +161,15 @@ void generate_jobs_finish(struct generate_jobs *j)
 {
     for (size_t i = 0; i < j->count; i++)
         free(j->items[i].output);
+    for (size_t i = 0; i < j->prompt_count; i++) {
+        free(j->prompts[i].text);
+        free(j->prompts[i].references);
+        free(j->prompts[i].strategy);
+    }
+    for (size_t i = 0; i < j->text_count; i++)
+        free(j->texts[i]);
     free(j->items);
     free(j->prompts);
+    free(j->texts);
     *j = (struct generate_jobs){0};
 }

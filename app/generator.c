@@ -11,7 +11,7 @@
 
 enum { MOST_PROMPT = 16384 /* bytes: far more than any encoder reads */ };
 
-const char *const generator_stage_names[STAGES] = {"text", "sampling", "decoding"};
+const char *const generator_stage_names[STAGES] = {"text", "encoding", "sampling", "decoding"};
 
 struct generator {
     const struct model_in *m;
@@ -26,6 +26,7 @@ struct generator {
     struct df_t5 *t5;
     struct df_dit *dit;
     struct vae *vae;
+    bool vae_encodes;
     struct df_loading loading_before;
     struct generator_stats stats;
     const char *what; /* of progress */
@@ -254,9 +255,14 @@ size_t generator_count(const struct generator *g, const struct generator_clip *c
     return (size_t)g->dit_info.channels * clip->size.frames * clip->size.height * clip->size.width;
 }
 
-void generator_noise(const struct generator *g, const struct generator_clip *clip, float *z)
+/* Counts of numbers that one seed has room for: latents of 1 << 18 rounds; of each round and step the
+ * noise of frames that begin to change. */
+static const uint64_t round_noise = UINT64_C(1) << 44, frame_noise = UINT64_C(1) << 62, step_noise = UINT64_C(1) << 36;
+enum { MOST_STEPS = 16384 };
+
+void generator_noise(const struct generator *g, const struct generator_clip *clip, uint32_t round, float *z)
 {
-    nn_normal(z, clip->seed, 0, generator_count(g, clip));
+    nn_normal(z, clip->seed, round * round_noise, generator_count(g, clip));
 }
 
 static int open_dit(struct generator *g)
@@ -293,31 +299,98 @@ static void close_dit(struct generator *g)
     g->loading_before = (struct df_loading){0};
 }
 
-int generator_sample(struct generator *g, const struct generator_clip *clip, const struct generator_text *text,
-                     float *z)
+struct df_schedule generator_schedule(const struct generator_clip *clip)
 {
-    struct df_sampled done = {0};
-    double start = begin(g, "loading");
-    const struct df_sampling s = {
+    return (struct df_schedule){.steps = clip->steps,
+                                .start = clip->start,
+                                .shift = clip->shift,
+                                .transform = clip->transform && clip->shift <= 0,
+                                .pixel_height = clip->size.pixel_height,
+                                .pixel_width = clip->size.pixel_width,
+                                .frames = clip->frames};
+}
+
+struct sampling {
+    struct generator *g;
+    const struct generator_clip *clip;
+    const struct generator_run *r;
+};
+
+static int draw(void *ud, uint32_t step, size_t n, float *out)
+{
+    const struct sampling *s = ud;
+    nn_normal(out, s->clip->seed, frame_noise + ((uint64_t)s->r->round * MOST_STEPS + step) * step_noise, n);
+    return 0;
+}
+
+static int sample_progress(void *ud, const struct fv_progress *p)
+{
+    const struct sampling *s = ud;
+    return on_progress(s->g, p);
+}
+
+static int take_steps(struct generator *g, struct sampling *s, float *z, struct df_sampled *done)
+{
+    const struct generator_clip *clip = s->clip;
+    const struct generator_run *r = s->r;
+    struct df_sampler *k = NULL;
+    struct df_sampling what = {
         .size = clip->size,
-        .text = {g->dit_info.text_tokens, text->states, text->mask},
-        .schedule = {clip->steps, clip->transform, false, clip->size.pixel_height, clip->size.pixel_width,
-                     clip->frames},
+        .text = {g->dit_info.text_tokens, r->text->states, r->text->mask},
+        .schedule = generator_schedule(clip),
+        .method = clip->method,
         .guidance = clip->guidance,
         .merge_steps = clip->merge_steps,
         .leap = clip->leap,
-        .on_progress = on_progress,
-        .ud = g};
+        .cache = clip->cache,
+        .frame_mask = r->frame_mask,
+        .replace = r->frame_mask && clip->replace,
+        .joint = r->frame_mask && clip->joint,
+        .renorm = clip->renorm,
+        .noise = draw,
+        .on_progress = sample_progress,
+        .ud = s};
+    if (r->without)
+        what.without = (struct df_text){g->dit_info.text_tokens, r->without->states, r->without->mask};
+    int rc = df_sampler_create(&k, g->dit, &what, z);
+    if (rc == 0 && r->state)
+        rc = df_sampler_restore(k, r->state, r->state_bytes);
+    struct df_sampled before = k ? df_sampler_done(k) : (struct df_sampled){0};
+    while (rc == 0) {
+        rc = df_sampler_step(k);
+        int more = r->on_step ? r->on_step(r->ud, k, rc) : 0;
+        rc = rc >= 0 && more < 0 ? more : rc;
+    }
+    if (k) {
+        df_sampler_latents(k, z);
+        *done = df_sampler_done(k);
+        done->evaluations -= before.evaluations;
+        done->merged -= before.merged;
+        done->skipped -= before.skipped;
+        done->flops -= before.flops;
+        uint32_t all = clip->method == DF_HEUN ? 2 * clip->steps - 1 : clip->steps;
+        g->stats.planned += rc == 1 ? all - before.evaluations - before.skipped : done->evaluations + done->skipped;
+    }
+    df_sampler_destroy(&k);
+    return rc < 0 ? rc : 0;
+}
+
+int generator_sample(struct generator *g, const struct generator_clip *clip, const struct generator_run *r,
+                     float *z)
+{
+    struct sampling s = {g, clip, r};
+    struct df_sampled done = {0};
+    double start = begin(g, "loading");
     int rc = open_dit(g);
     g->what = generator_stage_names[STAGE_SAMPLE];
     if (rc >= 0)
-        rc = df_sample(g->dit, &s, z, &done);
+        rc = take_steps(g, &s, z, &done);
     if (g->dit)
         add_loading(g);
     g->stats.sampled.evaluations += done.evaluations;
     g->stats.sampled.merged += done.merged;
+    g->stats.sampled.skipped += done.skipped;
     g->stats.sampled.flops += done.flops;
-    g->stats.steps += rc >= 0 ? clip->steps : done.evaluations;
     size_t n = generator_count(g, clip), bad = rc >= 0 ? not_finite(z, n) : n;
     if (bad < n)
         rc = fv_fail(FV_EINVALID, "the transformer's latents hold %g: weights of %s are damaged%s", (double)z[bad],
@@ -376,47 +449,151 @@ static int decode_progress(void *ud, const struct fv_progress *p)
     return on_progress(d->g, p);
 }
 
-static int open_vae(struct generator *g)
+/* With the transformer beside it or not. encoder: with that too. */
+static int open_vae(struct generator *g, bool encoder, bool beside)
 {
     double start = fv_now();
-    if (!g->o.stay)
+    if (!g->o.stay && !beside)
         close_dit(g);
-    if (g->vae)
+    if (g->vae && (!encoder || g->vae_encodes))
         return 0;
+    vae_close(&g->vae);
     const struct vae_opts o = {
-        .dtype = g->o.dtype, .skip = {[VAE_ENCODE] = true}, .on_progress = on_progress, .ud = g};
+        .dtype = g->o.dtype, .skip = {[VAE_ENCODE] = !encoder}, .on_progress = on_progress, .ud = g};
+    const char *what = g->what;
     g->what = "loading";
     int rc = vae_open(&g->vae, g->dev, g->m->vae, &o);
-    g->stats.load_seconds[STAGE_DECODE] += fv_now() - start;
+    g->what = what;
+    g->vae_encodes = encoder;
+    g->stats.load_seconds[encoder ? STAGE_ENCODE : STAGE_DECODE] += fv_now() - start;
     return rc;
+}
+
+static int decode(struct decoding *d, struct vae_stats *done)
+{
+    const struct df_size *size = &d->clip->size;
+    struct vae_plan plan;
+    const struct vae_io io = {.height = size->height,
+                              .width = size->width,
+                              .length = size->frames,
+                              .frames = d->clip->frames,
+                              .read = read_latents,
+                              .write = write_frames,
+                              .check = true,
+                              .on_progress = decode_progress,
+                              .ud = d};
+    FV_TRY(vae_plan_make(&plan, d->g->vae, VAE_DECODE, size->height, size->width, NULL));
+    return vae_run(d->g->vae, VAE_DECODE, &plan, &io, done);
 }
 
 int generator_decode(struct generator *g, const struct generator_clip *clip, const float *z,
                      int (*write)(void *ud, const float *planes, uint32_t height, uint32_t width), void *ud)
 {
     struct decoding d = {.g = g, .clip = clip, .z = z, .write = write, .ud = ud};
-    struct vae_plan plan;
     struct vae_stats done = {0};
-    double start = begin(g, "loading");
-    const struct vae_io io = {.height = clip->size.height,
-                              .width = clip->size.width,
-                              .length = clip->size.frames,
-                              .frames = clip->frames,
-                              .read = read_latents,
-                              .write = write_frames,
-                              .check = true,
-                              .on_progress = decode_progress,
-                              .ud = &d};
-    int rc = open_vae(g);
-    g->what = generator_stage_names[STAGE_DECODE];
+    double start = begin(g, generator_stage_names[STAGE_DECODE]);
+    int rc = open_vae(g, false, false);
     if (rc >= 0)
-        rc = vae_plan_make(&plan, g->vae, VAE_DECODE, clip->size.height, clip->size.width, NULL);
-    if (rc >= 0)
-        rc = vae_run(g->vae, VAE_DECODE, &plan, &io, &done);
+        rc = decode(&d, &done);
     g->stats.decode_flops += done.flops;
     if (!g->o.stay || rc < 0)
         vae_close(&g->vae);
     end(g, STAGE_DECODE, start);
+    return rc;
+}
+
+int generator_preview(struct generator *g, const struct generator_clip *clip, const float *z,
+                      int (*write)(void *ud, const float *planes, uint32_t height, uint32_t width), void *ud)
+{
+    struct decoding d = {.g = g, .clip = clip, .z = z, .write = write, .ud = ud};
+    g->what = "preview";
+    int rc = open_vae(g, false, true);
+    if (rc >= 0)
+        rc = decode(&d, NULL);
+    if (!g->o.stay || rc < 0)
+        vae_close(&g->vae);
+    g->what = generator_stage_names[STAGE_SAMPLE];
+    return rc;
+}
+
+/* ---- given frames ------------------------------------------------------------------------ */
+
+struct encoding {
+    struct generator *g;
+    int (*read)(void *ud, uint32_t first, uint32_t count, float *planes);
+    void *ud;
+    float *latents; /* frames first */
+    uint32_t frames;
+};
+
+static int read_frames(void *ud, uint32_t first, uint32_t count, float *out)
+{
+    const struct encoding *e = ud;
+    return e->read(e->ud, first, count, out);
+}
+
+static int keep_latents(void *ud, const struct vae_part *p)
+{
+    struct encoding *e = ud;
+    size_t frame = (size_t)p->channels * p->height * p->width;
+    float *more = realloc(e->latents, (e->frames + p->count) * frame * sizeof *more);
+    if (!more)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    e->latents = more;
+    memcpy(more + e->frames * frame, p->data, p->count * frame * sizeof *more);
+    e->frames += p->count;
+    return 0;
+}
+
+static int encode_progress(void *ud, const struct fv_progress *p)
+{
+    const struct encoding *e = ud;
+    return on_progress(e->g, p);
+}
+
+/* [T][C] planes to [C][T], as the transformer has them. */
+static float *as_model(const struct generator *g, const struct generator_clip *clip, const struct encoding *e)
+{
+    const struct vae_info *v = &g->vae_info;
+    size_t plane = (size_t)clip->size.height * clip->size.width;
+    float *out = malloc(e->frames * v->channels * plane * sizeof *out + 1), *to = out;
+    for (uint32_t c = 0; out && c < v->channels; c++)
+        for (uint32_t t = 0; t < e->frames; t++)
+            for (size_t i = 0; i < plane; i++)
+                *to++ = (e->latents[((size_t)t * v->channels + c) * plane + i] - v->shift[c]) * v->scale[c];
+    return out;
+}
+
+int generator_reference(struct generator *g, const struct generator_clip *clip,
+                        int (*read)(void *ud, uint32_t first, uint32_t count, float *planes), void *ud,
+                        float **latents, uint32_t *frames)
+{
+    struct encoding e = {.g = g, .read = read, .ud = ud};
+    struct vae_plan plan;
+    double start = begin(g, generator_stage_names[STAGE_ENCODE]);
+    struct vae_io io = {.read = read_frames,
+                        .write = keep_latents,
+                        .check = true,
+                        .on_progress = encode_progress,
+                        .ud = &e};
+    *latents = NULL;
+    generator_picture(g, clip, &io.width, &io.height);
+    int rc = g->vae_info.has_encoder
+                 ? 0
+                 : fv_fail(FV_EINVALID, "%s: a decoder only; given pictures need its encoder", g->m->vae);
+    if (rc >= 0)
+        rc = open_vae(g, true, false);
+    if (rc >= 0)
+        rc = vae_plan_make(&plan, g->vae, VAE_ENCODE, io.height, io.width, NULL);
+    if (rc >= 0)
+        rc = vae_run(g->vae, VAE_ENCODE, &plan, &io, NULL);
+    if (rc >= 0 && !(*latents = as_model(g, clip, &e)))
+        rc = fv_fail(FV_ENOMEM, "out of memory");
+    *frames = e.frames;
+    free(e.latents);
+    if (!g->o.stay || rc < 0)
+        vae_close(&g->vae);
+    end(g, STAGE_ENCODE, start);
     return rc;
 }
 

@@ -7,8 +7,8 @@
  *     FV_TRY(generator_caption(g, &caption, "a red ball", &scores));
  *     FV_TRY(generator_encode(g, (const char *const[]){caption}, 1, &text));
  *     FV_TRY(generator_size(g, &clip));
- *     generator_noise(g, &clip, z);
- *     FV_TRY(generator_sample(g, &clip, &text, z));
+ *     generator_noise(g, &clip, 0, z);
+ *     FV_TRY(generator_sample(g, &clip, &(struct generator_run){.text = &text}, z));
  *     FV_TRY(generator_decode(g, &clip, z, write, ud));
  *     generator_close(&g);
  */
@@ -22,7 +22,8 @@ struct generator_opts {
     enum nn_dtype dtype; /* storage of weights and activations on the device */
     bool stay;           /* between clips models stay on the device */
     bool padding;        /* generator_encode gives states of padding too; nothing reads them */
-    /* What is going on: "text" in layers, "sampling" in steps, "decoding" in latents; non-zero stops. */
+    /* What is going on: "text" in layers, "encoding" in frames, "sampling" in steps, "decoding" in latents;
+     * non-zero stops. */
     fv_progress_fn on_progress;
     void *ud;
 };
@@ -35,8 +36,13 @@ struct generator_clip {
     uint32_t steps;
     float guidance;
     bool transform;
+    float shift, start; /* see df_schedule */
+    enum df_method method;
     uint32_t merge_steps;
     struct df_leap leap;
+    struct df_cache cache;
+    bool replace, joint; /* of given frames: see df_sampling */
+    float renorm;
     struct df_size size; /* of the latents: generator_size */
 };
 
@@ -49,7 +55,7 @@ struct generator_text {
     int32_t *ids;    /* [text_tokens] */
 };
 
-enum generator_stage { STAGE_TEXT, STAGE_SAMPLE, STAGE_DECODE, STAGES };
+enum generator_stage { STAGE_TEXT, STAGE_ENCODE, STAGE_SAMPLE, STAGE_DECODE, STAGES };
 extern const char *const generator_stage_names[STAGES];
 
 /* What was done since the generator was opened. */
@@ -57,7 +63,7 @@ struct generator_stats {
     double seconds[STAGES], load_seconds[STAGES];
     uint64_t peak_bytes[STAGES]; /* of device memory */
     struct df_sampled sampled;   /* sums over clips */
-    uint32_t steps;              /* that were asked for */
+    uint32_t planned;            /* evaluations without a leap */
     struct df_loading loading;
     double decode_flops;
 };
@@ -89,14 +95,37 @@ void generator_text_finish(struct generator_text *t);
 int generator_size(const struct generator *g, struct generator_clip *clip);
 /* Numbers of a clip's latents [C][T][H][W]. */
 size_t generator_count(const struct generator *g, const struct generator_clip *clip);
-/* The noise a seed stands for, the same on every device. */
-void generator_noise(const struct generator *g, const struct generator_clip *clip, float *z);
-/* Noise in, the model's latents out. */
-int generator_sample(struct generator *g, const struct generator_clip *clip,
-                     const struct generator_text *text, float *z);
+/* Its times, of which generator_size knows the pixels. */
+struct df_schedule generator_schedule(const struct generator_clip *clip);
+/* The noise a seed stands for, the same on every device. Rounds of one clip have their own. */
+void generator_noise(const struct generator *g, const struct generator_clip *clip, uint32_t round, float *z);
+
+/* Frames [3][height][width] of -1 .. 1, of the size generator_picture tells, to the model's latents:
+ * read fills `count` frames from `first` on and returns how many there were, in order.
+ * *latents [C][T][H][W] is malloc'd, *frames its T. */
+int generator_reference(struct generator *g, const struct generator_clip *clip,
+                        int (*read)(void *ud, uint32_t first, uint32_t count, float *planes), void *ud,
+                        float **latents, uint32_t *frames);
+
+struct generator_run {
+    const struct generator_text *text, *without; /* without NULL: led away from nothing, as trained */
+    const float *frame_mask;                     /* [T], as df_sampling's; NULL: all are made */
+    uint32_t round;                              /* for the noise of frames */
+    const void *state;                           /* of df_sampler_save: goes on from there */
+    size_t state_bytes;
+    /* Behind each step: rc is its result, 0 or 1, or why it failed. A failure ends the sampling. */
+    int (*on_step)(void *ud, struct df_sampler *k, int rc);
+    void *ud;
+};
+/* Noise and given frames in, the model's latents out. */
+int generator_sample(struct generator *g, const struct generator_clip *clip, const struct generator_run *r,
+                     float *z);
 /* Latents to frames [3][height][width] of -1 .. 1, clip->frames of them at most, in order. */
 int generator_decode(struct generator *g, const struct generator_clip *clip, const float *z,
                      int (*write)(void *ud, const float *planes, uint32_t height, uint32_t width), void *ud);
+/* The same within a sampling, whose transformer stays on the device. */
+int generator_preview(struct generator *g, const struct generator_clip *clip, const float *z,
+                      int (*write)(void *ud, const float *planes, uint32_t height, uint32_t width), void *ud);
 /* Latents as the autoencoder itself has them, frames first: [count][C][H][W] from `first` on. Returns how
  * many there are. */
 uint32_t generator_latents(const struct generator *g, const struct generator_clip *clip, const float *z,

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct cmd *const app_commands[] = {&cmd_generate, &cmd_render,
+const struct cmd *const app_commands[] = {&cmd_render,
 #ifdef FOVEA_VIEWER
                                           &cmd_view,
 #endif
-                                          &cmd_info,    &cmd_convert, &cmd_encode, &cmd_compare,
+                                          &cmd_generate, &cmd_info,    &cmd_convert, &cmd_encode, &cmd_compare,
                                           &cmd_check,   &cmd_bench,   &cmd_vae,    &cmd_devices,
                                           NULL};
 

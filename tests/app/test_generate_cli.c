@@ -2,6 +2,7 @@
  * statuses and sentences. The numbers are judged by fovea check --arch opensora12_e2e. */
 #include "support/test.h"
 #include "support/child.h"
+#include "app/image_io.h"
 #include "app/video.h"
 #include "vk/nn/weights.h"
 
@@ -81,6 +82,16 @@ static bool same_files(const char *a, const char *b)
     free(x);
     free(y);
     return same;
+}
+
+static void read_latents(const char *path, float *out, size_t n)
+{
+    struct nn_file *f;
+    assert_ok(nn_file_open(&f, path, NULL));
+    const struct nn_file_tensor *t = nn_file_find(f, "latents");
+    assert_int_equal(t->count, n);
+    assert_ok(nn_file_read(t, NN_DATA_F32, 0, n, out));
+    nn_file_close(&f);
 }
 
 static cJSON *comment_of(const char *path)
@@ -206,17 +217,23 @@ static void reports_what_it_took(void **state)
     static const struct {
         const char *key;
         double want;
-    } rows[] = {{"steps", 6}, {"evaluations", 4}, {"evaluations_saved", 2}, {"merged_evaluations", 1}, {"clips", 1}};
+    } rows[] = {{"planned_evaluations", 6}, {"evaluations", 4}, {"evaluations_saved", 2}, {"merged_evaluations", 1}, {"clips", 1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(doc, rows[i].key)), rows[i].want);
     static const char *const names[] = {"text", "sampling", "decoding"};
     for (int i = 0; i < 3; i++) {
-        cJSON *s = cJSON_GetObjectItem(stages, names[i]);
+        cJSON *s = cJSON_GetObjectItem(stages, names[i]); /* nothing was encoded */
         assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(s, "seconds")) > 0);
         assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(s, "peak_bytes")) > 0);
     }
     cJSON_Delete(doc);
     free(text);
+    char *out;
+    assert_int_equal(test_fovea(&out, "generate \"a cat\" -o %s --model %s --seed 1 --steps 8 --cache 5",
+                                test_tmp_path("r.mp4"), model), 0);
+    assert_non_null(strstr(out, "cache below 5"));
+    assert_non_null(strstr(out, "without their blocks"));
+    free(out);
 }
 
 /* ---- what is wrong ----------------------------------------------------------------------- */
@@ -268,6 +285,12 @@ static void bad_options_are_told(void **state)
                 {2, "whole number", "--seed 1.5"},
                 {2, "--leap-from needs", "--leap never --leap-from 4"},
                 {2, ".safetensors", "--latents z.npy"},
+                {2, "--image and --extend", "--image a.png --extend b.mp4"},
+                {2, "go together", "--reference a.png"},
+                {2, "go together", "--start 0.9"},
+                {1, "/nowhere", "--image /nowhere.png"},
+                {1, "/nowhere", "--frames 34 --extend /nowhere.mp4"},
+                {1, "/nowhere", "--start 0.9 --analytic-init /nowhere.safetensors"},
                 {2, "is of one clip", "--latents z.safetensors --count 2"},
                 {1, "write the number", "--count 2 -o clip_%d_%d.mp4"},
                 {1, "name it .mp4", "-o clip.xyz"},
@@ -328,6 +351,201 @@ static void bad_models_are_told(void **state)
     assert_int_not_equal(access(out, F_OK), 0);
 }
 
+/* ---- given pictures, rounds -------------------------------------------------------------- */
+
+static uint32_t frames_of(const char *path)
+{
+    struct video_in *in;
+    assert_ok(video_in_open(&in, path));
+    uint32_t n = (uint32_t)video_in_info(in)->frames;
+    video_in_close(&in);
+    return n;
+}
+
+/* Frame `number` of a clip against that of another (or a picture), as a mean difference. */
+static double apart(const char *a, uint32_t i, const char *b, uint32_t k)
+{
+    const char *paths[2] = {a, b};
+    uint32_t at[2] = {i, k};
+    float *rgb[2];
+    size_t n = 0;
+    for (int f = 0; f < 2; f++) {
+        struct video_in *in;
+        assert_ok(video_in_open(&in, paths[f]));
+        n = (size_t)3 * video_in_info(in)->width * video_in_info(in)->height;
+        rgb[f] = malloc(n * sizeof(float));
+        for (uint32_t j = 0; j <= at[f]; j++)
+            assert_int_equal(video_in_read(in, rgb[f]), 1);
+        video_in_close(&in);
+    }
+    double sum = 0;
+    for (size_t j = 0; j < n; j++)
+        sum += fabs((double)rgb[0][j] - (double)rgb[1][j]);
+    free(rgb[0]);
+    free(rgb[1]);
+    return sum / (double)n;
+}
+
+/* Latents of what is given are kept as they are, in the places that are told; the others are made. */
+static void given_pictures_stay(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    enum { CHANNELS = 4, T = 5, PLANE = 3 * 4 };
+    static const struct {
+        const char *options;
+        bool kept[T];
+    } rows[] = {{"--image %s", {true}},
+                {"--last-image %s --image %s", {true}}, /* the last group of 17 frames is the first here */
+                {"--image %s --frame-replacement --joint-guidance --renorm 0.5", {true}},
+                {"--reference %s --mask-strategy 0,0,0,3,1,0 ", {true}}}; /* 3 moves to its group's begin */
+    char z[1024], given[1024], clip[1024], again[1024], options[2200];
+    float picture_z[CHANNELS * PLANE], clip_z[CHANNELS * T * PLANE];
+    uint8_t rgb[32 * 24 * 3];
+    for (int i = 0; i < 32 * 24; i++)
+        for (int c = 0; c < 3; c++)
+            rgb[3 * i + c] = (uint8_t)(c == 0 ? 8 * (i % 32) : c == 1 ? 10 * (i / 32) : 90);
+    snprintf(given, sizeof given, "%s", test_tmp_path("given.png"));
+    snprintf(z, sizeof z, "%s", test_tmp_path("given.safetensors"));
+    assert_ok(image_save_png(given, rgb, 32, 24, 3, NULL));
+    MAKES("vae encode %s --model %s/vae -o %s", given, model, z);
+    read_latents(z, picture_z, CHANNELS * PLANE);
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(options, sizeof options, rows[r].options, given, given);
+#pragma GCC diagnostic pop
+        MAKES("generate \"a cat\" -o %s --model %s --seed 1 --frames 17 %s", z, model, options);
+        read_latents(z, clip_z, CHANNELS * T * PLANE);
+        for (int t = 0; t < T; t++) {
+            double most = 0;
+            for (int c = 0; c < CHANNELS; c++)
+                for (int i = 0; i < PLANE; i++)
+                    most = fmax(most, fabs((double)clip_z[(c * T + t) * PLANE + i] - (double)picture_z[c * PLANE + i]));
+            if (rows[r].kept[t] ? most > 1e-4 : most < 1e-2)
+                fail_msg("%s: latent %d is %g from the picture's", options, t, most);
+        }
+    }
+    snprintf(clip, sizeof clip, "%s", test_tmp_path("given.mp4"));
+    snprintf(again, sizeof again, "%s", test_tmp_path("again.mp4"));
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --image %s --frames 17", clip, model, given);
+    MAKES("generate --from %s -o %s", clip, again);
+    assert_true(same_files(clip, again));
+}
+
+static void clips_go_on(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char first[1024], longer[1024], loop[1024];
+    snprintf(first, sizeof first, "%s", test_tmp_path("first.mp4"));
+    snprintf(longer, sizeof longer, "%s", test_tmp_path("longer.mp4"));
+    snprintf(loop, sizeof loop, "%s", test_tmp_path("loop.mp4"));
+    MAKES("generate \"|0|a cat|1|a dog\" -o %s --model %s --seed 1 --loop 2 --frames 34 --crf 0", loop, model);
+    assert_int_equal(frames_of(loop), 34 + 17);
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --frames 34 --crf 0", first, model);
+    assert_true(apart(first, 30, loop, 30) < 1e-6); /* the first round is the clip alone */
+    MAKES("generate \"a dog\" -o %s --model %s --seed 1 --frames 34 --crf 0 --extend %s", longer, model, first);
+    assert_int_equal(frames_of(longer), 34 + 17);
+    assert_true(apart(first, 33, longer, 33) < 0.02); /* through the file's colours again */
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --frames 34 --crf 0 --reference %s --mask-strategy "
+          "0,0,0,0,5,0", loop, model, first);
+    assert_int_equal(frames_of(loop), 34);
+    FAILS(1, "none is left", "generate \"a cat\" -o %s --model %s --loop 2 --frames 17", loop, model);
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --frames 1", test_tmp_path("one.png"), model);
+    FAILS(1, "goes on from", "generate \"a cat\" -o %s --model %s --frames 34 --extend %s", loop, model,
+          test_tmp_path("one.png"));
+}
+
+/* ---- interruption ------------------------------------------------------------------------ */
+
+static void a_negative_prompt_leads_away(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char a[1024], b[1024], c[1024];
+    snprintf(a, sizeof a, "%s", test_tmp_path("n1.safetensors"));
+    snprintf(b, sizeof b, "%s", test_tmp_path("n2.safetensors"));
+    snprintf(c, sizeof c, "%s", test_tmp_path("n3.safetensors"));
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --negative \"a dog\"", a, model);
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1", b, model);
+    assert_false(same_files(a, b));
+    /* guidance 1 is the prompt alone: what it is led away from does not count, up to rounding */
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1 --negative \"a dog\"", a, model);
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1", b, model);
+    float x[2][144];
+    read_latents(a, x[0], 144);
+    read_latents(b, x[1], 144);
+    for (int i = 0; i < 144; i++)
+        assert_near(x[0][i], x[1][i], 1e-3);
+    FAILS(1, "--negative: the prompt is empty", "generate \"a cat\" -o %s --model %s --negative \"\"", c, model);
+}
+
+/* Stopped while it samples, taken up again: the same bytes as in one go, no checkpoint left. */
+static void interrupted_clips_go_on_to_the_same(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char whole[1024], parts[1024], check[1024], last[1024];
+    snprintf(whole, sizeof whole, "%s", test_tmp_path("whole.mp4"));
+    snprintf(parts, sizeof parts, "%s", test_tmp_path("parts.mp4"));
+    snprintf(check, sizeof check, "%s", test_tmp_path("check"));
+    static const char *const kinds[] = {"--seed 5 --method dpmpp", "--seed 5 --loop 2 --frames 34 --method euler"};
+    for (int i = 0; i < 2; i++) {
+        char steps[16], *method = i ? "euler" : "dpmpp", *loop = i ? "2" : "1", *frames = i ? "34" : "9";
+        snprintf(steps, sizeof steps, "%d", i ? 120 : 300);
+        MAKES("generate \"a cat\" -o %s --model %s --steps %s %s", whole, model, steps, kinds[i]);
+        for (int k = 0; k < 2; k++) {
+            struct test_child c = test_child_start(
+                (char *[]){"fovea", "generate", "a cat", "-o", parts, "--model", model, "--steps", steps, "--seed", "5",
+                           "--method", method, "--loop", loop, "--frames", frames, "--checkpoint", check, "--progress",
+                           "json", NULL});
+            assert_int_equal(test_interrupt(&c, "sampling", k ? 60 : 20, last, sizeof last), 130);
+            assert_non_null(strstr(last, "the same command goes on"));
+            assert_int_not_equal(access(parts, F_OK), 0);
+            assert_int_equal(access(check, F_OK), 0);
+        }
+        FAILS(1, "steps is", "generate \"a cat\" -o %s --model %s --steps 7 %s --checkpoint %s", parts, model, kinds[i],
+              check);
+        FAILS(1, "prompt is", "generate \"a dog\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model, steps,
+              kinds[i], check);
+        MAKES("generate \"a cat\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model, steps, kinds[i], check);
+        assert_true(same_files(whole, parts));
+        assert_int_not_equal(access(check, F_OK), 0);
+        unlink(parts);
+    }
+    test_write_file(check, "no checkpoint", 13);
+    FAILS(1, "check", "generate \"a cat\" -o %s --model %s --checkpoint %s", parts, model, check);
+}
+
+static void previews_show_what_is_coming(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char a[1024], b[1024], png[1024], video[1024];
+    snprintf(a, sizeof a, "%s", test_tmp_path("pa.mp4"));
+    snprintf(b, sizeof b, "%s", test_tmp_path("pb.mp4"));
+    snprintf(png, sizeof png, "%s", test_tmp_path("preview.png"));
+    snprintf(video, sizeof video, "%s", test_tmp_path("preview.mp4"));
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1", a, model);
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 1", b, model, png);
+    assert_true(same_files(a, b)); /* looking changes nothing */
+    struct image i;
+    assert_ok(image_load(&i, png));
+    assert_int_equal(i.width, 3 * 32);
+    assert_int_equal(i.height, 24);
+    image_finish(&i);
+    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 2", b, model, video);
+    assert_true(same_files(a, b));
+    assert_int_equal(frames_of(video), 9);
+    char *out; /* one that cannot be written is no reason to stop */
+    assert_int_equal(test_fovea(&out, "generate \"a cat\" -o %s --model %s --seed 1 --preview /nowhere/p.png "
+                                      "--preview-every 2", b, model), 0);
+    assert_non_null(strstr(out, "warning: --preview"));
+    free(out);
+    assert_true(same_files(a, b));
+}
+
 static void ctrl_c_leaves_no_file(void **state)
 {
     (void)state;
@@ -338,6 +556,7 @@ static void ctrl_c_leaves_no_file(void **state)
                                                       "--steps", "5000", "--progress", "json", NULL});
     assert_int_equal(test_interrupt(&c, "sampling", 2, last, sizeof last), 130);
     assert_non_null(strstr(last, "cancelled"));
+    assert_non_null(strstr(last, "--checkpoint"));
     assert_int_not_equal(access(out, F_OK), 0);
 }
 
@@ -351,6 +570,11 @@ int main(void)
         cmocka_unit_test(bad_prompts_are_told),
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(bad_models_are_told),
+        cmocka_unit_test(a_negative_prompt_leads_away),
+        cmocka_unit_test(given_pictures_stay),
+        cmocka_unit_test(clips_go_on),
+        cmocka_unit_test(previews_show_what_is_coming),
+        cmocka_unit_test(interrupted_clips_go_on_to_the_same),
         cmocka_unit_test(ctrl_c_leaves_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
