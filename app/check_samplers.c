@@ -1,5 +1,5 @@
-/* Cases of samplers without a model: ways along a velocity (schedulers; settings in cases.json beside them) and
- * where to begin (analytic_init). */
+/* Cases of samplers without a model: ways along a velocity (schedulers; settings in cases.json
+ * beside them) and where to begin (analytic_init). */
 #include "app/check_nn.h"
 #include "diffusion/diffusion.h"
 #include "vk/base/file.h"
@@ -60,7 +60,8 @@ static int run_analytic(struct check_case *k, void *model)
     (void)model;
     FV_TRY(check_input(k, "in.latents", &latents));
     FV_TRY(check_input(k, "in.noise", &noise));
-    if (!latents.rank || !latents.shape[0] || !noise.count || latents.count / latents.shape[0] != noise.count)
+    if (!latents.rank || !latents.shape[0] || !noise.count ||
+        latents.count / latents.shape[0] != noise.count)
         return fv_fail(FV_EFORMAT, "%s: in.latents are not of the size of in.noise", k->file->name);
     FV_TRY(df_analytic_estimate(&a, latents.data, latents.shape[0], noise.count));
     float variance = (float)a.variance;
@@ -94,7 +95,8 @@ struct way {
 /* 1: not of rectified flow. */
 static int read_way(struct fv_json *doc, struct fv_node n, struct way *w)
 {
-    struct fv_node init = fv_json_object(doc, n, "init"), more = fv_json_object(doc, n, "set_timesteps_kwargs");
+    struct fv_node init = fv_json_object(doc, n, "init"),
+                   more = fv_json_object(doc, n, "set_timesteps_kwargs");
     const char *class = fv_json_string(doc, n, "cls");
     double trained = fv_json_number(doc, init, "num_train_timesteps");
     w->kind = 0;
@@ -110,8 +112,9 @@ static int read_way(struct fv_json *doc, struct fv_node n, struct way *w)
     double least = shift / trained / (1 + (shift - 1) / trained), start = 1 - 1 / trained;
     if (fv_node_has(more, "mu"))
         shift = exp(fv_json_number(doc, more, "mu"));
-    w->schedule = (struct df_schedule){.steps = (uint32_t)fv_json_int(doc, n, "num_inference_steps", 1, 10000),
-                                       .shift = (float)shift};
+    w->schedule = (struct df_schedule){
+        .steps = (uint32_t)fv_json_int(doc, n, "num_inference_steps", 1, 10000),
+        .shift = (float)shift};
     if (classes[w->kind].spread)
         w->schedule.least = (float)least;
     else
@@ -134,14 +137,16 @@ static int settings_of(struct check_case *k, struct way *w)
     return rc;
 }
 
-static int walk(struct check_case *k, struct df_scheduler *s, const struct way *w, const float *times)
+static int walk(struct check_case *k, struct df_scheduler *s, const struct way *w,
+                const float *times)
 {
     struct check_array z, v;
     FV_TRY(check_input(k, "in.sample", &z));
     FV_TRY(check_input(k, "in.model_output_per_step", &v));
     uint32_t n = df_scheduler_evaluations(s);
     if (v.count != n * z.count)
-        return fv_fail(FV_EFORMAT, "%s: %zu velocities, expected %u times %zu", k->file->name, v.count, n, z.count);
+        return fv_fail(FV_EFORMAT, "%s: %zu velocities, expected %u times %zu", k->file->name,
+                       v.count, n, z.count);
     for (size_t i = 0; i < v.count; i++)
         v.data[i] = -v.data[i]; /* theirs point to noise */
     for (uint32_t e = 0; e < n; e++) {
@@ -166,7 +171,8 @@ static int run_scheduler(struct check_case *k, void *model)
     (void)model;
     int rc = settings_of(k, &w);
     if (rc == 1) {
-        check_skip(k->check, "out.prev_sample", "not of rectified flow, which the models here are of");
+        check_skip(k->check, "out.prev_sample",
+                   "not of rectified flow, which the models here are of");
         k->left_out = true;
         return 0;
     }
@@ -185,6 +191,7 @@ static int run_scheduler(struct check_case *k, void *model)
     return rc;
 }
 
-const struct check_arch check_arch_samplers[] = {{"analytic_init", open_nothing, run_analytic, close_nothing},
-                                                 {"schedulers", open_nothing, run_scheduler, close_nothing},
-                                                 {NULL, NULL, NULL, NULL}};
+const struct check_arch check_arch_samplers[] = {
+    {"analytic_init", open_nothing, run_analytic, close_nothing},
+    {"schedulers", open_nothing, run_scheduler, close_nothing},
+    {NULL, NULL, NULL, NULL}};

@@ -1,7 +1,8 @@
-/* Where a sampling begins that is not to copy its image (diffusion.h): Analytic-Init of Zhao et al.,
- * "Identifying and Solving Conditional Image Leakage in Image-to-Video Diffusion Model" (2024), section 4.1. A
- * sampling that begins a little before all is noise begins with the normal distribution that is nearest to what
- * training had there: mean and variance follow from those of the data. */
+/* Where a sampling begins that is not to copy its image (diffusion.h): Analytic-Init of Zhao et
+ * al., "Identifying and Solving Conditional Image Leakage in Image-to-Video Diffusion Model"
+ * (2024), section 4.1. A sampling that begins a little before all is noise begins with the normal
+ * distribution that is nearest to what training had there: mean and variance follow from those of
+ * the data. */
 #include "diffusion/diffusion.h"
 #include "vk/nn/safetensors_write.h"
 
@@ -84,12 +85,17 @@ int df_analytic_read(struct df_analytic *out, const char *path)
     return rc < 0 ? rc : 0;
 }
 
-int df_analytic_write(const struct df_analytic *a, const char *path, unsigned rank, const uint64_t *shape)
+int df_analytic_write(const struct df_analytic *a, const char *path, unsigned rank,
+                      const uint64_t *shape)
 {
     float variance = (float)a->variance;
-    struct nn_save_tensor list[2] = {{.name = names[0].mean, .type = NN_DATA_F32, .rank = rank, .data = a->mean},
-                                     {.name = names[0].variance, .type = NN_DATA_F32, .rank = 1, .shape = {1},
-                                      .data = &variance}};
+    struct nn_save_tensor list[2] = {
+        {.name = names[0].mean, .type = NN_DATA_F32, .rank = rank, .data = a->mean},
+        {.name = names[0].variance,
+         .type = NN_DATA_F32,
+         .rank = 1,
+         .shape = {1},
+         .data = &variance}};
     uint64_t count = 1;
     if (rank > NN_FILE_MAX_RANK)
         return fv_fail(FV_EINVALID, "%u axes", rank);
@@ -98,12 +104,13 @@ int df_analytic_write(const struct df_analytic *a, const char *path, unsigned ra
         count *= shape[i];
     }
     if (count != a->count)
-        return fv_fail(FV_EINVALID, "a mean of %zu numbers as %llu", a->count, (unsigned long long)count);
+        return fv_fail(FV_EINVALID, "a mean of %zu numbers as %llu", a->count,
+                       (unsigned long long)count);
     return nn_safetensors_save(path, list, 2, NULL, 0);
 }
 
-int df_analytic_start(const struct df_analytic *a, enum df_analytic_way way, double at, const float *noise,
-                      float *out, size_t n)
+int df_analytic_start(const struct df_analytic *a, enum df_analytic_way way, double at,
+                      const float *noise, float *out, size_t n)
 {
     double mean = way == DF_ANALYTIC_FLOW ? 1 - at : way == DF_ANALYTIC_VP ? sqrt(at) : 1;
     double rest = way == DF_ANALYTIC_VP ? 1 - at : at * at; /* variance of the noise itself */
@@ -111,8 +118,11 @@ int df_analytic_start(const struct df_analytic *a, enum df_analytic_way way, dou
     if (!within)
         return fv_fail(FV_EINVALID, "a sampling that begins at %g", at);
     if (n != a->count)
-        return fv_fail(FV_EINVALID, "the mean of the data has %zu numbers, these latents have %zu: it is of another "
-                                    "size or model", a->count, n);
+        return fv_fail(
+            FV_EINVALID,
+            "the mean of the data has %zu numbers, these latents have %zu: it is of another "
+            "size or model",
+            a->count, n);
     double sigma = sqrt(rest + mean * mean * a->variance);
     for (size_t i = 0; i < n; i++)
         out[i] = (float)(mean * (double)a->mean[i] + sigma * (double)noise[i]);

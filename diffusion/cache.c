@@ -1,8 +1,8 @@
-/* Steps whose blocks are left out, since what goes into them has hardly changed (diffusion.h): TeaCache of Liu et
- * al., "Timestep Embedding Tells: It's Time to Cache for Video Diffusion Model" (CVPR 2025), section 3.3. How
- * much the first block's modulated input changed since the last step tells, by a polynomial, how much the model's
- * result would; where that adds up to less than the threshold, the residual of the blocks as it was when they
- * last ran is added again. */
+/* Steps whose blocks are left out, since what goes into them has hardly changed (diffusion.h):
+ * TeaCache of Liu et al., "Timestep Embedding Tells: It's Time to Cache for Video Diffusion Model"
+ * (CVPR 2025), section 3.3. How much the first block's modulated input changed since the last step
+ * tells, by a polynomial, how much the model's result would; where that adds up to less than the
+ * threshold, the residual of the blocks as it was when they last ran is added again. */
 #include "diffusion/private.h"
 
 #include <math.h>
@@ -10,9 +10,11 @@
 #include <string.h>
 
 /* The authors' fit for Open-Sora 1.2, highest power first. */
-static const double opensora[DF_POWERS] = {217.546007, -118.329252, 26.8662585, -0.0459364272, 0.0484426240};
+static const double opensora[DF_POWERS] = {217.546007, -118.329252, 26.8662585, -0.0459364272,
+                                           0.0484426240};
 
-int df_cache_make(struct df_cached *c, struct df_kept *kept, const struct df_cache *o, nn_tensor tokens)
+int df_cache_make(struct df_cached *c, struct df_kept *kept, const struct df_cache *o,
+                  nn_tensor tokens)
 {
     const uint32_t rows = (uint32_t)(nn_count(tokens) / tokens.shape[tokens.rank - 1]);
     c->on = true;
@@ -21,7 +23,8 @@ int df_cache_make(struct df_cached *c, struct df_kept *kept, const struct df_cac
     for (int i = 0; i < DF_POWERS && o->polynomial; i++)
         c->power[i] = o->polynomial[i];
     FV_TRY(df_keep(&c->seen, kept, tokens.dtype, tokens.rank, tokens.shape, "first block's input"));
-    FV_TRY(df_keep(&c->residual, kept, tokens.dtype, tokens.rank, tokens.shape, "blocks' residual"));
+    FV_TRY(
+        df_keep(&c->residual, kept, tokens.dtype, tokens.rank, tokens.shape, "blocks' residual"));
     FV_TRY(df_keep(&c->change, kept, NN_F32, NN_SHAPE(rows, 1), "change of tokens"));
     FV_TRY(df_keep(&c->size, kept, NN_F32, NN_SHAPE(rows, 1), "size of tokens"));
     return 0;

@@ -3,19 +3,24 @@
 
 #include <string.h>
 
-/* Bytes of weights on the device within a budget, as df_dit_open lays them out; *streamed: not all stay. */
-static int weights(const struct df_dit *d, uint64_t pair, uint64_t rest, uint64_t memory, uint64_t *bytes, bool *streamed)
+/* Bytes of weights on the device within a budget, as df_dit_open lays them out; *streamed: not all
+ * stay. */
+static int weights(const struct df_dit *d, uint64_t pair, uint64_t rest, uint64_t memory,
+                   uint64_t *bytes, bool *streamed)
 {
     uint64_t all = pair * d->info.depth;
     *streamed = memory && all > memory;
     if (*streamed && 2 * pair > memory)
-        return fv_fail(FV_EGPUMEM, "two pairs of blocks take %.0f MB, more than the %.0f MB that weights may take",
-                       1e-6 * 2 * (double)pair, 1e-6 * (double)memory);
+        return fv_fail(
+            FV_EGPUMEM,
+            "two pairs of blocks take %.0f MB, more than the %.0f MB that weights may take",
+            1e-6 * 2 * (double)pair, 1e-6 * (double)memory);
     *bytes = rest + (*streamed ? memory / pair * pair : all);
     return 0;
 }
 
-int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s, uint64_t weight_memory)
+int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s,
+                     uint64_t weight_memory)
 {
     struct df_size size = s->size;
     struct df_dry plain, merged = {0};
@@ -39,13 +44,17 @@ int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_samp
     out->step_flops = plain.step.flops;
     out->merged_flops = merged.step.flops;
     out->cached_flops = plain.cached.flops;
-    out->flops = plain.captions.flops + (evaluations - merges) * plain.step.flops + merges * merged.step.flops;
-    out->bytes = plain.captions.bytes + (evaluations - merges) * plain.step.bytes + merges * merged.step.bytes;
+    out->flops = plain.captions.flops + (evaluations - merges) * plain.step.flops +
+                 merges * merged.step.flops;
+    out->bytes = plain.captions.bytes + (evaluations - merges) * plain.step.bytes +
+                 merges * merged.step.bytes;
     out->dispatches = plain.step.dispatches;
     out->kept_bytes = plain.kept_bytes;
     out->packed_bytes = plain.step.packed_bytes;
-    /* the captions' recorder is gone before the steps' is made; a pool of both kinds of steps is the larger's */
-    uint64_t step = plain.step.peak_bytes > merged.step.peak_bytes ? plain.step.peak_bytes : merged.step.peak_bytes;
+    /* the captions' recorder is gone before the steps' is made; a pool of both kinds of steps is
+     * the larger's */
+    uint64_t step = plain.step.peak_bytes > merged.step.peak_bytes ? plain.step.peak_bytes
+                                                                   : merged.step.peak_bytes;
     out->pool_bytes = step > plain.captions.peak_bytes ? step : plain.captions.peak_bytes;
     out->peak_bytes = out->weight_bytes + out->kept_bytes + out->packed_bytes + out->pool_bytes;
     return 0;

@@ -20,8 +20,8 @@
 
 /* ---- text: prompts ----------------------------------------------------------------------- */
 
-/* A prompt as Open-Sora's text encoder was trained on it: cleaned twice (docs/TEXT.md); `once` for one
- * round. *out is malloc'd. Returns 0, FV_EINVALID (not UTF-8), FV_ENOMEM. */
+/* A prompt as Open-Sora's text encoder was trained on it: cleaned twice (docs/TEXT.md); `once` for
+ * one round. *out is malloc'd. Returns 0, FV_EINVALID (not UTF-8), FV_ENOMEM. */
 int df_clean_caption(char **out, const char *text, bool once);
 /* What is done to those of models without cleaning: lower case, no white space around. */
 int df_plain_caption(char **out, const char *text);
@@ -42,8 +42,8 @@ int df_split_prompt(struct df_prompt_part **out, size_t *count, const char *prom
 void df_prompt_parts_free(struct df_prompt_part *parts, size_t count);
 /* The prompt of a round, as it stands there. */
 int df_prompt_of_round(char **out, const char *prompt, uint32_t round);
-/* A prompt and the JSON that may end it: {"reference_path": ..., "mask_strategy": ...}; NULL where it has
- * none. All malloc'd. FV_EINVALID: other JSON. */
+/* A prompt and the JSON that may end it: {"reference_path": ..., "mask_strategy": ...}; NULL where
+ * it has none. All malloc'd. FV_EINVALID: other JSON. */
 int df_prompt_json(const char *prompt, char **text, char **reference, char **strategy);
 
 /* Which frames of a reference go where: "round,reference,from,to,length,edit;..." */
@@ -57,9 +57,9 @@ int df_latents_to_frames(int latents);
 
 /* ---- text: words ------------------------------------------------------------------------- */
 
-/* Texts as numbers of words: SentencePiece models (T5: spiece.model, tokenizer.json) and CLIP's byte pairs
- * (merges.txt and vocab.json, bpe_simple_vocab_16e6.txt.gz, tokenizer.json). All texts are UTF-8; what is
- * none is FV_EINVALID. docs/TEXT.md. */
+/* Texts as numbers of words: SentencePiece models (T5: spiece.model, tokenizer.json) and CLIP's
+ * byte pairs (merges.txt and vocab.json, bpe_simple_vocab_16e6.txt.gz, tokenizer.json). All texts
+ * are UTF-8; what is none is FV_EINVALID. docs/TEXT.md. */
 struct df_tokenizer;
 
 struct df_tokenizer_info {
@@ -76,8 +76,8 @@ const struct df_tokenizer_info *df_tokenizer_info(const struct df_tokenizer *t);
  * name, else are text as any. */
 int df_tokenizer_words(const struct df_tokenizer *t, const char *text, bool special, int32_t **ids,
                        size_t *count);
-/* Exactly n: begin, as many words as there is room for, end, padding. mask (NULL: not wanted) tells all
- * but the padding. *left_out (NULL too): words there was no room for. */
+/* Exactly n: begin, as many words as there is room for, end, padding. mask (NULL: not wanted) tells
+ * all but the padding. *left_out (NULL too): words there was no room for. */
 int df_tokenizer_encode(const struct df_tokenizer *t, const char *text, bool special, uint32_t n,
                         int32_t *ids, bool *mask, size_t *left_out);
 
@@ -99,7 +99,8 @@ struct df_encoder_run {
 /* T5: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
  * Transformer" (JMLR 2020), in its 1.1 form (gated GELU). Weights under the names of transformers
  * or of GGUF files, in one file or several. They stay in the file: a layer at a time comes to the
- * device, into the memory of the one before, so the device holds one layer however large the model. */
+ * device, into the memory of the one before, so the device holds one layer however large the model.
+ */
 struct df_t5;
 
 struct df_t5_info {
@@ -117,20 +118,23 @@ const struct df_t5_info *df_t5_info(const struct df_t5 *t);
  * FV_EFORMAT (a layer's tensors), FV_EGPUMEM, FV_EDEVICE, FV_ECANCELLED. */
 int df_t5_encode(struct df_t5 *t, const struct df_encoder_run *run, float *out);
 
-/* CLIP, under the names of transformers; config.json beside the weights tells heads and activation. */
+/* CLIP, under the names of transformers; config.json beside the weights tells heads and activation.
+ */
 struct df_clip;
 
 struct df_clip_info {
     uint32_t layers, width, heads, ff_width, words, tokens; /* tokens: most of a text */
     uint64_t parameters, weight_bytes;
 };
-/* dev NULL: for information. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED, FV_EGPUMEM. o may be NULL. */
+/* dev NULL: for information. Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED, FV_EGPUMEM. o may be
+ * NULL. */
 int df_clip_open(struct df_clip **out, struct vk_device *dev, const char *path,
                  const struct df_encoder_opts *o);
 void df_clip_close(struct df_clip **t);
 const struct df_clip_info *df_clip_info(const struct df_clip *t);
-/* -> out [batch][tokens][width] behind the last norm, pooled [batch][width]: its row at the end of each
- * text; NULL: not wanted. Returns 0, FV_EINVALID (no such word, too many), FV_EGPUMEM, FV_EDEVICE. */
+/* -> out [batch][tokens][width] behind the last norm, pooled [batch][width]: its row at the end of
+ * each text; NULL: not wanted. Returns 0, FV_EINVALID (no such word, too many), FV_EGPUMEM,
+ * FV_EDEVICE. */
 int df_clip_encode(struct df_clip *t, const struct df_encoder_run *run, float *out, float *pooled);
 
 /* ---- the transformer ----------------------------------------------------------------------- */
@@ -161,9 +165,9 @@ struct df_dit_opts {
 };
 
 /* Loads a model onto the device. path: a weight file, or a folder of one. dev NULL: nothing is
- * loaded, for information and df_sampling_cost; then config.json alone is enough. Returns 0, FV_EIO, FV_EFORMAT (missing or wrong tensors: named),
- * FV_EUNSUPPORTED (no model known here), FV_EGPUMEM (also where weight_memory is less than two pairs
- * of blocks take), FV_ECANCELLED. */
+ * loaded, for information and df_sampling_cost; then config.json alone is enough. Returns 0,
+ * FV_EIO, FV_EFORMAT (missing or wrong tensors: named), FV_EUNSUPPORTED (no model known here),
+ * FV_EGPUMEM (also where weight_memory is less than two pairs of blocks take), FV_ECANCELLED. */
 int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
                 const struct df_dit_opts *o);
 void df_dit_close(struct df_dit **d);
@@ -195,10 +199,10 @@ struct df_text {
     const bool *mask;    /* [batch][tokens]: which are of the caption; NULL: all */
 };
 
-/* Steps without their blocks: TeaCache (Liu et al., "Timestep Embedding Tells: It's Time to Cache for Video Diffusion
- * Model", CVPR 2025). How far the first block's input changed (mean |now - before| / mean |before|) through a
- * polynomial, added up since blocks last ran: where that is less than the threshold, what they added then is
- * added again. */
+/* Steps without their blocks: TeaCache (Liu et al., "Timestep Embedding Tells: It's Time to Cache
+ * for Video Diffusion Model", CVPR 2025). How far the first block's input changed (mean |now -
+ * before| / mean |before|) through a polynomial, added up since blocks last ran: where that is less
+ * than the threshold, what they added then is added again. */
 struct df_cache {
     float threshold;          /* 0 = off; the authors' 0.1 is careful, 0.2 fast */
     const double *polynomial; /* 5 coefficients, x^4 first; NULL = the authors' for Open-Sora 1.2 */
@@ -233,19 +237,20 @@ struct df_step {
     bool merge;        /* attentions see frames two by two, as their means: temporal dimension token
                           merging (Kim et al., "On-device Sora", 2025, section 3.2) */
 };
-/* -> out [batch][out_channels][T][H][W]: the velocity, then the variance if there is one. Returns 0,
- * FV_EGPUMEM, FV_EDEVICE, FV_ECANCELLED. Steps that merge and steps that do not are different recordings: they are
- * best not mixed. */
+/* -> out [batch][out_channels][T][H][W]: the velocity, then the variance if there is one. Returns
+ * 0, FV_EGPUMEM, FV_EDEVICE, FV_ECANCELLED. Steps that merge and steps that do not are different
+ * recordings: they are best not mixed. */
 int df_run_step(struct df_run *r, const struct df_step *step, float *out);
 struct nn_cost df_run_cost(const struct df_run *r); /* of the last step */
 bool df_run_skipped(const struct df_run *r); /* whether it left blocks out */
 
 /* ---- sizes (sizes.c) ---------------------------------------------------------------------- */
 
-/* Pixels of a picture. size: a name of Open-Sora 1.2 (144p, 240p, 360p, 480p, 720p, 1080p, 2k, 4k), of which
- * it was trained on each aspect's own width and height, or "WIDTHxHEIGHT". aspect: height to width, as the
- * authors have it, so that "9:16" is a wide picture and "16:9" a high one, or their key for it, "0.56"; NULL:
- * 9:16, and for WIDTHxHEIGHT there is none else. FV_EINVALID: not known, not possible; the text names what is. */
+/* Pixels of a picture. size: a name of Open-Sora 1.2 (144p, 240p, 360p, 480p, 720p, 1080p, 2k, 4k),
+ * of which it was trained on each aspect's own width and height, or "WIDTHxHEIGHT". aspect: height
+ * to width, as the authors have it, so that "9:16" is a wide picture and "16:9" a high one, or
+ * their key for it, "0.56"; NULL: 9:16, and for WIDTHxHEIGHT there is none else. FV_EINVALID: not
+ * known, not possible; the text names what is. */
 int df_picture_size(uint32_t *width, uint32_t *height, const char *size, const char *aspect);
 /* Frames of a clip: a number, or Open-Sora's names: 1x, 2x .. 16x (51, 102 .. 816 frames) and
  * 2s, 4s .. 32s, which are the same. */
@@ -267,9 +272,9 @@ struct df_clip_size {
     uint32_t width, height, frames;
     float fps;
 };
-/* What the transformer is to make for a clip: a batch of one. Sides that are no whole latents lose what is
- * left over (426 pixels are 53 latents, which are 424). A single frame counts as a picture: 120 frames/s.
- * FV_EINVALID: not possible. */
+/* What the transformer is to make for a clip: a batch of one. Sides that are no whole latents lose
+ * what is left over (426 pixels are 53 latents, which are 424). A single frame counts as a picture:
+ * 120 frames/s. FV_EINVALID: not possible. */
 int df_size_of(struct df_size *out, const struct df_packing *p, const struct df_clip_size *c);
 
 /* ---- given frames (reference.c) ------------------------------------------------------------ */
@@ -279,11 +284,12 @@ struct df_reference {
     const float *latents;
     uint32_t frames;
 };
-/* What rules of a mask strategy say of a round, done to one sample's noise: z [channels][T][H][W] gets the
- * frames, mask [T] what becomes of each (df_sampling.frame_mask): 1 made, 0 kept, between: changed from that
- * share of the noise on. Later rules win. References and places below 0 count from the end; align (0: not; the
- * authors': 5) moves places to whole groups of the VAE. What is too long is cut. *used: rules of this round;
- * none: nothing is given. FV_EINVALID: no such reference or place. */
+/* What rules of a mask strategy say of a round, done to one sample's noise: z [channels][T][H][W]
+ * gets the frames, mask [T] what becomes of each (df_sampling.frame_mask): 1 made, 0 kept, between:
+ * changed from that share of the noise on. Later rules win. References and places below 0 count
+ * from the end; align (0: not; the authors': 5) moves places to whole groups of the VAE. What is
+ * too long is cut. *used: rules of this round; none: nothing is given. FV_EINVALID: no such
+ * reference or place. */
 int df_give_frames(const struct df_mask_rule *rules, size_t count, uint32_t round, uint32_t align,
                    const struct df_reference *references, size_t reference_count, const struct df_size *size,
                    uint32_t channels, float *z, float *mask, size_t *used);
@@ -294,16 +300,17 @@ struct df_round {
     struct df_mask_rule rule; /* that gives them */
     uint32_t drop;            /* first frames of this round, which repeat them */
 };
-/* latents: that are repeated (the authors': 5); reference: number of the new one; edit: 0 keeps them. Groups
- * are encoded with the whole clip, as the authors do; frames of causal VAEs as a clip of their own, which begins
- * with a latent of one frame as the round does. FV_EINVALID: not whole groups, or no frame is left to make. */
+/* latents: that are repeated (the authors': 5); reference: number of the new one; edit: 0 keeps
+ * them. Groups are encoded with the whole clip, as the authors do; frames of causal VAEs as a clip
+ * of their own, which begins with a latent of one frame as the round does. FV_EINVALID: not whole
+ * groups, or no frame is left to make. */
 int df_round_of(struct df_round *out, const struct df_packing *p, uint32_t frames, uint32_t latents,
                 uint32_t round, uint32_t reference, double edit);
 
 /* ---- rectified flow ------------------------------------------------------------------------ */
 
-/* Times of `steps` steps, 1000 first, evenly or moved towards noise, by `shift` or for what is large and long
- * (transform; `frames`: of pixels); whole: rounded. */
+/* Times of `steps` steps, 1000 first, evenly or moved towards noise, by `shift` or for what is
+ * large and long (transform; `frames`: of pixels); whole: rounded. */
 struct df_schedule {
     uint32_t steps;
     float start; /* share of noise that the first step begins at, for what is not all noise; 0 = 1 */
@@ -322,8 +329,8 @@ enum df_method {
     DF_UNIPC, /* Zhao et al., 2023: predictor and corrector of order 2, B(h) = e^h - 1 */
     DF_DPMPP, /* DPM-Solver++ 2M: Lu et al., 2022 */
 };
-/* A way over given shares of noise, falling, the first step's first, data behind the last. Velocities point
- * from noise to data, as Open-Sora's models give them (others': negated). */
+/* A way over given shares of noise, falling, the first step's first, data behind the last.
+ * Velocities point from noise to data, as Open-Sora's models give them (others': negated). */
 struct df_scheduler;
 int df_scheduler_create(struct df_scheduler **out, enum df_method method, const float *share, uint32_t steps,
                         size_t n);
@@ -333,9 +340,10 @@ uint32_t df_scheduler_place(const struct df_scheduler *s, uint32_t evaluation); 
 /* What the model said of z [n] at this evaluation, in order from 0 on -> z at the next one. */
 void df_scheduler_step(struct df_scheduler *s, uint32_t evaluation, const float *v, float *z);
 
-/* Analytic-Init (Zhao et al., "Identifying and Solving Conditional Image Leakage in Image-to-Video Diffusion
- * Model", 2024): where noise still tells of the image, models copy it instead of moving it. So a sampling begins
- * a little later, from the normal distribution nearest to what training had there. */
+/* Analytic-Init (Zhao et al., "Identifying and Solving Conditional Image Leakage in Image-to-Video
+ * Diffusion Model", 2024): where noise still tells of the image, models copy it instead of moving
+ * it. So a sampling begins a little later, from the normal distribution nearest to what training
+ * had there. */
 struct df_analytic {
     size_t count;    /* numbers of a sample's latents */
     float *mean;     /* of the data */
@@ -343,8 +351,8 @@ struct df_analytic {
 };
 /* Of `samples` latents of n numbers, one after the other. */
 int df_analytic_estimate(struct df_analytic *out, const float *latents, size_t samples, size_t n);
-/* From a file: Expectation_X0 and Tr_Cov_d, or the authors' other names (Expectation_x_0, trCov_d). Returns 0,
- * FV_EIO, FV_EFORMAT. */
+/* From a file: Expectation_X0 and Tr_Cov_d, or the authors' other names (Expectation_x_0, trCov_d).
+ * Returns 0, FV_EIO, FV_EFORMAT. */
 int df_analytic_read(struct df_analytic *out, const char *path);
 /* As such a safetensors file; shape of the mean. */
 int df_analytic_write(const struct df_analytic *a, const char *path, unsigned rank, const uint64_t *shape);
@@ -387,19 +395,20 @@ struct df_sampling {
     struct df_leap leap;
     struct df_cache cache; /* the first and last step, and one that leaps, are computed */
     /* [batch][T]: 0 a frame that is kept, 1 one that is made, between: one that is changed from
-     * that share of the noise on; NULL: all are made. Then noise fills n normal numbers, the same for the same
-     * step; step `steps` is for `joint`. */
+     * that share of the noise on; NULL: all are made. Then noise fills n normal numbers, the same
+     * for the same step; step `steps` is for `joint`. */
     const float *frame_mask;
-    /* STIV (Lin et al., "STIV: Scalable Text and Image Conditioned Video Generation", 2024): `replace`: kept
-     * frames are shown to the model clean at every step, but as of the step's time like all others
-     * (frame replacement); else as of time 0, as Open-Sora's. `joint`: without the caption also means without
-     * the kept frames, which there are made from noise like all others (JIT-CFG; two runs of the model as
-     * ever). renorm, 0 to 1: how far the guided velocity gets the length of the one with the caption. */
+    /* STIV (Lin et al., "STIV: Scalable Text and Image Conditioned Video Generation", 2024):
+     * `replace`: kept frames are shown to the model clean at every step, but as of the step's time
+     * like all others (frame replacement); else as of time 0, as Open-Sora's. `joint`: without the
+     * caption also means without the kept frames, which there are made from noise like all others
+     * (JIT-CFG; two runs of the model as ever). renorm, 0 to 1: how far the guided velocity gets
+     * the length of the one with the caption. */
     bool replace, joint;
     float renorm;
     int (*noise)(void *ud, uint32_t step, size_t n, float *out);
-    /* Values at a step: z as the model gets it, the model's result for both halves, with a mask which
-     * frames are made (1) for both halves. May be NULL. */
+    /* Values at a step: z as the model gets it, the model's result for both halves, with a mask
+     * which frames are made (1) for both halves. May be NULL. */
     int (*on_step)(void *ud, uint32_t step, enum df_event what, const float *data, size_t n);
     fv_progress_fn on_progress; /* in steps; of large models asked within them too, between blocks */
     void *ud;
@@ -411,7 +420,8 @@ struct df_sampled {
     double flops;         /* of all of them */
 };
 /* z [batch][channels][T][H][W]: noise (and given frames) in, a sample out. Returns 0, a code of
- * df_run_create and df_run_step, FV_ECANCELLED: z then is as the last whole step left it. what may be NULL. */
+ * df_run_create and df_run_step, FV_ECANCELLED: z then is as the last whole step left it. what may
+ * be NULL. */
 int df_sample(struct df_dit *d, const struct df_sampling *s, float *z, struct df_sampled *what);
 
 /* The same a step at a time, to be looked at, written down and taken up again later.
@@ -431,21 +441,25 @@ struct df_sampler;
 /* What s points to must last as long. A code of df_run_create. */
 int df_sampler_create(struct df_sampler **out, struct df_dit *d, const struct df_sampling *s, const float *z);
 void df_sampler_destroy(struct df_sampler **k);
-/* 0: there is more to do; 1: done. A failure, and FV_ECANCELLED, leave all as it was before the step. */
+/* 0: there is more to do; 1: done. A failure, and FV_ECANCELLED, leave all as it was before the
+ * step. */
 int df_sampler_step(struct df_sampler *k);
 uint32_t df_sampler_at(const struct df_sampler *k); /* the next step, in evaluations */
 struct df_sampled df_sampler_done(const struct df_sampler *k);
 void df_sampler_latents(const struct df_sampler *k, float *out);
-/* What the sample would be if the last velocity were right to the end, for previews: z before the first. */
+/* What the sample would be if the last velocity were right to the end, for previews: z before the
+ * first. */
 void df_sampler_guess(const struct df_sampler *k, float *out);
-/* All that the steps so far have left: *out is malloc'd. Going on from it in a sampler of the same model, device,
- * captions, settings and noise gives the same bytes as if nothing had been. FV_ENOMEM. */
+/* All that the steps so far have left: *out is malloc'd. Going on from it in a sampler of the same
+ * model, device, captions, settings and noise gives the same bytes as if nothing had been.
+ * FV_ENOMEM. */
 int df_sampler_save(const struct df_sampler *k, void **out, size_t *bytes);
-/* FV_EFORMAT (no such state, damaged), FV_EUNSUPPORTED (of another version), FV_EINVALID (of other settings:
- * told); k then is as it was. */
+/* FV_EFORMAT (no such state, damaged), FV_EUNSUPPORTED (of another version), FV_EINVALID (of other
+ * settings: told); k then is as it was. */
 int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes);
 
-/* What a sampling would cost: from dry runs, without a device if the model was opened without one. */
+/* What a sampling would cost: from dry runs, without a device if the model was opened without one.
+ */
 struct df_cost {
     uint64_t parameters;
     uint32_t evaluations;  /* of the model, both halves at once: without a leap or cached steps, which only show
@@ -463,8 +477,8 @@ struct df_cost {
     uint64_t packed_bytes; /* weights in another order */
     uint64_t peak_bytes;   /* on the device, all of it together */
 };
-/* s: as for df_sample; captions' states may be NULL, `tokens` of each are counted. weight_memory: as in
- * df_dit_opts. FV_EINVALID (sizes), FV_EGPUMEM (too little weight_memory). */
+/* s: as for df_sample; captions' states may be NULL, `tokens` of each are counted. weight_memory:
+ * as in df_dit_opts. FV_EINVALID (sizes), FV_EGPUMEM (too little weight_memory). */
 int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s, uint64_t weight_memory);
 
 /* The same of texts (step_flops: of a layer, which there is one of on the device). */

@@ -18,10 +18,11 @@ int df_keep(nn_tensor *out, struct df_kept *k, enum nn_dtype dtype, uint32_t ran
 
 enum { DF_TIME = 1000 /* times count from 0, data, to it, noise */ };
 
-/* config.json beside a weight file, or in a folder of one: 0, 1 when there is none, a code. config.c */
+/* config.json beside a weight file, or in a folder of one: 0, 1 when there is none, a code.
+ * config.c */
 int df_config_open(struct fv_json *out, const char *path);
-/* Vectors of words, read from a table [words, width] in a file; nothing else of it is. FV_EINVALID: no
- * such word. */
+/* Vectors of words, read from a table [words, width] in a file; nothing else of it is. FV_EINVALID:
+ * no such word. */
 int df_word_vectors(float *out, const struct nn_file_tensor *table, const int32_t *ids, size_t n);
 
 struct df_mlp {
@@ -96,7 +97,8 @@ struct df_dry {
     uint64_t kept_bytes;                   /* tensors that live as long as the run */
 };
 struct df_run_opts;
-/* streamed: pairs of blocks do not all stay. tokens: of the longest caption. o: as of df_run_create. */
+/* streamed: pairs of blocks do not all stay. tokens: of the longest caption. o: as of
+ * df_run_create. */
 int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size, uint32_t tokens,
                const struct df_run_opts *o, bool streamed, bool merge);
 /* open.c: bytes on the device of a pair of blocks and of the rest, whatever is loaded. */
@@ -106,8 +108,8 @@ int df_plan_pair(struct df_dit *d, struct df_pair *pair, uint64_t *bytes);
 
 /* open.c: what a pair of blocks wants. */
 void df_want_pair(struct nn_wants *w, const struct df_dit *d, struct df_pair *pair, uint32_t number);
-/* blocks.c: which pairs stay within a budget of bytes (0: all), none loaded yet; the others' slots are
- * filled when they are asked for. */
+/* blocks.c: which pairs stay within a budget of bytes (0: all), none loaded yet; the others' slots
+ * are filled when they are asked for. */
 int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory, enum nn_dtype dtype);
 /* A pair's weights. Loading one waits for work that reads what it takes the place of. */
 int df_get_pair(struct df_dit *d, uint32_t number, const struct df_pair **out);

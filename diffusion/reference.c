@@ -1,5 +1,5 @@
-/* Frames that are given (diffusion.h): mask strategies of Open-Sora 1.2 done to a sample's noise, and long
- * clips in rounds. */
+/* Frames that are given (diffusion.h): mask strategies of Open-Sora 1.2 done to a sample's noise,
+ * and long clips in rounds. */
 #include "diffusion/diffusion.h"
 
 #include <string.h>
@@ -20,14 +20,16 @@ static int place(int64_t *out, int at, uint32_t align, uint32_t frames, const ch
 {
     int64_t from = at < 0 ? (int64_t)frames + at : at;
     if (from < 0 || from >= frames)
-        return fv_fail(FV_EINVALID, "mask strategy: latent %d of %s, which has %u", at, what, frames);
+        return fv_fail(FV_EINVALID, "mask strategy: latent %d of %s, which has %u", at, what,
+                       frames);
     *out = aligned(from, align, frames);
     return 0;
 }
 
 int df_give_frames(const struct df_mask_rule *rules, size_t count, uint32_t round, uint32_t align,
-                   const struct df_reference *references, size_t reference_count, const struct df_size *size,
-                   uint32_t channels, float *z, float *mask, size_t *used)
+                   const struct df_reference *references, size_t reference_count,
+                   const struct df_size *size, uint32_t channels, float *z, float *mask,
+                   size_t *used)
 {
     size_t plane = (size_t)size->height * size->width;
     *used = 0;
@@ -40,7 +42,8 @@ int df_give_frames(const struct df_mask_rule *rules, size_t count, uint32_t roun
             continue;
         int64_t number = r->reference < 0 ? (int64_t)reference_count + r->reference : r->reference;
         if (number < 0 || (size_t)number >= reference_count)
-            return fv_fail(FV_EINVALID, "mask strategy: reference %d, there are %zu", r->reference, reference_count);
+            return fv_fail(FV_EINVALID, "mask strategy: reference %d, there are %zu", r->reference,
+                           reference_count);
         const struct df_reference *ref = &references[number];
         FV_TRY(place(&from, r->from, align, ref->frames, "the reference"));
         FV_TRY(place(&to, r->to, align, size->frames, "the clip"));
@@ -66,13 +69,15 @@ int df_round_of(struct df_round *out, const struct df_packing *p, uint32_t frame
 {
     uint32_t each = p->group ? (p->group + p->time - 1) / p->time : 1;
     if (!latents || latents % each)
-        return fv_fail(FV_EINVALID, "%u latents are to be repeated: multiples of %u are possible", latents, each);
+        return fv_fail(FV_EINVALID, "%u latents are to be repeated: multiples of %u are possible",
+                       latents, each);
     uint32_t drop = p->group ? latents / each * p->group : 1 + (latents - 1) * p->time;
     if (drop >= frames)
-        return fv_fail(FV_EINVALID, "%u of %u frames are to be repeated: none is left to make", drop, frames);
-    *out = (struct df_round){.encode = p->group ? frames : drop,
-                             .rule = {(int)round, (int)reference, p->group ? -(int)latents : 0, 0, (int)latents,
-                                      edit},
-                             .drop = drop};
+        return fv_fail(FV_EINVALID, "%u of %u frames are to be repeated: none is left to make",
+                       drop, frames);
+    *out = (struct df_round){
+        .encode = p->group ? frames : drop,
+        .rule = {(int)round, (int)reference, p->group ? -(int)latents : 0, 0, (int)latents, edit},
+        .drop = drop};
     return 0;
 }

@@ -41,10 +41,11 @@ static int make_run(struct df_sampler *k)
     uint32_t batch = k->s.size.batch, tokens = text->tokens;
     size_t caption = (size_t)tokens * i->text_width, all = caption * batch;
     if (tokens != i->text_tokens)
-        return fv_fail(FV_EINVALID, "captions of %u tokens, the model takes %u", tokens, i->text_tokens);
+        return fv_fail(FV_EINVALID, "captions of %u tokens, the model takes %u", tokens,
+                       i->text_tokens);
     if (without->states && without->tokens != tokens)
-        return fv_fail(FV_EINVALID, "captions to be led away from of %u tokens, the others of %u", without->tokens,
-                       tokens);
+        return fv_fail(FV_EINVALID, "captions to be led away from of %u tokens, the others of %u",
+                       without->tokens, tokens);
     float *states = malloc(2 * all * sizeof *states);
     bool *mask = malloc((size_t)2 * batch * tokens);
     int rc = states && mask ? 0 : out_of_memory();
@@ -69,13 +70,14 @@ static int make_run(struct df_sampler *k)
     for (size_t t = 0; t < (size_t)steps * size.batch && times; t++)
         times[t] = k->times[t / size.batch];
     if (rc == 0)
-        rc = df_run_create(&k->run, k->d, &size, &(struct df_text){tokens, states, mask},
-                           &(struct df_run_opts){.masked = k->s.frame_mask && !k->s.replace,
-                                                 .times = times,
-                                                 .time_count = steps,
-                                                 .cache = k->s.cache,
-                                                 .on_progress = k->s.on_progress ? within_step : NULL,
-                                                 .ud = k});
+        rc = df_run_create(
+            &k->run, k->d, &size, &(struct df_text){tokens, states, mask},
+            &(struct df_run_opts){.masked = k->s.frame_mask && !k->s.replace,
+                                  .times = times,
+                                  .time_count = steps,
+                                  .cache = k->s.cache,
+                                  .on_progress = k->s.on_progress ? within_step : NULL,
+                                  .ud = k});
     free(states);
     free(mask);
     free(times);
@@ -152,7 +154,8 @@ static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
     if (l->by == DF_LEAP_ROWS || l->by == DF_LEAP_WHOLE) {
         double now = step ? likeness(k) : 0;
         like = (float)now;
-        if (next->patience && step >= from && now > next->best + (l->gain > 0 ? (double)l->gain : 1e-3)) {
+        if (next->patience && step >= from &&
+            now > next->best + (l->gain > 0 ? (double)l->gain : 1e-3)) {
             next->best = now;
             next->patience = l->patience ? l->patience : 3;
         } else if (step && step >= from && next->patience) {
@@ -160,7 +163,8 @@ static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
         }
         *leaps = !next->patience;
     }
-    *leaps = *leaps && !df_run_skipped(k->run); /* with what the model says, not what it said: next time */
+    *leaps = *leaps &&
+             !df_run_skipped(k->run); /* with what the model says, not what it said: next time */
     flag = *leaps;
     FV_TRY(tell(k, DF_COSINE, &like, 1));
     return tell(k, DF_LEAP, &flag, 1);
@@ -188,7 +192,8 @@ static void fill_halves(struct df_sampler *k)
     memcpy(without, k->input, k->all * sizeof *k->z2);
     for (size_t p = 0; k->parts == 2 && p < planes(k); p++)
         if (!is_active(k, p))
-            memcpy(without + p * k->plane, k->input + k->all + p * k->plane, k->plane * sizeof *without);
+            memcpy(without + p * k->plane, k->input + k->all + p * k->plane,
+                   k->plane * sizeof *without);
 }
 
 /* A sample's guided velocity, as long as the one with the caption. */
@@ -197,7 +202,8 @@ static void renorm(const struct df_sampler *k, const float *with, float *v, size
     double own = 0, wanted = 0;
     size_t n = k->n / k->plane;
     for (size_t p = 0; p < n; p++)
-        for (size_t i = p * k->plane; i < (p + 1) * k->plane && is_active(k, first_plane + p); i++) {
+        for (size_t i = p * k->plane; i < (p + 1) * k->plane && is_active(k, first_plane + p);
+             i++) {
             own += (double)v[i] * (double)v[i];
             wanted += (double)with[i] * (double)with[i];
         }
@@ -228,7 +234,8 @@ static bool must_compute(const struct df_sampler *k)
 {
     const struct df_leap *l = &k->s.leap;
     uint32_t step = k->at.step, from = l->from ? l->from : k->evaluations / 2;
-    return !step || step + 1 == k->evaluations || !k->at.patience || (l->by == DF_LEAP_FIXED && step >= from);
+    return !step || step + 1 == k->evaluations || !k->at.patience ||
+           (l->by == DF_LEAP_FIXED && step >= from);
 }
 
 /* The model for both halves, and the velocity of both together. */
@@ -240,7 +247,9 @@ static int evaluate(struct df_sampler *k, struct df_place *next)
     for (uint32_t b = 0; b < 2 * batch; b++)
         time[b] = time_of(k);
     fill_halves(k);
-    const struct df_step model = {.z = k->z2, .time = time, .kept = s->frame_mask && !s->replace ? k->kept : NULL,
+    const struct df_step model = {.z = k->z2,
+                                  .time = time,
+                                  .kept = s->frame_mask && !s->replace ? k->kept : NULL,
                                   .last = step + 1 == k->evaluations,
                                   .compute = must_compute(k),
                                   .merge = step < s->merge_steps};
@@ -331,9 +340,10 @@ static int check_sampling(const struct df_sampling *s)
     uint32_t frames = s->size.frames;
     if (!t->steps || t->steps > 10000 || !s->size.batch || s->size.batch > MOST_SAMPLES)
         return fv_fail(FV_EINVALID, "%u steps of %u samples", t->steps, s->size.batch);
-    if (!(t->start >= 0 && t->start <= 1) || !(t->least >= 0 && t->least < 1) || !(t->shift >= 0) || isinf(t->shift))
-        return fv_fail(FV_EINVALID, "a sampling from %g to %g of the noise, moved by %g", (double)t->start,
-                       (double)t->least, (double)t->shift);
+    if (!(t->start >= 0 && t->start <= 1) || !(t->least >= 0 && t->least < 1) || !(t->shift >= 0) ||
+        isinf(t->shift))
+        return fv_fail(FV_EINVALID, "a sampling from %g to %g of the noise, moved by %g",
+                       (double)t->start, (double)t->least, (double)t->shift);
     if ((unsigned)s->method > DF_DPMPP)
         return fv_fail(FV_EINVALID, "no method %d", (int)s->method);
     if (!(s->cache.threshold >= 0) || isinf(s->cache.threshold))
@@ -343,11 +353,14 @@ static int check_sampling(const struct df_sampling *s)
     for (uint32_t f = 0; s->frame_mask && f < s->size.batch * frames; f++) {
         float edit = s->frame_mask[f];
         if (!(edit >= 0 && edit <= 1))
-            return fv_fail(FV_EINVALID, "frame %u is to change from %g of the noise on, expected 0 to 1", f % frames,
-                           (double)edit);
-        if (s->method != DF_EULER && edit > 0 && edit < 1)
-            return fv_fail(FV_EINVALID, "frame %u is to change from %g of the noise on: Euler's method can do that",
+            return fv_fail(FV_EINVALID,
+                           "frame %u is to change from %g of the noise on, expected 0 to 1",
                            f % frames, (double)edit);
+        if (s->method != DF_EULER && edit > 0 && edit < 1)
+            return fv_fail(
+                FV_EINVALID,
+                "frame %u is to change from %g of the noise on: Euler's method can do that",
+                f % frames, (double)edit);
     }
     if (s->frame_mask && !s->noise)
         return fv_fail(FV_EINVALID, "frames that change need noise");
@@ -370,9 +383,12 @@ static int prepare(struct df_sampler *k, const float *z)
     struct {
         float **at;
         size_t n;
-    } numbers[] = {{&k->z, k->parts * k->all}, {&k->last, k->parts * k->all},
-                   {&k->v, k->parts * k->all}, {&k->input, k->parts * k->all},
-                   {&k->z2, 2 * k->all},       {&k->v2, 2 * batch * k->out_n},
+    } numbers[] = {{&k->z, k->parts * k->all},
+                   {&k->last, k->parts * k->all},
+                   {&k->v, k->parts * k->all},
+                   {&k->input, k->parts * k->all},
+                   {&k->z2, 2 * k->all},
+                   {&k->v2, 2 * batch * k->out_n},
                    {&k->noise, s->frame_mask ? k->all : 1},
                    {&k->made, (size_t)2 * batch * frames}};
     for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++) {
@@ -393,7 +409,8 @@ static int prepare(struct df_sampler *k, const float *z)
     return make_run(k);
 }
 
-int df_sampler_create(struct df_sampler **out, struct df_dit *d, const struct df_sampling *s, const float *z)
+int df_sampler_create(struct df_sampler **out, struct df_dit *d, const struct df_sampling *s,
+                      const float *z)
 {
     struct df_sampler *k = *out = calloc(1, sizeof *k);
     if (!k)

@@ -22,7 +22,7 @@ struct df_sampler {
     struct df_scheduler *way;
     float *times;         /* of the way's places */
     uint32_t evaluations; /* until the end */
-    size_t parts;         /* 2 with `joint`: kept frames go a way of their own, made from noise, as the half
+    size_t parts; /* 2 with `joint`: kept frames go a way of their own, made from noise, as the half
                              without sees them; else 1 */
     struct df_place at;
     float *z;     /* [parts][all]: latents as they are before the next step */

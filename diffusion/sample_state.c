@@ -1,6 +1,6 @@
-/* Samplings written down between two steps, and taken up again (diffusion.h): a head with the settings
- * in words, the place, then arrays. Numbers are the machine's own, so that what goes on is the same to
- * the bit. */
+/* Samplings written down between two steps, and taken up again (diffusion.h): a head with the
+ * settings in words, the place, then arrays. Numbers are the machine's own, so that what goes on is
+ * the same to the bit. */
 #include "diffusion/sample.h"
 #include "diffusion/private.h"
 
@@ -20,22 +20,31 @@ struct head {
 
 static const char magic[8] = {'D', 'F', 'S', 'A', 'M', 'P', 'L', 'E'};
 
-/* What must be the same for a sampling to go on; the rest (captions, given frames) is the caller's. */
+/* What must be the same for a sampling to go on; the rest (captions, given frames) is the caller's.
+ */
 static void describe(const struct df_sampler *k, char out[SETTINGS])
 {
     const struct df_sampling *s = &k->s;
     const struct df_schedule *t = &s->schedule;
-    snprintf(out, SETTINGS,
-             "%u clips of %u latents of %ux%u, %u channels, %gx%g pixels at %g frames/s; way %d of %u steps from %.9g to %.9g moved by %.9g%s%s of "
-             "%gx%g, %u frames; guidance %.9g%s, renorm %.9g%s; %u steps merged; leap %d from %u, %.9g, %u; cache %.9g in %s; %s frames",
-             s->size.batch, s->size.frames, s->size.width, s->size.height, df_dit_info(k->d)->channels,
-             (double)s->size.pixel_width, (double)s->size.pixel_height, (double)s->size.fps, (int)s->method, t->steps, (double)t->start,
-             (double)t->least, (double)t->shift,
+    char size[256], way[256];
+    snprintf(size, sizeof size,
+             "%u clips of %u latents of %ux%u, %u channels, %gx%g pixels at %g frames/s",
+             s->size.batch, s->size.frames, s->size.width, s->size.height,
+             df_dit_info(k->d)->channels, (double)s->size.pixel_width, (double)s->size.pixel_height,
+             (double)s->size.fps);
+    snprintf(way, sizeof way,
+             "way %d of %u steps from %.9g to %.9g moved by %.9g%s%s of %gx%g, %u frames",
+             (int)s->method, t->steps, (double)t->start, (double)t->least, (double)t->shift,
              t->transform ? " moved" : "", t->whole ? " rounded" : "", (double)t->pixel_width,
-             (double)t->pixel_height, t->frames, (double)s->guidance, s->joint ? " jointly" : "",
-             (double)s->renorm, s->replace ? ", replaced" : "", s->merge_steps, (int)s->leap.by,
-             s->leap.from, (double)s->leap.gain, s->leap.patience,
-             (double)s->cache.threshold, nn_dtype_name(df_dit_info(k->d)->dtype), s->frame_mask ? "some" : "all");
+             (double)t->pixel_height, t->frames);
+    snprintf(
+        out, SETTINGS,
+        "%s; %s; guidance %.9g%s, renorm %.9g%s; %u steps merged; leap %d from %u, %.9g, %u; cache "
+        "%.9g in %s; %s frames",
+        size, way, (double)s->guidance, s->joint ? " jointly" : "", (double)s->renorm,
+        s->replace ? ", replaced" : "", s->merge_steps, (int)s->leap.by, s->leap.from,
+        (double)s->leap.gain, s->leap.patience, (double)s->cache.threshold,
+        nn_dtype_name(df_dit_info(k->d)->dtype), s->frame_mask ? "some" : "all");
 }
 
 /* The arrays of a state, in order. */
@@ -105,19 +114,22 @@ int df_sampler_restore(struct df_sampler *k, const void *state, size_t bytes)
         return fv_fail(FV_EFORMAT, "this is no sampling that was interrupted");
     memcpy(&h, from, sizeof h);
     if (h.version != VERSION || h.head_bytes != sizeof h)
-        return fv_fail(FV_EUNSUPPORTED, "the sampling was interrupted under another version of this program");
+        return fv_fail(FV_EUNSUPPORTED,
+                       "the sampling was interrupted under another version of this program");
     h.settings[sizeof h.settings - 1] = 0;
     describe(k, settings);
     if (strcmp(settings, h.settings) != 0)
-        return fv_fail(FV_EINVALID, "the sampling was interrupted with other settings: %s; not: %s", h.settings,
-                       settings);
+        return fv_fail(FV_EINVALID, "the sampling was interrupted with other settings: %s; not: %s",
+                       h.settings, settings);
     parts_of(k, part);
     if (h.bytes != bytes || bytes != total(k, part) || h.at.ended > 1 ||
         h.at.step >= k->evaluations + h.at.ended)
-        return fv_fail(FV_EFORMAT, "the sampling that was interrupted is damaged: %zu bytes, expected %llu", bytes,
-                       (unsigned long long)total(k, part));
+        return fv_fail(FV_EFORMAT,
+                       "the sampling that was interrupted is damaged: %zu bytes, expected %llu",
+                       bytes, (unsigned long long)total(k, part));
     from += sizeof h;
-    FV_TRY(df_cache_restore(df_run_cache(k->run), from + bytes - sizeof h - df_cache_bytes(df_run_cache(k->run))));
+    FV_TRY(df_cache_restore(df_run_cache(k->run),
+                            from + bytes - sizeof h - df_cache_bytes(df_run_cache(k->run))));
     for (int i = 0; i < PARTS; i++) {
         if (part[i].bytes)
             memcpy(part[i].data, from, part[i].bytes);

@@ -18,16 +18,18 @@ struct df_scheduler {
     enum df_method method;
     uint32_t steps, evaluations;
     size_t n;
-    float *share;  /* [steps + 1]; the last is 0 */
-    float *memory; /* [slots][n]: what the data were said to be, by step modulo RING, and the latents
+    float *share; /* [steps + 1]; the last is 0 */
+    float
+        *memory; /* [slots][n]: what the data were said to be, by step modulo RING, and the latents
                       before the last step (UniPC); latents and velocity before half a step (Heun) */
     size_t slots;
 };
 
-int df_scheduler_create(struct df_scheduler **out, enum df_method method, const float *share, uint32_t steps,
-                        size_t n)
+int df_scheduler_create(struct df_scheduler **out, enum df_method method, const float *share,
+                        uint32_t steps, size_t n)
 {
-    static const size_t slots[] = {[DF_EULER] = 0, [DF_HEUN] = 2, [DF_UNIPC] = RING + 1, [DF_DPMPP] = RING};
+    static const size_t slots[] = {
+        [DF_EULER] = 0, [DF_HEUN] = 2, [DF_UNIPC] = RING + 1, [DF_DPMPP] = RING};
     struct df_scheduler *s = *out = calloc(1, sizeof *s);
     if (!s)
         return fv_fail(FV_ENOMEM, "out of memory");
@@ -106,10 +108,11 @@ static float *data_at(const struct df_scheduler *s, uint32_t step)
     return s->memory + step % RING * s->n;
 }
 
-/* z at `to` from z at `from` and from what the data were said to be at from (m), at some step before it or
- * at `to` itself (other, r: where, in parts of the way): weighted by `by`. NULL: m alone. */
-static void advance(const struct df_scheduler *s, uint32_t from, uint32_t to, const float *z, const float *m,
-                    const float *other, double by, float *out)
+/* z at `to` from z at `from` and from what the data were said to be at from (m), at some step
+ * before it or at `to` itself (other, r: where, in parts of the way): weighted by `by`. NULL: m
+ * alone. */
+static void advance(const struct df_scheduler *s, uint32_t from, uint32_t to, const float *z,
+                    const float *m, const float *other, double by, float *out)
 {
     double h = far_along(s, to) - far_along(s, from);
     double keep = (double)s->share[to] / (double)s->share[from];
@@ -124,7 +127,8 @@ static void advance(const struct df_scheduler *s, uint32_t from, uint32_t to, co
     }
 }
 
-/* The step before's result once more, now that the model has spoken there: two data and the new one. */
+/* The step before's result once more, now that the model has spoken there: two data and the new
+ * one. */
 static void correct(const struct df_scheduler *s, uint32_t step, const float *now, float *z)
 {
     const float *was = s->memory + RING * s->n, *m = data_at(s, step - 1);

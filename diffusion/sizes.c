@@ -1,5 +1,5 @@
-/* Sizes (diffusion.h): names of pictures and lengths that Open-Sora 1.2 was trained on, and latents of
- * clips. */
+/* Sizes (diffusion.h): names of pictures and lengths that Open-Sora 1.2 was trained on, and latents
+ * of clips. */
 #include "diffusion/diffusion.h"
 
 #include <math.h>
@@ -10,6 +10,7 @@
 
 /* ---- pictures ---------------------------------------------------------------------------- */
 
+/* clang-format off */
 /* Height to width, and the key of the authors' tables. 50:27 is 25:12 in them. */
 static const struct {
     const char *name, *key;
@@ -50,7 +51,12 @@ static const struct {
             {2276, 3642}, {2352, 3528}, {2494, 3326}, {2880, 2880}, {3326, 2494}, {3528, 2352}, {3840, 2160},
             {3958, 2096}, {4072, 2036}, {4156, 1994}}},
 };
-enum { RESOLUTIONS = sizeof resolutions / sizeof *resolutions, LEAST_PIXELS = 8, MOST_PIXELS = 32768 };
+/* clang-format on */
+enum {
+    RESOLUTIONS = sizeof resolutions / sizeof *resolutions,
+    LEAST_PIXELS = 8,
+    MOST_PIXELS = 32768
+};
 
 static int find_aspect(const char *text, size_t *out)
 {
@@ -62,8 +68,11 @@ static int find_aspect(const char *text, size_t *out)
             *out = i;
             return 0;
         }
-    return fv_fail(FV_EINVALID, "aspect \"%.20s\": height:width of 3:8, 9:21, 12:25, 1:2, 9:17, 27:50, 9:16, 5:8, "
-                                "2:3, 3:4, 1:1, 4:3, 3:2, 16:9, 17:9, 2:1, 50:27 are known", text);
+    return fv_fail(
+        FV_EINVALID,
+        "aspect \"%.20s\": height:width of 3:8, 9:21, 12:25, 1:2, 9:17, 27:50, 9:16, 5:8, "
+        "2:3, 3:4, 1:1, 4:3, 3:2, 16:9, 17:9, 2:1, 50:27 are known",
+        text);
 }
 
 /* "320x240": 1 if it is not of that form. */
@@ -74,8 +83,8 @@ static int given_size(uint32_t *width, uint32_t *height, const char *text)
     if (sscanf(text, "%lld%*1[xX]%lld%n", &w, &h, &end) != 2 || !end || text[end])
         return 1;
     if (w < LEAST_PIXELS || h < LEAST_PIXELS || w > MOST_PIXELS || h > MOST_PIXELS)
-        return fv_fail(FV_EINVALID, "size \"%.40s\": sides of %d to %d pixels are possible", text, LEAST_PIXELS,
-                       MOST_PIXELS);
+        return fv_fail(FV_EINVALID, "size \"%.40s\": sides of %d to %d pixels are possible", text,
+                       LEAST_PIXELS, MOST_PIXELS);
     *width = (uint32_t)w;
     *height = (uint32_t)h;
     return 0;
@@ -93,10 +102,13 @@ int df_picture_size(uint32_t *width, uint32_t *height, const char *size, const c
         }
     int rc = given_size(width, height, size);
     if (rc == 0 && aspect && *aspect)
-        return fv_fail(FV_EINVALID, "size %.40s has an aspect of its own: %.20s is too much", size, aspect);
+        return fv_fail(FV_EINVALID, "size %.40s has an aspect of its own: %.20s is too much", size,
+                       aspect);
     return rc <= 0 ? rc
-                   : fv_fail(FV_EINVALID, "size \"%.40s\": 144p, 240p, 360p, 480p, 720p, 1080p, 2k, 4k and "
-                                          "WIDTHxHEIGHT are known", size);
+                   : fv_fail(FV_EINVALID,
+                             "size \"%.40s\": 144p, 240p, 360p, 480p, 720p, 1080p, 2k, 4k and "
+                             "WIDTHxHEIGHT are known",
+                             size);
 }
 
 /* ---- lengths ----------------------------------------------------------------------------- */
@@ -116,8 +128,11 @@ int df_frame_count(uint32_t *frames, const char *text)
     else if (number && !strcmp(end, "s") && power && n >= 2 && n <= 32)
         *frames = (uint32_t)n / 2 * 3 * GROUP;
     else
-        return fv_fail(FV_EINVALID, "\"%.20s\" frames: 1 to %d, 2s, 4s, 8s, 16s, 32s (2s: 51 frames) and 1x, 2x, "
-                                    "4x, 8x, 16x (1x: 51) are known", text, MOST_FRAMES);
+        return fv_fail(
+            FV_EINVALID,
+            "\"%.20s\" frames: 1 to %d, 2s, 4s, 8s, 16s, 32s (2s: 51 frames) and 1x, 2x, "
+            "4x, 8x, 16x (1x: 51) are known",
+            text, MOST_FRAMES);
     return 0;
 }
 
@@ -146,13 +161,17 @@ int df_size_of(struct df_size *out, const struct df_packing *p, const struct df_
 {
     if (!p->time || !p->space)
         return fv_fail(FV_EINVALID, "latents of %u frames and %u pixels", p->time, p->space);
-    if (c->width < p->space || c->height < p->space || c->width > MOST_PIXELS || c->height > MOST_PIXELS)
-        return fv_fail(FV_EINVALID, "pictures of %ux%u: sides of %u to %d pixels are possible with this model's "
-                                    "latents", c->width, c->height, p->space, MOST_PIXELS);
+    if (c->width < p->space || c->height < p->space || c->width > MOST_PIXELS ||
+        c->height > MOST_PIXELS)
+        return fv_fail(FV_EINVALID,
+                       "pictures of %ux%u: sides of %u to %d pixels are possible with this model's "
+                       "latents",
+                       c->width, c->height, p->space, MOST_PIXELS);
     if (!c->frames || c->frames > MOST_FRAMES)
         return fv_fail(FV_EINVALID, "%u frames: 1 to %d are possible", c->frames, MOST_FRAMES);
     if (!(c->fps > 0) || !(c->fps <= 1000))
-        return fv_fail(FV_EINVALID, "%g frames a second: more than 0 and at most 1000 are possible", (double)c->fps);
+        return fv_fail(FV_EINVALID, "%g frames a second: more than 0 and at most 1000 are possible",
+                       (double)c->fps);
     *out = (struct df_size){.batch = 1,
                             .frames = df_latent_frames(p, c->frames),
                             .height = c->height / p->space,

@@ -211,7 +211,8 @@ const struct df_t5_info *df_t5_info(const struct df_t5 *t)
 
 /* ---- what a text needs ------------------------------------------------------------------- */
 
-/* Distances have a bucket each at first, then ever wider ones; key after query in the upper half. */
+/* Distances have a bucket each at first, then ever wider ones; key after query in the upper half.
+ */
 static uint32_t bucket_of(const struct df_t5 *t, int32_t distance)
 {
     uint32_t half = t->buckets / 2, exact = half / 2;

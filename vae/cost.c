@@ -1,5 +1,5 @@
-/* FLOPs of a clip under a plan (vae.h), from dry runs of its pieces: windows, chunks and tiles go as in run.c
- * and tile.c. */
+/* FLOPs of a clip under a plan (vae.h), from dry runs of its pieces: windows, chunks and tiles go
+ * as in run.c and tile.c. */
 #include "vae/private.h"
 
 #include <stdlib.h>
@@ -22,8 +22,9 @@ static uint32_t least(uint32_t a, uint32_t b)
 
 static bool alike(const struct vae_shape *a, const struct vae_shape *b)
 {
-    return a->stage == b->stage && a->frames == b->frames && a->channels == b->channels && a->height == b->height &&
-           a->width == b->width && a->first == b->first && a->last == b->last;
+    return a->stage == b->stage && a->frames == b->frames && a->channels == b->channels &&
+           a->height == b->height && a->width == b->width && a->first == b->first &&
+           a->last == b->last;
 }
 
 static int add_piece(struct count *c, const struct vae_shape *shape)
@@ -60,7 +61,8 @@ static int add_tiles(struct count *c, const struct vae_tiles *t, const struct va
     return 0;
 }
 
-/* Windows, each of which begins with the last frame of the one before or goes on where that ended. */
+/* Windows, each of which begins with the last frame of the one before or goes on where that ended.
+ */
 static int add_windows(struct count *c, struct vae_shape shape, enum vae_way way, uint32_t length)
 {
     static const struct vae_tiles none = {0};
@@ -76,14 +78,16 @@ static int add_windows(struct count *c, struct vae_shape shape, enum vae_way way
         shape.frames = keep + fresh;
         if (shape.last && way == VAE_ENCODE)
             shape.frames += (n - (length - 1) % n) % n;
-        bool one = shape.first && shape.last && shape.height <= p->tiles.size && shape.width <= p->tiles.size;
+        bool one = shape.first && shape.last && shape.height <= p->tiles.size &&
+                   shape.width <= p->tiles.size;
         FV_TRY(add_tiles(c, one ? &none : &p->tiles, &shape));
     }
     return 0;
 }
 
 /* Open-Sora's: frames alone, and chunks of their latents. */
-static int add_chunks(struct count *c, struct vae_shape frame, enum vae_way way, uint32_t length, uint32_t frames)
+static int add_chunks(struct count *c, struct vae_shape frame, enum vae_way way, uint32_t length,
+                      uint32_t frames)
 {
     const struct vae_info *i = &c->v->info;
     uint32_t n = i->time_factor, f = i->space_factor, window = c->plan->window, written = 0;

@@ -32,7 +32,8 @@ static void starts_as_data_do(void **state)
                 {DF_ANALYTIC_FLOW, 0.5, 0.5, 0.5},
                 {DF_ANALYTIC_VP, 0.25, 0.5, 0.8660254},
                 {DF_ANALYTIC_VE, 2, 1, 2}};
-    float *mean = calloc(N, sizeof *mean), *noise = calloc(N, sizeof *noise), *out = calloc(N, sizeof *out);
+    float *mean = calloc(N, sizeof *mean), *noise = calloc(N, sizeof *noise),
+          *out = calloc(N, sizeof *out);
     struct df_analytic a = {N, mean, 4};
     assert_true(mean && noise && out);
     nn_normal(noise, 3, 0, N);
@@ -49,7 +50,8 @@ static void starts_as_data_do(void **state)
         assert_near(sum, rows[row].keep * 10, 0.06 * sqrt(var));
         assert_near((squares - sum * sum) / var, 1, 0.06);
     }
-    assert_fails(df_analytic_start(&a, DF_ANALYTIC_FLOW, 0.9, noise, out, N - 1), FV_EINVALID, "another size");
+    assert_fails(df_analytic_start(&a, DF_ANALYTIC_FLOW, 0.9, noise, out, N - 1), FV_EINVALID,
+                 "another size");
     assert_fails(df_analytic_start(&a, DF_ANALYTIC_FLOW, 1.1, noise, out, N), FV_EINVALID, "1.1");
     assert_fails(df_analytic_start(&a, DF_ANALYTIC_VE, NAN, noise, out, N), FV_EINVALID, "nan");
     free(mean);
@@ -61,7 +63,8 @@ static void files(void **state)
 {
     (void)state;
     static const uint64_t shape[5] = {1, 2, 1, 2, 3};
-    static const char *const names[][2] = {{"Expectation_X0", "Tr_Cov_d"}, {"Expectation_x_0", "trCov_d"}};
+    static const char *const names[][2] = {{"Expectation_X0", "Tr_Cov_d"},
+                                           {"Expectation_x_0", "trCov_d"}};
     float mean[12], variance = 0.5f, two[2] = {1, 2}, bad = NAN;
     const char *path = test_tmp_path("mean.safetensors");
     struct df_analytic a;

@@ -4,7 +4,15 @@
 
 #include <sys/stat.h>
 
-enum { TEXT = DIT_TEXT, TOKENS = DIT_TOKENS, T = 3, H = 5, W = 6, N = DIT_CHANNELS * T * H * W, STEPS = 5 };
+enum {
+    TEXT = DIT_TEXT,
+    TOKENS = DIT_TOKENS,
+    T = 3,
+    H = 5,
+    W = 6,
+    N = DIT_CHANNELS * T * H * W,
+    STEPS = 5
+};
 
 static int noise(void *ud, uint32_t step, size_t n, float *out)
 {
@@ -22,8 +30,11 @@ static void as_it_was(void **state)
     float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6);
     assert_ok(df_dit_open(&dry, NULL, test_tmp_path("dit"), NULL));
     for (int kind = 0; kind < 5; kind++) {
-        struct df_sampling s = {.size = {1, T, H, W, 40, 48, 24}, .text = {TOKENS, y, NULL}, .guidance = 4,
-                                .schedule = {.steps = STEPS}, .noise = noise};
+        struct df_sampling s = {.size = {1, T, H, W, 40, 48, 24},
+                                .text = {TOKENS, y, NULL},
+                                .guidance = 4,
+                                .schedule = {.steps = STEPS},
+                                .noise = noise};
         struct df_cost c;
         struct df_sampled done;
         s.merge_steps = kind == 1 ? 2 : kind == 2 ? STEPS + 9 : 0;
@@ -42,7 +53,8 @@ static void as_it_was(void **state)
         assert_true(c.merged_flops < c.step_flops && (c.merged_flops > 0) == (s.merge_steps > 0));
         assert_int_equal(c.weight_bytes, df_dit_info(dry)->weight_bytes);
         assert_int_equal(c.parameters, df_dit_info(d)->parameters);
-        assert_int_equal(c.peak_bytes, c.weight_bytes + c.kept_bytes + c.pool_bytes + c.packed_bytes);
+        assert_int_equal(c.peak_bytes,
+                         c.weight_bytes + c.kept_bytes + c.pool_bytes + c.packed_bytes);
         assert_true(c.pool_bytes > 0 && c.kept_bytes > 0 && c.dispatches > 100);
     }
     free(z);
@@ -66,12 +78,14 @@ static void the_real_size(void **state)
     struct df_cost whole, little;
     struct df_sampling s = {.text = {300, NULL, NULL}, .schedule = {.steps = 30}};
     uint32_t w, h;
-    write_config(dir, "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 16, \"qk_norm\": true}",
+    write_config(dir,
+                 "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 16, \"qk_norm\": true}",
                  test_tmp_path("xl/config.json"));
     assert_ok(df_dit_open(&d, NULL, dir, &(struct df_dit_opts){.dtype = NN_F16}));
     assert_int_equal(df_dit_info(d)->parameters, 1207643936);
     assert_ok(df_picture_size(&w, &h, "240p", NULL));
-    assert_ok(df_size_of(&s.size, &(struct df_packing){17, 4, 8}, &(struct df_clip_size){w, h, 51, 24}));
+    assert_ok(
+        df_size_of(&s.size, &(struct df_packing){17, 4, 8}, &(struct df_clip_size){w, h, 51, 24}));
     assert_ok(df_sampling_cost(&whole, d, &s, 0));
     assert_near(whole.step_flops / 26.6e12, 1, 0.03); /* by hand: 13.3 T for each half */
     assert_near(whole.flops / 0.8e15, 1, 0.05);
@@ -83,7 +97,8 @@ static void the_real_size(void **state)
     s.size.height = 0;
     assert_fails(df_sampling_cost(&little, d, &s, 0), FV_EINVALID, "53x0");
     df_dit_close(&d);
-    write_config(dir, "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 17}", test_tmp_path("xl/config.json"));
+    write_config(dir, "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 17}",
+                 test_tmp_path("xl/config.json"));
     assert_fails(df_dit_open(&d, NULL, dir, NULL), FV_EUNSUPPORTED, "17 heads");
     write_config(dir, "{\"depth\": 28}", test_tmp_path("xl/config.json"));
     assert_fails(df_dit_open(&d, NULL, dir, NULL), FV_EFORMAT, "hidden_size");
@@ -95,8 +110,11 @@ static void of_texts(void **state)
     const char *dir = test_tmp_path("xxl");
     struct df_t5 *t;
     struct df_cost c;
-    write_config(dir, "{\"d_model\": 4096, \"d_kv\": 64, \"d_ff\": 10240, \"num_layers\": 24, \"num_heads\": 64, "
-                      "\"vocab_size\": 32128}", test_tmp_path("xxl/config.json"));
+    write_config(
+        dir,
+        "{\"d_model\": 4096, \"d_kv\": 64, \"d_ff\": 10240, \"num_layers\": 24, \"num_heads\": 64, "
+        "\"vocab_size\": 32128}",
+        test_tmp_path("xxl/config.json"));
     assert_ok(df_t5_open(&t, NULL, dir, &(struct df_encoder_opts){.dtype = NN_BF16}));
     assert_int_equal(df_t5_info(t)->parameters, 4762310656);
     assert_ok(df_t5_cost(&c, t, 1, 300));

@@ -31,8 +31,8 @@ static void make_clips(struct clips *k)
 
 static const struct df_size size = {1, T, 2, 3, 16, 24, 24};
 
-static int give(const char *strategy, uint32_t round, uint32_t align, const struct clips *k, float *z, float *mask,
-                size_t *used)
+static int give(const char *strategy, uint32_t round, uint32_t align, const struct clips *k,
+                float *z, float *mask, size_t *used)
 {
     struct df_mask_rule *rules;
     size_t count;
@@ -62,7 +62,7 @@ static void strategies(void **state)
         {"0,1,0,-1,1", 0, 5, 1, 0, 10, 1, 0},        /* the last group begins at 10 */
         {"0,1,0,-1,1", 0, 0, 1, 0, 14, 1, 0},
         {"0,-1,0,2,9", 0, 0, 1, 0, 2, 1, 0},
-        {"2,0,0,0,5;3,0,10,5,5,1", 3, 0, 0, 10, 5, 5, 1}, /* the other is another round's */
+        {"2,0,0,0,5;3,0,10,5,5,1", 3, 0, 0, 10, 5, 5, 1},      /* the other is another round's */
         {"0,1,0,4,1;0,0,3,0,6,0.25", 0, 0, 0, 3, 0, 6, 0.25f}, /* the later one wins */
     };
     struct clips k;
@@ -79,8 +79,10 @@ static void strategies(void **state)
             assert_near(mask[t], given ? rows[row].edit : 1, 0);
             for (int c = 0; c < CHANNELS; c++)
                 for (int i = 0; i < PLANE; i++)
-                    assert_near(z[(c * T + t) * PLANE + i],
-                                given ? value(rows[row].ref, c, rows[row].from + t - rows[row].to, i) : -1, 0);
+                    assert_near(
+                        z[(c * T + t) * PLANE + i],
+                        given ? value(rows[row].ref, c, rows[row].from + t - rows[row].to, i) : -1,
+                        0);
         }
     }
     free(k.data[0]);
@@ -92,9 +94,14 @@ static void refuses_strategies(void **state)
     (void)state;
     static const struct {
         const char *strategy, *part;
-    } rows[] = {{"0,2", "reference 2"},    {"0,-3", "reference -3"}, {"0,1,1", "latent 1 of the reference"},
-                {"0,0,-31", "latent -31"}, {"0,0,0,15", "latent 15 of the clip"}, {"0,0,0,0,0", "0 latents"},
-                {"0,0,0,0,1,1.5", "1.5"},  {"0,0,0,0,-2", "-2 latents"}};
+    } rows[] = {{"0,2", "reference 2"},
+                {"0,-3", "reference -3"},
+                {"0,1,1", "latent 1 of the reference"},
+                {"0,0,-31", "latent -31"},
+                {"0,0,0,15", "latent 15 of the clip"},
+                {"0,0,0,0,0", "0 latents"},
+                {"0,0,0,0,1,1.5", "1.5"},
+                {"0,0,0,0,-2", "-2 latents"}};
     struct clips k;
     float z[N] = {0}, mask[T];
     size_t used;

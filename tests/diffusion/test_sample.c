@@ -1,13 +1,20 @@
-/* diffusion/sample.c: samplings that are stopped and taken up again, states that are not theirs; frames
- * that are given, without which the other half of the guidance is made too. */
+/* diffusion/sample.c: samplings that are stopped and taken up again, states that are not theirs;
+ * frames that are given, without which the other half of the guidance is made too. */
 #include "support/dit_model.h"
 #include "support/test.h"
 
 #include <math.h>
 
 enum { TEXT = DIT_TEXT, TOKENS = DIT_TOKENS, CHANNELS = DIT_CHANNELS };
-enum { T = 3, H = 5, W = 6, PLANE = H * W, N = CHANNELS * T * PLANE, OUT_N = DIT_OUT * T * PLANE,
-       STEPS = 6 };
+enum {
+    T = 3,
+    H = 5,
+    W = 6,
+    PLANE = H * W,
+    N = CHANNELS * T * PLANE,
+    OUT_N = DIT_OUT * T * PLANE,
+    STEPS = 6
+};
 
 static int some_noise(void *ud, uint32_t step, size_t n, float *out)
 {
@@ -33,9 +40,14 @@ static const float frame_mask[T] = {0, 1, 0.5f};
 /* Samplings of every kind that keeps something from step to step. */
 static void setting(int kind, struct df_sampling *s, const float *captions)
 {
-    *s = (struct df_sampling){.size = {1, T, H, W, 40, 48, 24}, .text = {TOKENS, captions, NULL}, .guidance = 4,
-                              .schedule = {.steps = STEPS, .transform = true, .pixel_height = 40,
-                                           .pixel_width = 48, .frames = 51}};
+    *s = (struct df_sampling){.size = {1, T, H, W, 40, 48, 24},
+                              .text = {TOKENS, captions, NULL},
+                              .guidance = 4,
+                              .schedule = {.steps = STEPS,
+                                           .transform = true,
+                                           .pixel_height = 40,
+                                           .pixel_width = 48,
+                                           .frames = 51}};
     if (kind == 1) {
         s->frame_mask = frame_mask;
         s->noise = some_noise;
@@ -47,11 +59,13 @@ static void setting(int kind, struct df_sampling *s, const float *captions)
         s->noise = some_noise;
         s->joint = s->replace = true;
         s->renorm = 0.5f;
-    } else if (kind >= 7) { /* what the model says is used twice or more, and once a leap has to wait */
+    } else if (kind >=
+               7) { /* what the model says is used twice or more, and once a leap has to wait */
         static const double itself[5] = {0, 0, 0, 1, 0};
         s->cache = (struct df_cache){kind == 7 ? 1e9f : 0.2f, itself};
         s->merge_steps = kind == 8 ? 3 : 0;
-        s->leap = (struct df_leap){.by = kind == 8 ? DF_LEAP_WHOLE : DF_LEAP_NEVER, .from = 1, .gain = 10, .patience = 2};
+        s->leap = (struct df_leap){
+            .by = kind == 8 ? DF_LEAP_WHOLE : DF_LEAP_NEVER, .from = 1, .gain = 10, .patience = 2};
     } else if (kind >= 4) {
         static const enum df_method methods[] = {DF_HEUN, DF_UNIPC, DF_DPMPP};
         static const float first[T] = {0, 1, 1};
@@ -72,7 +86,8 @@ static int run_to_end(struct df_sampler *k)
     return rc;
 }
 
-/* Stopped behind every step, written down, taken up by another sampler of another model object: same bytes. */
+/* Stopped behind every step, written down, taken up by another sampler of another model object:
+ * same bytes. */
 static void goes_on(struct df_dit *d, struct df_dit *other, int kind)
 {
     float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), whole[N], parts[N];
@@ -120,7 +135,8 @@ static void interrupted_is_the_same(void **state)
     df_dit_close(&other);
 }
 
-/* Blocks that come from the file: asked between them too. Wherever it is stopped, the step can be taken again. */
+/* Blocks that come from the file: asked between them too. Wherever it is stopped, the step can be
+ * taken again. */
 static void stops_between_blocks(void **state)
 {
     (void)state;
@@ -133,7 +149,8 @@ static void stops_between_blocks(void **state)
                           &(struct df_dit_opts){.weight_memory = UINT64_C(1) << 40}));
     uint64_t pair = df_dit_loading(d).pair_bytes;
     df_dit_close(&d);
-    assert_ok(df_dit_open(&d, test_device(), test_tmp_path("dit"), &(struct df_dit_opts){.weight_memory = 3 * pair}));
+    assert_ok(df_dit_open(&d, test_device(), test_tmp_path("dit"),
+                          &(struct df_dit_opts){.weight_memory = 3 * pair}));
     setting(1, &s, y);
     s.schedule.steps = 2;
     s.cache.threshold = 1e-6f; /* which must not be misled by what was begun */
@@ -142,7 +159,8 @@ static void stops_between_blocks(void **state)
     s.ud = &stop;
     memcpy(whole, z, sizeof whole);
     assert_ok(df_sample(d, &s, whole, NULL));
-    assert_int_equal(stop.calls, 2 * (1 + DIT_DEPTH)); /* before each step and each pair of blocks */
+    assert_int_equal(stop.calls,
+                     2 * (1 + DIT_DEPTH)); /* before each step and each pair of blocks */
     for (int at = 0, all = stop.calls; at < all; at += 3) {
         stop = (struct stop){0, at};
         assert_ok(df_sampler_create(&k, d, &s, z));
@@ -244,7 +262,8 @@ static int step_skips(struct df_run *r, const float *z, float time, bool compute
     return df_run_skipped(r);
 }
 
-/* Nothing changes: the authors' polynomial still says 0.0484 a step, so of a threshold of 0.1 two are left out. */
+/* Nothing changes: the authors' polynomial still says 0.0484 a step, so of a threshold of 0.1 two
+ * are left out. */
 static void cached_steps_add_up(void **state)
 {
     (void)state;
@@ -254,7 +273,8 @@ static void cached_steps_add_up(void **state)
     float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), first[OUT_N], out[OUT_N];
     const struct df_size size = {1, T, H, W, 40, 48, 24};
     const struct df_text text = {TOKENS, y, NULL};
-    assert_ok(df_run_create(&r, d, &size, &text, &(struct df_run_opts){.cache = {.threshold = 0.1f}}));
+    assert_ok(
+        df_run_create(&r, d, &size, &text, &(struct df_run_opts){.cache = {.threshold = 0.1f}}));
     for (int i = 0; i < 8; i++) {
         assert_int_equal(step_skips(r, z, 700, false, i ? out : first), skips[i]);
         for (int n = 0; n < OUT_N && i; n++)
@@ -266,7 +286,8 @@ static void cached_steps_add_up(void **state)
     assert_ok(df_run_create(&r, d, &size, &text, &(struct df_run_opts){.cache = {1e-6f, itself}}));
     assert_int_equal(step_skips(r, z, 700, false, out), 0);
     assert_int_equal(step_skips(r, z, 700, false, out), 1);
-    assert_int_equal(step_skips(r, z, 650, false, out), 0); /* another time, other latents: computed */
+    assert_int_equal(step_skips(r, z, 650, false, out),
+                     0); /* another time, other latents: computed */
     z[7] += 1;
     assert_int_equal(step_skips(r, z, 650, false, out), 0);
     df_run_destroy(&r);
@@ -309,11 +330,13 @@ static void cached_steps_of_samplings(void **state)
                           &(struct df_dit_opts){.weight_memory = UINT64_C(1) << 40}));
     uint64_t pair = df_dit_loading(d).pair_bytes;
     df_dit_close(&d);
-    assert_ok(df_dit_open(&d, test_device(), test_tmp_path("dit"), &(struct df_dit_opts){.weight_memory = 2 * pair}));
+    assert_ok(df_dit_open(&d, test_device(), test_tmp_path("dit"),
+                          &(struct df_dit_opts){.weight_memory = 2 * pair}));
     memcpy(out, z, sizeof out);
     assert_ok(df_sample(d, &s, out, &done));
     assert_memory_equal(all, out, sizeof out);
-    assert_true(df_dit_loading(d).pairs <= 3 * DIT_DEPTH + 2); /* captions, two steps; the first once more or two */
+    assert_true(df_dit_loading(d).pairs <=
+                3 * DIT_DEPTH + 2); /* captions, two steps; the first once more or two */
     s.cache.threshold = NAN;
     assert_fails(df_sample(d, &s, out, &done), FV_EINVALID, "threshold nan");
     free(z);
@@ -331,7 +354,8 @@ static void leaps_by_what_the_model_says(void **state)
     float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6);
     setting(0, &s, y);
     s.cache.threshold = 1e9f;
-    s.leap = (struct df_leap){.by = DF_LEAP_WHOLE, .from = 1, .gain = 10, .patience = 2}; /* due at step 2 */
+    s.leap = (struct df_leap){
+        .by = DF_LEAP_WHOLE, .from = 1, .gain = 10, .patience = 2}; /* due at step 2 */
     assert_ok(df_sample(d, &s, z, &done));
     assert_int_equal(done.evaluations, 2); /* steps 0 and 3 */
     assert_int_equal(done.skipped, 2);
@@ -348,14 +372,15 @@ static void leaps_by_what_the_model_says(void **state)
 
 enum { FRAME = T * PLANE /* from channel to channel */ };
 
-/* Without guidance only the caption to be led away from counts, cut by its own mask; fully guided only the
- * other; and it is no caption of nothing. */
+/* Without guidance only the caption to be led away from counts, cut by its own mask; fully guided
+ * only the other; and it is no caption of nothing. */
 static void led_away_from_a_caption(void **state)
 {
     (void)state;
     static const bool mask[TOKENS] = {true, true, true};
     struct df_dit *d = test_dit_open();
-    float *noise = test_numbers(N, 5), *a = test_numbers(TOKENS * TEXT, 6), *b = test_numbers(TOKENS * TEXT, 7);
+    float *noise = test_numbers(N, 5), *a = test_numbers(TOKENS * TEXT, 6),
+          *b = test_numbers(TOKENS * TEXT, 7);
     float away[N], alone[N], nothing[N];
     struct df_sampling s;
     setting(0, &s, a);
@@ -392,8 +417,8 @@ static void set_frame(float *z, const float *from, int t)
 }
 
 /* A step of both halves by hand: v2 is [2][OUT_N]. */
-static void both_halves(struct df_dit *d, const float *captions, const float *with, const float *without, float t,
-                        float *v2)
+static void both_halves(struct df_dit *d, const float *captions, const float *with,
+                        const float *without, float t, float *v2)
 {
     struct df_run *r;
     float *y = malloc(2 * TOKENS * TEXT * sizeof *y), z[2 * N];
@@ -403,7 +428,8 @@ static void both_halves(struct df_dit *d, const float *captions, const float *wi
     assert_ok(df_dit_null_text(d, y + TOKENS * TEXT));
     memcpy(z, with, N * sizeof *z);
     memcpy(z + N, without, N * sizeof *z);
-    assert_ok(df_run_create(&r, d, &(struct df_size){2, T, H, W, 40, 48, 24}, &(struct df_text){TOKENS, y, NULL}, NULL));
+    assert_ok(df_run_create(&r, d, &(struct df_size){2, T, H, W, 40, 48, 24},
+                            &(struct df_text){TOKENS, y, NULL}, NULL));
     assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = time}, v2));
     df_run_destroy(&r);
     free(y);
@@ -416,7 +442,8 @@ static void jointly_by_hand(void **state)
     static const float first[T] = {0, 1, 1};
     struct df_dit *d = test_dit_open();
     struct df_sampling s;
-    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), out[N], own[N], alone[N], v2[2 * OUT_N];
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), out[N], own[N], alone[N],
+          v2[2 * OUT_N];
     setting(0, &s, y);
     s.schedule = (struct df_schedule){.steps = 2};
     s.frame_mask = first;
@@ -528,12 +555,17 @@ static void renorm_keeps_the_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(interrupted_is_the_same), cmocka_unit_test(stops_between_blocks),
-        cmocka_unit_test(refuses_states),          cmocka_unit_test(guesses),
-        cmocka_unit_test(cached_steps_add_up),     cmocka_unit_test(cached_steps_of_samplings),
+        cmocka_unit_test(interrupted_is_the_same),
+        cmocka_unit_test(stops_between_blocks),
+        cmocka_unit_test(refuses_states),
+        cmocka_unit_test(guesses),
+        cmocka_unit_test(cached_steps_add_up),
+        cmocka_unit_test(cached_steps_of_samplings),
         cmocka_unit_test(leaps_by_what_the_model_says),
-        cmocka_unit_test(jointly_by_hand),         cmocka_unit_test(jointly_without_frames),
-        cmocka_unit_test(renorm_keeps_the_length), cmocka_unit_test(led_away_from_a_caption),
+        cmocka_unit_test(jointly_by_hand),
+        cmocka_unit_test(jointly_without_frames),
+        cmocka_unit_test(renorm_keeps_the_length),
+        cmocka_unit_test(led_away_from_a_caption),
     };
     test_device();
     int rc = cmocka_run_group_tests(tests, NULL, NULL);

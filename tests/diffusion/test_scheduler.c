@@ -7,7 +7,8 @@
 enum { N = 3 };
 static const double middle = 1.5, spread = 0.3;
 
-/* What a perfect model says of data that are normal about `middle`: the mean of the data there, less noise. */
+/* What a perfect model says of data that are normal about `middle`: the mean of the data there,
+ * less noise. */
 static float velocity(double z, double share, double wide)
 {
     double keep = 1 - share, var = keep * keep * wide * wide + share * share;
@@ -62,9 +63,11 @@ static void second_order_is_nearer(void **state)
         double coarse = error_of((enum df_method)m, 10, 0, spread);
         assert_true(fine < euler / 4);
         assert_true(fine < coarse / 5);
-        assert_true(error_of((enum df_method)m, 40, 0.94f, spread) < error_of(DF_EULER, 40, 0.94f, spread) / 2);
+        assert_true(error_of((enum df_method)m, 40, 0.94f, spread) <
+                    error_of(DF_EULER, 40, 0.94f, spread) / 2);
     }
-    assert_true(error_of(DF_UNIPC, 20, 0, spread) < error_of(DF_DPMPP, 20, 0, spread)); /* the corrector helps */
+    assert_true(error_of(DF_UNIPC, 20, 0, spread) <
+                error_of(DF_DPMPP, 20, 0, spread)); /* the corrector helps */
 }
 
 static void counts_evaluations(void **state)
@@ -89,9 +92,19 @@ static void times_begin_where_asked(void **state)
     static const struct df_schedule rows[] = {
         {.steps = 10, .start = 0.94f},
         {.steps = 10, .start = 0.94f, .shift = 3},
-        {.steps = 10, .start = 0.94f, .transform = true, .pixel_height = 240, .pixel_width = 426, .frames = 51},
+        {.steps = 10,
+         .start = 0.94f,
+         .transform = true,
+         .pixel_height = 240,
+         .pixel_width = 426,
+         .frames = 51},
         {.steps = 10, .start = 0.94f, .least = 0.01f},
-        {.steps = 10, .start = 0.94f, .transform = true, .pixel_height = 64, .pixel_width = 64, .frames = 9},
+        {.steps = 10,
+         .start = 0.94f,
+         .transform = true,
+         .pixel_height = 64,
+         .pixel_width = 64,
+         .frames = 9},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         float t[10];

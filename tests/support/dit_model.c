@@ -4,8 +4,15 @@
 
 #include <string.h>
 
-enum { WIDTH = DIT_WIDTH, HEADS = DIT_HEADS, TEXT = DIT_TEXT, TOKENS = DIT_TOKENS, CHANNELS = DIT_CHANNELS,
-       OUT = DIT_OUT, DEPTH = DIT_DEPTH };
+enum {
+    WIDTH = DIT_WIDTH,
+    HEADS = DIT_HEADS,
+    TEXT = DIT_TEXT,
+    TOKENS = DIT_TOKENS,
+    CHANNELS = DIT_CHANNELS,
+    OUT = DIT_OUT,
+    DEPTH = DIT_DEPTH
+};
 
 #define ADD(name, ...)                                                                             \
     test_model_add(m, name, (unsigned)(sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)),      \
@@ -25,8 +32,12 @@ static void block(struct test_model *m, const char *kind, int number)
     static const struct {
         const char *name;
         int out, in;
-    } linears[] = {{"attn.qkv", 3, 1},        {"attn.proj", 1, 1},       {"cross_attn.q_linear", 1, 1},
-                   {"cross_attn.kv_linear", 2, 1}, {"cross_attn.proj", 1, 1}, {"mlp.fc1", 4, 1},
+    } linears[] = {{"attn.qkv", 3, 1},
+                   {"attn.proj", 1, 1},
+                   {"cross_attn.q_linear", 1, 1},
+                   {"cross_attn.kv_linear", 2, 1},
+                   {"cross_attn.proj", 1, 1},
+                   {"mlp.fc1", 4, 1},
                    {"mlp.fc2", 1, 4}};
     char text[128];
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
