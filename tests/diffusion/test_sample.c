@@ -302,6 +302,101 @@ static void cached_steps_add_up(void **state)
     df_dit_close(&d);
 }
 
+/* What the first block's attention sees, by hand from what a run names. */
+struct seen {
+    float *tokens, *modulation; /* mid.spatial0.in, mid.t_mlp */
+    size_t count;
+};
+
+static int see(void *ud, const char *name, nn_tensor shape, const float *data)
+{
+    struct seen *s = ud;
+    size_t n = (size_t)nn_count(shape);
+    float **to = !strcmp(name, "mid.spatial0.in") ? &s->tokens
+                 : !strcmp(name, "mid.t_mlp")     ? &s->modulation
+                                                  : NULL;
+    if (!to)
+        return 0;
+    *to = malloc(n * sizeof **to);
+    assert_non_null(*to);
+    memcpy(*to, data, n * sizeof **to);
+    s->count = to == &s->tokens ? n : s->count;
+    return 0;
+}
+
+static double *modulated(struct df_dit *d, const float *z, const float *y, float time,
+                         size_t *count)
+{
+    enum { C = DIT_WIDTH };
+    struct test_model m;
+    struct seen seen = {0};
+    struct df_run *r;
+    float out[OUT_N];
+    const struct df_size size = {1, T, H, W, 40, 48, 24};
+    assert_ok(df_run_create(&r, d, &size, &(struct df_text){TOKENS, y, NULL},
+                            &(struct df_run_opts){.on_trace = see, .ud = &seen}));
+    assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = &time}, out));
+    df_run_destroy(&r);
+    assert_true(seen.tokens && seen.modulation && seen.count % C == 0);
+    test_dit_make(&m);
+    const float *table = test_model_find(&m, "spatial_blocks.0.scale_shift_table")->data;
+    double *x = malloc(seen.count * sizeof *x);
+    assert_non_null(x);
+    for (size_t row = 0; row < seen.count / C; row++) {
+        double mean = 0, var = 0;
+        for (size_t i = 0; i < C; i++)
+            mean += (double)seen.tokens[row * C + i] / C;
+        for (size_t i = 0; i < C; i++)
+            var += pow((double)seen.tokens[row * C + i] - mean, 2) / C;
+        for (size_t i = 0; i < C; i++) {
+            double shift = (double)table[i] + (double)seen.modulation[i];
+            double scale = (double)table[C + i] + (double)seen.modulation[C + i];
+            double normal = ((double)seen.tokens[row * C + i] - mean) / sqrt(var + 1e-6);
+            x[row * C + i] = normal * (1 + scale) + shift;
+        }
+    }
+    *count = seen.count;
+    free(seen.tokens);
+    free(seen.modulation);
+    test_model_finish(&m);
+    return x;
+}
+
+/* The change that is measured: a threshold just above it skips, one just below does not. */
+static void cached_steps_measure(void **state)
+{
+    (void)state;
+    static const double itself[5] = {0, 0, 0, 1, 0};
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(2 * N, 5), *y = test_numbers(TOKENS * TEXT, 6), out[OUT_N];
+    const struct df_size size = {1, T, H, W, 40, 48, 24};
+    double change = 0, before = 0;
+    size_t count;
+    for (int i = 0; i < N; i++)
+        z[N + i] = 0.95f * z[i] + 0.05f * z[N + i];
+    double *a = modulated(d, z, y, 700, &count), *b = modulated(d, z + N, y, 650, &count);
+    for (size_t i = 0; i < count; i++) {
+        change += fabs(b[i] - a[i]);
+        before += fabs(a[i]);
+    }
+    assert_true(change / before > 0.01 && change / before < 1);
+    for (int above = 0; above < 2; above++) {
+        struct df_run *r;
+        const struct df_cache cache = {(float)(change / before * (above ? 1.0002 : 0.9998)),
+                                       itself};
+        assert_ok(df_run_create(&r, d, &size, &(struct df_text){TOKENS, y, NULL},
+                                &(struct df_run_opts){.cache = cache}));
+        assert_int_equal(step_skips(r, z, 700, false, out), 0);
+        assert_int_equal(step_skips(r, z + N, 650, false, out), above);
+        df_run_destroy(&r);
+    }
+    free(a);
+    free(b);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
 /* Blocks that are left out are not loaded either. */
 static void cached_steps_of_samplings(void **state)
 {
@@ -559,6 +654,7 @@ int main(void)
         cmocka_unit_test(stops_between_blocks),
         cmocka_unit_test(refuses_states),
         cmocka_unit_test(guesses),
+        cmocka_unit_test(cached_steps_measure),
         cmocka_unit_test(cached_steps_add_up),
         cmocka_unit_test(cached_steps_of_samplings),
         cmocka_unit_test(leaps_by_what_the_model_says),
