@@ -100,7 +100,9 @@ static int mask_frames(struct df_sampler *k)
     float time = time_of(k), share = time / DF_TIME;
     FV_TRY(s->noise(s->ud, k->at.step, k->all, k->noise));
     for (uint32_t f = 0; f < batch * frames; f++) {
-        bool active = k->active[f] = s->frame_mask[f] * DF_TIME >= time;
+        /* the first time, moved, may be a bit more than all noise */
+        bool active = s->frame_mask[f] == 1 || s->frame_mask[f] * DF_TIME >= time;
+        k->active[f] = active;
         k->kept[f] = !active;
         k->kept[batch * frames + f] = !active && !s->joint;
         k->made[f] = active;
