@@ -1,4 +1,5 @@
-/* fovea vae: clips to latents and back, a round trip with its quality, what a model is. */
+/* fovea vae: clips to latents and back, a round trip with its quality, moments of latents, what a
+ * model is. */
 #include "app/clip.h"
 #include "app/cmd.h"
 #include "app/latents.h"
@@ -32,7 +33,7 @@ static const struct opt opts[] = {
     {"model", 'm', OPT_STRING, AT(model), .value = "DIR", .file = true,
      .help = "folder or weight file of the autoencoder; config.json is looked for beside it"},
     {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
-     .help = "encode: .safetensors; decode, roundtrip: .mp4 .mkv .webm, .png (frame_%04d.png), "
+     .help = "encode, moments: .safetensors; decode, roundtrip: .mp4 .mkv .webm, .png (frame_%04d.png), "
              ".npy, a folder/"},
     {"dtype", 0, OPT_ENUM, AT(dtype), .choices = dtypes, .def = "f32",
      .help = "storage of weights and activations; arithmetic is f32"},
@@ -55,7 +56,7 @@ static const struct opt opts[] = {
     {"sample", 0, OPT_FLAG, AT(sample), .help = "encode: sample the posterior, not its mean"},
     {"seed", 0, OPT_FLOAT, AT(seed), .def = "0", .max = 9e15, .help = "of --sample"},
     {"scaled", 0, OPT_FLAG, AT(scaled),
-     .help = "decode: the latents are a diffusion model's, (z - shift) * scale"},
+     .help = "decode, moments: the latents are a diffusion model's, (z - shift) * scale"},
     {.type = OPT_GROUP, .help = "Video"},
     {"fps", 'r', OPT_RATE, AT(fps), .help = "frame rate; default the source's, else 24"},
     {"codec", 0, OPT_ENUM, AT(codec), .rare = true, .def = "auto", .choices = video_codec_names,
@@ -69,15 +70,18 @@ static const struct opt opts[] = {
      .choices = progress_choices, .help = "on standard error"},
     {0}};
 
-enum action { ENCODE, DECODE, ROUNDTRIP, INFO };
-static const char *const actions[] = {"encode", "decode", "roundtrip", "info", NULL};
+enum action { ENCODE, DECODE, ROUNDTRIP, MOMENTS, INFO };
+static const char *const actions[] = {"encode", "decode", "roundtrip", "moments", "info",
+                                      NULL};
 
 /* All there is to tear down. */
 struct work {
     struct app *app;
     const struct values *v;
     enum action action;
-    const char *input;
+    const char *input; /* the first of `inputs` */
+    const char *const *inputs;
+    size_t input_count;
     struct vae *vae;
     struct clip_in in;
     struct clip_out out;
@@ -187,7 +191,7 @@ static int write_frames(void *ud, const struct vae_part *p)
 static int open_model(struct work *w)
 {
     struct vk_device *dev = NULL;
-    bool info = w->action == INFO;
+    bool info = w->action == INFO || w->action == MOMENTS;
     struct vae_opts o = {.dtype = dtype_values[w->v->dtype],
                          .skip = {w->action == DECODE, w->action == ENCODE},
                          .on_progress = progress_update,
@@ -471,20 +475,24 @@ static int check_options(struct work *w, const struct opt_args *args)
     if (!actions[a]) {
         const char *near = opt_nearest(args->items[0], actions);
         return fv_fail(
-            CMD_USAGE, "no action \"%s\"%s%s%s; there are encode, decode, roundtrip, info",
+            CMD_USAGE, "no action \"%s\"%s%s%s; there are encode, decode, roundtrip, moments, info",
             args->items[0], near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
     }
     w->action = (enum action)a;
     w->input = args->count > 1 ? args->items[1] : NULL;
+    w->inputs = (const char *const *)args->items + 1;
+    w->input_count = args->count - 1;
     if (w->action != INFO && !w->input)
         return fv_fail(CMD_USAGE, "%s needs an input: fovea vae %s INPUT --model DIR", actions[a],
                        actions[a]);
     if (!v->model)
         return fv_fail(CMD_USAGE, "needs --model DIR");
-    if ((w->action == ENCODE || w->action == DECODE) && !v->output)
+    if (w->input_count > 1 && w->action != MOMENTS)
+        return fv_fail(CMD_USAGE, "%s takes one input", actions[a]);
+    if (w->action != ROUNDTRIP && w->action != INFO && !v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o %s",
-                       w->action == ENCODE ? "clip.safetensors" : "clip.mp4");
-    if (w->action == ENCODE && !fv_ends_with(v->output, ".safetensors"))
+                       w->action == DECODE ? "clip.mp4" : "clip.safetensors");
+    if ((w->action == ENCODE || w->action == MOMENTS) && !fv_ends_with(v->output, ".safetensors"))
         return fv_fail(CMD_USAGE, "-o %s: latents are written as .safetensors", v->output);
     return 0;
 }
@@ -508,6 +516,8 @@ static int act(struct work *w)
         return decode(w);
     case ROUNDTRIP:
         return roundtrip(w);
+    case MOMENTS:
+        return latents_moments(w->inputs, w->input_count, i, w->v->scaled, w->v->output);
     default:
         return show_info(w);
     }
@@ -536,7 +546,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     int rc = act(&w);
     progress_done(&w.progress);
     rc = finish_out(&w, rc);
-    if (rc >= 0 && w.action != INFO)
+    if (rc >= 0 && w.action != INFO && w.action != MOMENTS)
         rc = report(&w);
     if (w.v->json && rc >= 0)
         print_cjson(w.doc);
@@ -554,14 +564,17 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 const struct cmd cmd_vae = {
     .name = "vae",
     .summary = "video autoencoders: clips to latents and back",
-    .usage = "ACTION [INPUT] --model DIR [-o OUT] [OPTION]...",
+    .usage = "ACTION [INPUT]... --model DIR [-o OUT] [OPTION]...",
     .examples = "fovea vae roundtrip clip.mp4 --model OD-VAE/ -o back.mp4\tthere and back, with "
                 "its quality\n"
                 "fovea vae encode clip.mp4 --model OD-VAE/ -o clip.safetensors\tlatents\n"
                 "fovea vae decode clip.safetensors --model OD-VAE/ -o clip.mp4\tand back\n"
+                "fovea vae moments a.safetensors b.safetensors --model OD-VAE/ -o mean.safetensors\t"
+                "mean and variance, for fovea generate --analytic-init\n"
                 "fovea vae info --model OD-VAE/ --size 1280x720\twhat it is, what memory it takes",
     .details =
-        "The action is encode, decode, roundtrip or info.\n\n"
+        "The action is encode, decode, roundtrip, moments (of latents of one size, from files that "
+        "encode wrote) or info.\n\n"
         "Models are told by their tensors' names: Open-Sora-Plan's OD-VAE 1.1 and 1.2, CV-VAE for "
         "SD 2.1 and SD 3, the Open-Sora 1.2 VAE, Stable Diffusion's AutoencoderKL, the TAESD "
         "family. Weights are safetensors, PyTorch or GGUF; norm groups and window sizes come from "
@@ -576,7 +589,7 @@ const struct cmd cmd_vae = {
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,
-    .most_args = 2,
-    .arg = "encode, decode, roundtrip or info",
+    .most_args = 65536,
+    .arg = "encode, decode, roundtrip, moments or info",
     .run = run,
 };

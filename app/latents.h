@@ -21,5 +21,9 @@ int latents_save(const struct latents *l, const char *path, const struct vae_inf
  * back. Returns 0, FV_EIO, FV_EFORMAT, FV_EINVALID (another model's). */
 int latents_load(struct latents *l, const char *path, const struct vae_info *info, bool scaled);
 void latents_finish(struct latents *l);
+/* latents_moments.c: mean and variance of clips of one size, as a diffusion model has them, to a
+ * file. Returns 0, FV_EIO, FV_EFORMAT, FV_EINVALID (of another model, of different sizes). */
+int latents_moments(const char *const *paths, size_t count, const struct vae_info *info,
+                    bool scaled, const char *out);
 
 #endif

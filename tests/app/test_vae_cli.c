@@ -4,6 +4,7 @@
 #include "support/vae_model.h"
 #include "app/image_io.h"
 #include "app/video.h"
+#include "vae/vae.h"
 #include "vk/base/half.h"
 #include "vk/base/npy.h"
 #include "vk/nn/weights.h"
@@ -87,6 +88,56 @@ static void encodes_and_decodes(void **state)
     assert_int_equal(video_in_info(v)->frames, 7);
     assert_int_equal(video_in_info(v)->fps_num, 25);
     video_in_close(&v);
+}
+
+/* Mean and variance of two files of latents, as the diffusion model has them. */
+static void moments_of_latents(void **state)
+{
+    enum { C = 4, T = 2, P = 6, N = C * T * P };
+    static float z[2][T][C][P], mean[N];
+    const char *dir = test_vae_folder(TEST_ODVAE_12);
+    char path[2][1024], out[1024], *said;
+    struct nn_file *f;
+    struct vae *v;
+    double sum = 0, variance;
+    (void)state;
+    snprintf(out, sizeof out, "%s", test_tmp_path("mean.safetensors"));
+    for (int k = 0; k < 2; k++) {
+        snprintf(path[k], sizeof path[k], "%s%d.safetensors", test_tmp_path("z"), k);
+        for (int i = 0; i < N; i++)
+            (&z[k][0][0][0])[i] = (float)(i % 7) + (float)(k * i % 5);
+        struct nn_save_tensor t = {"latents", NN_DATA_F32, 4, {T, C, 2, 3}, z[k]};
+        assert_ok(nn_safetensors_save(path[k], &t, 1, NULL, 0));
+    }
+    int rc = test_fovea(&said, "vae moments %s %s --model %s -o %s", path[0], path[1], dir, out);
+    if (rc)
+        fail_msg("%s", said);
+    free(said);
+    assert_ok(vae_open(&v, NULL, dir, NULL));
+    const struct vae_info *info = vae_info(v);
+    assert_int_equal(info->channels, C);
+    assert_ok(nn_file_open(&f, out, NULL));
+    const struct nn_file_tensor *e = nn_file_find(f, "Expectation_X0");
+    const struct nn_file_tensor *tr = nn_file_find(f, "Tr_Cov_d");
+    assert_true(e && tr && e->rank == 5 && e->shape[1] == C && e->shape[2] == T);
+    assert_ok(nn_file_read(e, NN_DATA_F32, 0, N, mean));
+    assert_ok(nn_file_read(tr, NN_DATA_F64, 0, 1, &variance));
+    for (int c = 0; c < C; c++)
+        for (int t = 0; t < T; t++)
+            for (int i = 0; i < P; i++) {
+                double a = ((double)z[0][t][c][i] - (double)info->shift[c]) * (double)info->scale[c];
+                double b = ((double)z[1][t][c][i] - (double)info->shift[c]) * (double)info->scale[c];
+                assert_near(mean[(c * T + t) * P + i], (a + b) / 2, 1e-5);
+                sum += (a - b) * (a - b) / 4 / N;
+            }
+    assert_near(variance / sum, 1, 1e-5);
+    nn_file_close(&f);
+    vae_close(&v);
+    struct nn_save_tensor t = {"latents", NN_DATA_F32, 4, {1, C, 2, 3}, z[0]};
+    assert_ok(nn_safetensors_save(path[1], &t, 1, NULL, 0));
+    assert_int_equal(test_fovea(&said, "vae moments %s %s --model %s -o %s", path[0], path[1], dir, out), 1);
+    assert_non_null(strstr(said, "the first file has 2 of 3x2"));
+    free(said);
 }
 
 static void round_trips_report_quality(void **state)
@@ -377,6 +428,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_and_decodes),
+        cmocka_unit_test(moments_of_latents),
         cmocka_unit_test(round_trips_report_quality),
         cmocka_unit_test(sampling_depends_on_the_seed_alone),
         cmocka_unit_test(info_needs_no_device),
