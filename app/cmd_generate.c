@@ -3,6 +3,7 @@
 #include "app/cmd.h"
 #include "app/generate_clip.h"
 #include "app/generate_jobs.h"
+#include "app/generate_report.h"
 #include "app/generator.h"
 #include "app/latents.h"
 #include "app/progress.h"
@@ -26,8 +27,9 @@ struct values {
     const char *output, *prompt_file, *negative, *size, *aspect, *frames, *camera, *latents, *from, *report;
     const char *image, *last_image, *references, *strategy, *extend, *analytic, *checkpoint, *preview;
     int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, dtype, codec, crf, progress;
+    uint64_t memory;
     double cache, seed, guidance, shift, start, renorm, seconds, aesthetic, motion;
-    bool replace, joint;
+    bool replace, joint, dry_run;
     struct opt_rate fps;
 };
 
@@ -120,6 +122,9 @@ static const struct opt opts[] = {
     {"vae", 0, OPT_STRING, AT(paths.vae), .value = "PATH", .file = true, .help = "autoencoder alone: OpenSora-VAE-v1.2/"},
     {"dtype", 0, OPT_ENUM, AT(dtype), .choices = dtypes, .def = "f32",
      .help = "storage of weights and activations on the device"},
+    {"memory", 0, OPT_BYTES, AT(memory), .value = "BYTES",
+     .help = "of the device to use at most: blocks of the transformer then come from the file as they are needed, "
+             "the autoencoder takes tiles; default what the device reports free"},
     {.type = OPT_GROUP, .help = "Output"},
     {"latents", 0, OPT_STRING, AT(latents), .value = "FILE", .file = true,
      .help = "write the latents too, as .safetensors for fovea vae decode"},
@@ -132,8 +137,9 @@ static const struct opt opts[] = {
      .help = "what the clip is going to be: .png (first, middle, last picture: cheap) or a video"},
     {"preview-every", 0, OPT_INT, AT(preview_every), .def = "5", .min = 1, .max = 10000, .value = "STEPS",
      .help = "between previews"},
+    {"dry-run", 0, OPT_FLAG, AT(dry_run), .help = "only say what it would take: FLOPs, memory, time"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
-     .help = "what it took, as JSON; - is standard output"},
+     .help = "what it took, or would take, as JSON; - is standard output"},
     {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
     {0}};
@@ -154,6 +160,7 @@ struct work {
     struct df_scores scores;
     char hash[17];
     char *references, *strategy; /* of all clips, but where a prompt has its own */
+    struct generator_cost cost;
     size_t begin;                /* number of the first clip that is not there yet */
     /* of the clip being made */
     const struct generate_job *job;
@@ -237,6 +244,7 @@ static char *comment(const struct work *w, const struct generate_job *job)
     v.output = v.prompt_file = v.latents = v.from = v.report = v.checkpoint = v.preview = NULL;
     v.count = 1;
     v.preview_every = 5;
+    v.dry_run = false;
     v.progress = PROGRESS_AUTO;
     v.seed = (double)job->seed;
     char *options = opt_to_json(opts, &v), *text = NULL;
@@ -271,7 +279,7 @@ static int check_options(struct work *w)
         return fv_fail(CMD_USAGE, "a prompt and --prompt-file do not go together");
     if (!w->prompts.count && !v->prompt_file)
         return fv_fail(CMD_USAGE, "needs a prompt: fovea generate \"a red ball rolls to the left\" -o out.mp4");
-    if (!v->output)
+    if (!v->output && !v->dry_run)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o out.mp4");
     if (v->frames && v->seconds > 0)
         return fv_fail(CMD_USAGE, "--frames and --seconds do not go together");
@@ -437,7 +445,7 @@ static int say_plan(const struct work *w)
     uint32_t width, height, frames;
     char merge[64] = "", cache[64] = "";
     FV_TRY(generate_clip_frames(&all, &frames));
-    if (w->app->quiet)
+    if (w->app->quiet || (w->v.dry_run && w->v.report && !strcmp(w->v.report, "-")))
         return 0;
     generator_picture(w->g, c, &width, &height);
     if (c->merge_steps)
@@ -464,73 +472,6 @@ static void say_clip(const struct work *w)
         printf("%s: %llu frames, %s, seed %llu\n", path, (unsigned long long)w->sink.frames, size,
                (unsigned long long)w->job->seed);
     fflush(stdout);
-}
-
-static void say_stages(const struct work *w)
-{
-    const struct generator_stats *s = generator_stats(w->g);
-    uint64_t peak = 0;
-    char text[32];
-    if (w->app->quiet)
-        return;
-    for (int i = 0; i < STAGES; i++) {
-        peak = s->peak_bytes[i] > peak ? s->peak_bytes[i] : peak;
-        if (s->seconds[i] > 0)
-            printf("%s%s %.1f s", i ? ", " : "", generator_stage_names[i], s->seconds[i]);
-    }
-    bytes_text(text, peak);
-    printf("; at most %s of device memory\n", text);
-    uint32_t done = s->sampled.evaluations + s->sampled.skipped;
-    if (done < s->planned)
-        printf("leap: %u of %u evaluations of the model saved\n", s->planned - done, s->planned);
-    if (s->sampled.skipped)
-        printf("cache: %u evaluations more without their blocks\n", s->sampled.skipped);
-    if (s->sampled.merged)
-        printf("merging: frames two by two in %u of %u evaluations\n", s->sampled.merged, s->sampled.evaluations);
-    if (s->loading.pairs) {
-        bytes_text(text, s->loading.bytes);
-        printf("weights: %s read from the file while the device worked, which waited %.1f s for them\n", text,
-               fmax(0, s->loading.seconds - s->loading.waited));
-    }
-}
-
-static int write_report(const struct work *w)
-{
-    const struct generator_stats *s = generator_stats(w->g);
-    struct fv_writer out;
-    cJSON *root = cJSON_CreateObject(), *stages = cJSON_AddObjectToObject(root, "stages");
-    for (int i = 0; i < STAGES; i++) {
-        cJSON *o = cJSON_AddObjectToObject(stages, generator_stage_names[i]);
-        cJSON_AddNumberToObject(o, "seconds", s->seconds[i]);
-        cJSON_AddNumberToObject(o, "load_seconds", s->load_seconds[i]);
-        cJSON_AddNumberToObject(o, "peak_bytes", (double)s->peak_bytes[i]);
-    }
-    cJSON_AddNumberToObject(root, "seconds", fv_now() - w->started);
-    cJSON_AddNumberToObject(root, "clips", (double)w->jobs.count);
-    cJSON_AddNumberToObject(root, "planned_evaluations", s->planned);
-    cJSON_AddNumberToObject(root, "evaluations", s->sampled.evaluations);
-    cJSON_AddNumberToObject(root, "evaluations_saved", s->planned - s->sampled.evaluations);
-    cJSON_AddNumberToObject(root, "cached_evaluations", s->sampled.skipped);
-    cJSON_AddNumberToObject(root, "merged_evaluations", s->sampled.merged);
-    cJSON_AddNumberToObject(root, "sampling_flops", s->sampled.flops);
-    cJSON_AddNumberToObject(root, "decoding_flops", s->decode_flops);
-    cJSON_AddNumberToObject(root, "streamed_bytes", (double)s->loading.bytes);
-    cJSON_AddNumberToObject(root, "streaming_seconds", s->loading.seconds);
-    cJSON_AddNumberToObject(root, "overlapped_seconds", fmin(s->loading.seconds, s->loading.waited));
-    cJSON_AddStringToObject(root, "model_hash", w->hash);
-    cJSON_AddStringToObject(root, "device", w->dev->caps.name);
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_writer_open(&out, w->v.report);
-    if (rc == 0) {
-        fv_write(&out, text, strlen(text));
-        fv_write(&out, "\n", 1);
-        rc = fv_writer_commit(&out);
-    }
-    free(text);
-    return rc;
 }
 
 /* ---- making ------------------------------------------------------------------------------ */
@@ -767,6 +708,60 @@ static int check_hash(struct work *w)
     return 0;
 }
 
+static bool gives_frames(const struct work *w)
+{
+    bool some = w->strategy || w->v.extend || w->v.rounds > 1;
+    for (size_t i = 0; i < w->jobs.prompt_count; i++)
+        some = some || w->jobs.prompts[i].strategy;
+    return some;
+}
+
+static int write_json(const struct work *w, cJSON *doc)
+{
+    struct fv_writer out;
+    char *text = cJSON_Print(doc);
+    cJSON_Delete(doc);
+    if (!text)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = fv_writer_open(&out, w->v.report);
+    if (rc == 0) {
+        fv_write(&out, text, strlen(text));
+        fv_write(&out, "\n", 1);
+        rc = fv_writer_commit(&out);
+    }
+    free(text);
+    return rc;
+}
+
+static int write_report(const struct work *w)
+{
+    cJSON *doc = cJSON_CreateObject();
+    generate_stats_json(doc, generator_stats(w->g));
+    cJSON_AddNumberToObject(doc, "seconds", fv_now() - w->started);
+    cJSON_AddNumberToObject(doc, "clips", (double)(w->jobs.count - w->begin));
+    cJSON_AddStringToObject(doc, "model_hash", w->hash);
+    cJSON_AddStringToObject(doc, "device", w->dev->caps.name);
+    return write_json(w, doc);
+}
+
+/* Time at the speed of matrix products, which is measured. */
+static int say_cost(struct work *w)
+{
+    double clips = (double)w->jobs.count * w->v.rounds, speed;
+    struct generate_times t = {.captions = (double)caption_count(w), .clips = clips};
+    FV_TRY(generate_measure(&speed, w->dev, dtype_values[w->v.dtype], progress_update, &w->progress));
+    t.flops_per_second = speed;
+    progress_done(&w->progress);
+    if (!w->v.report || strcmp(w->v.report, "-"))
+        generate_say_cost(&w->cost, &t);
+    if (!w->v.report)
+        return 0;
+    cJSON *doc = cJSON_CreateObject();
+    generate_cost_json(doc, &w->cost, &t);
+    cJSON_AddStringToObject(doc, "device", w->dev->caps.name);
+    return write_json(w, doc);
+}
+
 static int make(struct work *w)
 {
     struct values *v = &w->v;
@@ -791,6 +786,10 @@ static int make(struct work *w)
     FV_TRY(make_captions(w));
     FV_TRY(say_plan(w));
     FV_TRY(app_nn_device(w->app, &w->dev));
+    FV_TRY(generator_plan(w->g, &w->clip, v->memory ? v->memory : w->dev->caps.budget_bytes, gives_frames(w),
+                          &w->cost));
+    if (v->dry_run)
+        return say_cost(w);
     FV_TRY(find_begin(w));
     FV_TRY(encode_captions(w));
     for (size_t i = w->begin; i < w->jobs.count; i++) {
@@ -799,7 +798,8 @@ static int make(struct work *w)
             unlink(v->checkpoint);
     }
     progress_done(&w->progress);
-    say_stages(w);
+    if (!w->app->quiet)
+        generate_say_stages(generator_stats(w->g));
     return v->report ? write_report(w) : 0;
 }
 

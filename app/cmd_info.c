@@ -1,6 +1,7 @@
 /* fovea info: what a file is. Scenes, cameras, pictures and arrays, videos; weights are told by
  * info_weights.c. */
 #include "app/image_io.h"
+#include "app/info_model.h"
 #include "app/info_weights.h"
 #include "app/scene_in.h"
 #include "app/stream_in.h"
@@ -29,8 +30,8 @@ struct values {
 static const struct opt opts[] = {
     {"json", 0, OPT_FLAG, AT(json), .help = "as JSON"},
     {"size", 's', OPT_SIZE, AT(size),
-     .help = "of pictures: what drawing takes, and cameras whose "
-             "file holds no size; default 1280x720"},
+     .help = "of pictures: what drawing takes, what generating takes, and cameras whose "
+             "file holds no size; default 1280x720, or the model's"},
     {"tensors", 0, OPT_FLAG, AT(tensors), .help = "of weights: every tensor"},
     SCENE_OPTS(struct values, scene),
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -468,6 +469,8 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
         if (image_has_suffix(path))
             return info_picture(r, path);
     }
+    if (model_in_is(path))
+        return info_model(r->object, path, &v->size);
     bool maybe_cameras = fv_is_dir(path) || fv_ends_with(path, ".json") ||
                          fv_ends_with(path, ".txt") || fv_ends_with(path, ".bin") ||
                          fv_ends_with(path, ".cams");
@@ -516,10 +519,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_info = {
     .name = "info",
-    .summary = "what a scene, camera file, picture, video or file of weights holds",
+    .summary = "what a scene, camera file, picture, video, file of weights or model holds",
     .usage = "FILE... [OPTION]...",
     .examples = "fovea info scene.spz\tcounts, bounds, memory\n"
                 "fovea info --json out.mp4\tsettings a video was made with\n"
+                "fovea info Open-Sora/ --size 426x240\ta text-to-video model, and what a clip takes\n"
                 "fovea info --tensors model.safetensors\tnames, types and shapes",
     .opts = opts,
     .size = sizeof(struct values),

@@ -1,5 +1,5 @@
 /* Text to video, a stage at a time (generator.h). */
-#include "app/generator.h"
+#include "app/generator_private.h"
 #include "vk/base/thread.h"
 #include "vk/device.h"
 #include "vk/mem.h"
@@ -12,25 +12,6 @@
 enum { MOST_PROMPT = 16384 /* bytes: far more than any encoder reads */ };
 
 const char *const generator_stage_names[STAGES] = {"text", "encoding", "sampling", "decoding"};
-
-struct generator {
-    const struct model_in *m;
-    struct generator_opts o;
-    struct vk_device *dev;
-    struct df_dit_info dit_info;
-    struct df_t5_info t5_info;
-    struct vae_info vae_info;
-    struct df_packing packing;
-    struct df_tokenizer *tokenizer;
-    /* on the device while their stage runs */
-    struct df_t5 *t5;
-    struct df_dit *dit;
-    struct vae *vae;
-    bool vae_encodes;
-    struct df_loading loading_before;
-    struct generator_stats stats;
-    const char *what; /* of progress */
-};
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
@@ -272,7 +253,7 @@ static int open_dit(struct generator *g)
         vae_close(&g->vae);
     if (g->dit)
         return 0;
-    const struct df_dit_opts o = {.dtype = g->o.dtype, .on_progress = on_progress, .ud = g};
+    const struct df_dit_opts o = {.dtype = g->o.dtype, .weight_memory = g->weight_memory, .on_progress = on_progress, .ud = g};
     g->what = "loading";
     int rc = df_dit_open(&g->dit, g->dev, g->m->dit, &o);
     g->stats.load_seconds[STAGE_SAMPLE] += fv_now() - start;
@@ -310,6 +291,19 @@ struct df_schedule generator_schedule(const struct generator_clip *clip)
                                 .frames = clip->frames};
 }
 
+struct df_sampling generator_sampling(const struct generator *g, const struct generator_clip *clip)
+{
+    return (struct df_sampling){.size = clip->size,
+                                .text = {.tokens = g->dit_info.text_tokens},
+                                .schedule = generator_schedule(clip),
+                                .method = clip->method,
+                                .guidance = clip->guidance,
+                                .merge_steps = clip->merge_steps,
+                                .leap = clip->leap,
+                                .cache = clip->cache,
+                                .renorm = clip->renorm};
+}
+
 struct sampling {
     struct generator *g;
     const struct generator_clip *clip;
@@ -334,22 +328,14 @@ static int take_steps(struct generator *g, struct sampling *s, float *z, struct 
     const struct generator_clip *clip = s->clip;
     const struct generator_run *r = s->r;
     struct df_sampler *k = NULL;
-    struct df_sampling what = {
-        .size = clip->size,
-        .text = {g->dit_info.text_tokens, r->text->states, r->text->mask},
-        .schedule = generator_schedule(clip),
-        .method = clip->method,
-        .guidance = clip->guidance,
-        .merge_steps = clip->merge_steps,
-        .leap = clip->leap,
-        .cache = clip->cache,
-        .frame_mask = r->frame_mask,
-        .replace = r->frame_mask && clip->replace,
-        .joint = r->frame_mask && clip->joint,
-        .renorm = clip->renorm,
-        .noise = draw,
-        .on_progress = sample_progress,
-        .ud = s};
+    struct df_sampling what = generator_sampling(g, clip);
+    what.text = (struct df_text){g->dit_info.text_tokens, r->text->states, r->text->mask};
+    what.frame_mask = r->frame_mask;
+    what.replace = r->frame_mask && clip->replace;
+    what.joint = r->frame_mask && clip->joint;
+    what.noise = draw;
+    what.on_progress = sample_progress;
+    what.ud = s;
     if (r->without)
         what.without = (struct df_text){g->dit_info.text_tokens, r->without->states, r->without->mask};
     int rc = df_sampler_create(&k, g->dit, &what, z);
@@ -469,6 +455,15 @@ static int open_vae(struct generator *g, bool encoder, bool beside)
     return rc;
 }
 
+/* What the autoencoder may take: all, but for a transformer that stays. */
+static uint64_t vae_memory(const struct generator *g)
+{
+    uint64_t used = 0, all = generator_vae_memory(g->memory);
+    if (all && g->dit)
+        vk_mem_usage(g->dev, NULL, &used, NULL);
+    return used < all ? all - used : all ? 1 : 0;
+}
+
 static int decode(struct decoding *d, struct vae_stats *done)
 {
     const struct df_size *size = &d->clip->size;
@@ -482,7 +477,8 @@ static int decode(struct decoding *d, struct vae_stats *done)
                               .check = true,
                               .on_progress = decode_progress,
                               .ud = d};
-    FV_TRY(vae_plan_make(&plan, d->g->vae, VAE_DECODE, size->height, size->width, NULL));
+    const struct vae_plan_opts how = {.memory = vae_memory(d->g)};
+    FV_TRY(vae_plan_make(&plan, d->g->vae, VAE_DECODE, size->height, size->width, &how));
     return vae_run(d->g->vae, VAE_DECODE, &plan, &io, done);
 }
 
@@ -584,7 +580,8 @@ int generator_reference(struct generator *g, const struct generator_clip *clip,
     if (rc >= 0)
         rc = open_vae(g, true, false);
     if (rc >= 0)
-        rc = vae_plan_make(&plan, g->vae, VAE_ENCODE, io.height, io.width, NULL);
+        rc = vae_plan_make(&plan, g->vae, VAE_ENCODE, io.height, io.width,
+                           &(struct vae_plan_opts){.memory = vae_memory(g)});
     if (rc >= 0)
         rc = vae_run(g->vae, VAE_ENCODE, &plan, &io, NULL);
     if (rc >= 0 && !(*latents = as_model(g, clip, &e)))

@@ -93,6 +93,21 @@ void generator_text_finish(struct generator_text *t);
 
 /* Fills clip->size. FV_EINVALID: the model cannot make this. */
 int generator_size(const struct generator *g, struct generator_clip *clip);
+/* What a clip takes, counted by dry runs: no device, no weights are needed. Peaks are no less than what is
+ * taken, and at most a quarter of temporaries and 120 MB more. */
+struct generator_cost {
+    struct df_cost sampling;
+    struct vae_plan plan; /* of decoding */
+    char plan_text[VAE_TEXT];
+    uint64_t parameters[STAGES], weight_bytes[STAGES], peak_bytes[STAGES]; /* on the device, at once */
+    double flops[STAGES]; /* of one caption; of one clip of one round */
+    uint64_t weight_memory; /* of the transformer's blocks; 0 = all stay */
+};
+/* How a clip keeps to `memory` bytes of the device (0 = no bound): blocks of the transformer come from the
+ * file where they do not fit, the autoencoder takes smaller windows and tiles. What is made from then on does
+ * so. given: with pictures that are given. Returns 0, FV_EGPUMEM: what the least would be, of which stage. */
+int generator_plan(struct generator *g, const struct generator_clip *clip, uint64_t memory, bool given,
+                   struct generator_cost *out);
 /* Numbers of a clip's latents [C][T][H][W]. */
 size_t generator_count(const struct generator *g, const struct generator_clip *clip);
 /* Its times, of which generator_size knows the pixels. */

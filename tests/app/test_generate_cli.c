@@ -236,6 +236,69 @@ static void reports_what_it_took(void **state)
     free(out);
 }
 
+static double member(const cJSON *doc, const char *stage, const char *key)
+{
+    const cJSON *o = stage ? cJSON_GetObjectItem(cJSON_GetObjectItem(doc, "stages"), stage) : doc;
+    const cJSON *n = cJSON_GetObjectItem(o, key);
+    if (!cJSON_IsNumber(n))
+        fail_msg("no %s.%s", stage ? stage : "", key);
+    return n->valuedouble;
+}
+
+static cJSON *read_json(const char *path)
+{
+    size_t size;
+    char *text = test_read_file(path, &size);
+    cJSON *doc = cJSON_ParseWithLength(text, size);
+    free(text);
+    assert_non_null(doc);
+    return doc;
+}
+
+/* What a dry run says against what is taken, with all blocks on the device or as few as there can be. */
+static void dry_runs_tell_costs(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char before[1024], after[1024], out[1024], a[1024];
+    snprintf(before, sizeof before, "%s", test_tmp_path("before.json"));
+    snprintf(after, sizeof after, "%s", test_tmp_path("after.json"));
+    snprintf(out, sizeof out, "%s", test_tmp_path("dry.mp4"));
+    snprintf(a, sizeof a, "%s", test_tmp_path("free.mp4"));
+    static const char settings[] = "--seed 1 --size 128x96 --frames 34 --steps 2 --merge-steps 1";
+    MAKES("generate \"a cat\" --model %s %s --dry-run --report %s", model, settings, before);
+    MAKES("generate \"a cat\" -o %s --model %s %s --report %s", out, model, settings, after);
+    cJSON *want = read_json(before), *got = read_json(after);
+    static const char *const stages[] = {"text", "sampling", "decoding"};
+    for (int i = 0; i < 3; i++) {
+        double most = member(want, stages[i], "peak_bytes"), taken = member(got, stages[i], "peak_bytes");
+        if (taken > most || most > 1.25 * taken + 120e6)
+            fail_msg("%s: %.1f MB told, %.1f MB taken", stages[i], 1e-6 * most, 1e-6 * taken);
+        assert_true(member(want, stages[i], "parameters") > 0 && member(want, stages[i], "least_seconds") > 0);
+    }
+    double flops = member(want, "sampling", "flops");
+    assert_near(flops, member(got, NULL, "sampling_flops"), 0.03 * flops); /* captions are counted too */
+    assert_near(member(want, "decoding", "flops"), member(got, NULL, "decoding_flops"), 1);
+    cJSON_Delete(want);
+    cJSON_Delete(got);
+    char *text;
+    assert_int_equal(test_fovea(&text, "info %s --json --size 128x96", model), 0);
+    cJSON *info = cJSON_Parse(text);
+    assert_string_equal(text_of(info, "kind"), "model");
+    assert_string_equal(text_of(info, "name"), "tiny");
+    assert_int_equal(member(info, NULL, "width"), 128);
+    assert_int_equal(member(info, "sampling", "parameters"), 428408);
+    cJSON_Delete(info);
+    free(text);
+    assert_int_equal(test_fovea(&text, "info %s", model), 0);
+    assert_non_null(strstr(text, "text-to-video model, tiny"));
+    assert_non_null(strstr(text, "428,408"));
+    free(text);
+    FAILS(1, "the text encoder takes at least", "generate \"a cat\" -o %s --model %s --memory 20M", a, model);
+    FAILS(1, "sampling takes at least", "generate \"a cat\" -o %s --model %s --memory 150M --size 1280x720 --frames 68",
+          a, model);
+}
+
 /* ---- what is wrong ----------------------------------------------------------------------- */
 
 static void bad_prompts_are_told(void **state)
@@ -327,7 +390,6 @@ static void bad_models_are_told(void **state)
     NEEDS_MODEL();
     char out[1024], half[1024], part[1100];
     snprintf(out, sizeof out, "%s", test_tmp_path("bad.mp4"));
-    snprintf(half, sizeof half, "%s", test_tmp_path("half.safetensors"));
     FAILS(1, "no such folder", "generate \"a cat\" -o %s --model /nowhere", out);
     FAILS(1, "no transformer in it", "generate \"a cat\" -o %s --model %s", out, test_tmp());
     FAILS(1, "a whole model is a folder", "generate \"a cat\" -o %s --model %s", out,
@@ -339,7 +401,14 @@ static void bad_models_are_told(void **state)
           test_shared("golden/nn/t5_encoder"));
     static const char *const parts[] = {"transformer", "text_encoder", "vae"};
     static const char *const names[] = {"dit", "t5", "vae"};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++) { /* each with the config.json it has */
+        snprintf(half, sizeof half, "%s/half_%s", test_tmp(), parts[i]);
+        mkdir(half, 0777);
+        snprintf(part, sizeof part, "%s/%s/config.json", model, parts[i]);
+        snprintf(half, sizeof half, "%s/half_%s/config.json", test_tmp(), parts[i]);
+        if (access(part, R_OK) == 0)
+            assert_int_equal(symlink(part, half), 0);
+        snprintf(half, sizeof half, "%s/half_%s/half.safetensors", test_tmp(), parts[i]);
         snprintf(part, sizeof part, "%s/%s/model.safetensors", model, parts[i]);
         cut(part, half, SIZE_MAX);
         FAILS(1, "half.safetensors", "generate \"a cat\" -o %s --model %s --%s %s --tokenizer %s/tokenizer", out, model,
@@ -493,14 +562,14 @@ static void interrupted_clips_go_on_to_the_same(void **state)
     static const char *const kinds[] = {"--seed 5 --method dpmpp", "--seed 5 --loop 2 --frames 34 --method euler"};
     for (int i = 0; i < 2; i++) {
         char steps[16], *method = i ? "euler" : "dpmpp", *loop = i ? "2" : "1", *frames = i ? "34" : "9";
-        snprintf(steps, sizeof steps, "%d", i ? 120 : 300);
+        snprintf(steps, sizeof steps, "%d", i ? 40 : 80);
         MAKES("generate \"a cat\" -o %s --model %s --steps %s %s", whole, model, steps, kinds[i]);
         for (int k = 0; k < 2; k++) {
             struct test_child c = test_child_start(
                 (char *[]){"fovea", "generate", "a cat", "-o", parts, "--model", model, "--steps", steps, "--seed", "5",
                            "--method", method, "--loop", loop, "--frames", frames, "--checkpoint", check, "--progress",
                            "json", NULL});
-            assert_int_equal(test_interrupt(&c, "sampling", k ? 60 : 20, last, sizeof last), 130);
+            assert_int_equal(test_interrupt(&c, "sampling", k ? 16 : 5, last, sizeof last), 130);
             assert_non_null(strstr(last, "the same command goes on"));
             assert_int_not_equal(access(parts, F_OK), 0);
             assert_int_equal(access(check, F_OK), 0);
@@ -567,6 +636,7 @@ int main(void)
         cmocka_unit_test(clips_of_several_are_those_made_alone),
         cmocka_unit_test(latents_decode_to_the_same_pictures),
         cmocka_unit_test(reports_what_it_took),
+        cmocka_unit_test(dry_runs_tell_costs),
         cmocka_unit_test(bad_prompts_are_told),
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(bad_models_are_told),

@@ -1,0 +1,121 @@
+/* What a clip takes, and how it keeps to a budget of device memory (generator.h). */
+#include "app/generator_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Beside what dry runs count: buffers of transfers both ways; small tensors share buffers; temporaries of the
+ * text encoder and the transformer come in pieces, of which the last is not full. */
+static const uint64_t transfers = UINT64_C(64) << 20, shared = UINT64_C(12) << 20, piece = UINT64_C(32) << 20;
+
+static uint64_t with_room(const struct df_cost *c)
+{
+    return c->peak_bytes + transfers + shared + (c->pool_bytes / 4 > piece ? c->pool_bytes / 4 : piece);
+}
+
+static int too_little(const char *stage, uint64_t least, uint64_t memory, const char *cure)
+{
+    return fv_fail(FV_EGPUMEM, "%s takes at least %.0f MB of device memory, there are %.0f MB (--memory, or what the "
+                               "device has): %s", stage, 1e-6 * (double)least, 1e-6 * (double)memory, cure);
+}
+
+static int text_cost(struct generator *g, uint64_t memory, struct generator_cost *out)
+{
+    struct df_t5 *t = NULL;
+    struct df_cost c;
+    FV_TRY(df_t5_open(&t, NULL, g->m->text, &(struct df_encoder_opts){.dtype = g->o.dtype}));
+    int rc = df_t5_cost(&c, t, 1, g->dit_info.text_tokens);
+    df_t5_close(&t);
+    FV_TRY(rc);
+    out->parameters[STAGE_TEXT] = c.parameters;
+    out->weight_bytes[STAGE_TEXT] = c.weight_bytes;
+    out->peak_bytes[STAGE_TEXT] = with_room(&c);
+    out->flops[STAGE_TEXT] = c.flops;
+    if (memory && with_room(&c) > memory)
+        return too_little("the text encoder", with_room(&c), memory, "--dtype bf16 takes half for weights");
+    return 0;
+}
+
+/* As many pairs of blocks stay as there is room for beside all else; two places are the least. */
+static int keep_to(struct df_dit *d, const struct df_sampling *s, uint64_t memory, struct generator_cost *out)
+{
+    struct df_cost *c = &out->sampling;
+    uint64_t depth = df_dit_info(d)->depth;
+    FV_TRY(df_sampling_cost(c, d, s, 0));
+    if (!memory || with_room(c) <= memory)
+        return 0;
+    uint64_t pair = c->pair_bytes, rest = with_room(c) - depth * pair;
+    for (int i = 0; i < 3; i++) { /* what else there is differs a little when blocks come and go */
+        if (depth < 3 || rest + 2 * pair > memory)
+            return too_little("sampling", depth < 3 ? with_room(c) : rest + 2 * pair, memory,
+                              "a smaller --size, fewer --frames, or --dtype f16 take less");
+        out->weight_memory = memory - rest;
+        FV_TRY(df_sampling_cost(c, d, s, out->weight_memory));
+        if (with_room(c) <= memory)
+            return 0;
+        rest += with_room(c) - memory;
+    }
+    return too_little("sampling", with_room(c), memory, "a smaller --size or fewer --frames take less");
+}
+
+static int sampling_cost(struct generator *g, const struct generator_clip *clip, uint64_t memory, bool given,
+                         struct generator_cost *out)
+{
+    struct df_dit *d = NULL;
+    struct df_sampling s = generator_sampling(g, clip);
+    float *mask = calloc(clip->size.frames, sizeof *mask);
+    s.frame_mask = given ? mask : NULL;
+    s.replace = given && clip->replace;
+    int rc = mask ? df_dit_open(&d, NULL, g->m->dit, &(struct df_dit_opts){.dtype = g->o.dtype})
+                  : fv_fail(FV_ENOMEM, "out of memory");
+    if (rc >= 0)
+        rc = keep_to(d, &s, memory, out);
+    df_dit_close(&d);
+    free(mask);
+    const struct df_cost *c = &out->sampling;
+    out->parameters[STAGE_SAMPLE] = g->dit_info.parameters;
+    out->weight_bytes[STAGE_SAMPLE] = c->weight_bytes;
+    out->peak_bytes[STAGE_SAMPLE] = with_room(c);
+    out->flops[STAGE_SAMPLE] = c->flops;
+    return rc;
+}
+
+uint64_t generator_vae_memory(uint64_t memory)
+{
+    return memory > transfers + shared ? memory - transfers - shared : memory ? 1 : 0;
+}
+
+static int decoding_cost(struct generator *g, const struct generator_clip *clip, uint64_t memory,
+                         struct generator_cost *out)
+{
+    struct vae *v = NULL;
+    const struct df_size *z = &clip->size;
+    const struct vae_clip_size size = {z->height, z->width, z->frames, clip->frames};
+    FV_TRY(vae_open(&v, NULL, g->m->vae, &(struct vae_opts){.dtype = g->o.dtype, .skip = {[VAE_ENCODE] = true}}));
+    int rc = vae_plan_make(&out->plan, v, VAE_DECODE, z->height, z->width,
+                           &(struct vae_plan_opts){.memory = generator_vae_memory(memory)});
+    if (rc >= 0)
+        rc = vae_plan_flops(&out->flops[STAGE_DECODE], v, VAE_DECODE, &out->plan, &size);
+    if (rc >= 0) {
+        vae_plan_text(out->plan_text, v, VAE_DECODE, &out->plan, z->height, z->width);
+        out->parameters[STAGE_DECODE] = vae_info(v)->parameters;
+        out->weight_bytes[STAGE_DECODE] = vae_info(v)->weight_bytes;
+        out->peak_bytes[STAGE_DECODE] = out->plan.bytes + transfers + shared;
+    }
+    vae_close(&v);
+    return rc;
+}
+
+int generator_plan(struct generator *g, const struct generator_clip *clip, uint64_t memory, bool given,
+                   struct generator_cost *out)
+{
+    *out = (struct generator_cost){.weight_memory = 0};
+    FV_TRY(text_cost(g, memory, out));
+    FV_TRY(sampling_cost(g, clip, memory, given, out));
+    FV_TRY(decoding_cost(g, clip, memory, out));
+    if (memory && out->peak_bytes[STAGE_SAMPLE] + out->plan.bytes > memory)
+        g->o.stay = false;
+    g->memory = memory;
+    g->weight_memory = out->weight_memory;
+    return 0;
+}
