@@ -569,12 +569,11 @@ const struct cmd cmd_vae = {
                 "its quality\n"
                 "fovea vae encode clip.mp4 --model OD-VAE/ -o clip.safetensors\tlatents\n"
                 "fovea vae decode clip.safetensors --model OD-VAE/ -o clip.mp4\tand back\n"
-                "fovea vae moments a.safetensors b.safetensors --model OD-VAE/ -o mean.safetensors\t"
-                "mean and variance, for fovea generate --analytic-init\n"
                 "fovea vae info --model OD-VAE/ --size 1280x720\twhat it is, what memory it takes",
     .details =
-        "The action is encode, decode, roundtrip, moments (of latents of one size, from files that "
-        "encode wrote) or info.\n\n"
+        "The action is encode, decode, roundtrip, moments or info. Moments are the mean and the "
+        "variance of latents of one size, from files that encode wrote, as generate "
+        "--analytic-init takes them.\n\n"
         "Models are told by their tensors' names: Open-Sora-Plan's OD-VAE 1.1 and 1.2, CV-VAE for "
         "SD 2.1 and SD 3, the Open-Sora 1.2 VAE, Stable Diffusion's AutoencoderKL, the TAESD "
         "family. Weights are safetensors, PyTorch or GGUF; norm groups and window sizes come from "
