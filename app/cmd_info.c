@@ -380,10 +380,33 @@ static int info_picture(struct report *r, const char *path)
     return 0;
 }
 
+/* What a generated clip is of, above all that its comment holds. */
+static void say_generated(struct report *r, const cJSON *ours)
+{
+    static const char *const keys[][2] = {{"prompt", "prompt"}, {"model", "model"}, {"model_hash", "weights"},
+                                          {"device", "device"}};
+    const cJSON *command = cJSON_GetObjectItem(ours, "command"), *options = cJSON_GetObjectItem(ours, "options");
+    const cJSON *seed = cJSON_GetObjectItem(options, "seed");
+    char text[32];
+    if (!cJSON_IsString(command) || strcmp(command->valuestring, "generate"))
+        return;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *value = cJSON_GetStringValue(cJSON_GetObjectItem(ours, keys[i][0]));
+        if (value)
+            say_text(r, keys[i][0], keys[i][1], value);
+    }
+    if (!cJSON_IsNumber(seed))
+        return;
+    snprintf(text, sizeof text, "%.0f", seed->valuedouble);
+    say_text(r, "seed", "seed", text);
+}
+
 /* Our own comment is JSON: shown as it is, nested in --json. */
 static void say_comment(struct report *r, const char *comment)
 {
     cJSON *ours = comment && *comment == '{' ? cJSON_Parse(comment) : NULL;
+    if (ours && !r->json)
+        say_generated(r, ours);
     if (r->json && ours)
         cJSON_AddItemToObject(r->object, "comment", ours);
     else

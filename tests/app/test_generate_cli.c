@@ -4,6 +4,7 @@
 #include "support/child.h"
 #include "app/image_io.h"
 #include "app/video.h"
+#include "vk/nn/safetensors_write.h"
 #include "vk/nn/weights.h"
 
 #include <cjson/cJSON.h>
@@ -150,6 +151,8 @@ static void a_prompt_becomes_a_video_that_says_how(void **state)
     char *out;
     assert_int_equal(test_fovea(&out, "info %s", a), 0);
     assert_non_null(strstr(out, "\"prompt\":\"A cat\""));
+    assert_non_null(strstr(out, "  prompt         A cat\n"));
+    assert_non_null(strstr(out, "  seed           7\n"));
     free(out);
 }
 
@@ -253,6 +256,68 @@ static cJSON *read_json(const char *path)
     free(text);
     assert_non_null(doc);
     return doc;
+}
+
+/* The model with its blocks again and again: weights that are more than what is around them. */
+static void deep_model(const char *dir)
+{
+    enum { DEPTH = 40 };
+    struct nn_file *f;
+    char path[2048], *names = NULL;
+    size_t count = 0;
+    static const char config[] = "{\"num_heads\": 3, \"input_sq_size\": 512}";
+    snprintf(path, sizeof path, "%s/transformer/model.safetensors", model);
+    assert_ok(nn_file_open(&f, path, NULL));
+    struct nn_save_tensor *list = calloc(f->count * DEPTH, sizeof *list);
+    names = calloc(f->count * DEPTH, 128);
+    for (size_t i = 0; i < f->count; i++) {
+        const struct nn_file_tensor *t = &f->tensors[i];
+        const char *blocks = strstr(t->name, "_blocks.");
+        int first = blocks ? atoi(blocks + 8) : 0;
+        for (int n = first; n < (blocks ? DEPTH : 1); n += 2, count++) {
+            char *name = names + count * 128;
+            if (blocks)
+                snprintf(name, 128, "%.*s_blocks.%d%s", (int)(blocks - t->name), t->name, n, strchr(blocks + 8, '.'));
+            else
+                snprintf(name, 128, "%s", t->name);
+            list[count] = (struct nn_save_tensor){name, t->type, t->rank, {0}, t->data};
+            memcpy(list[count].shape, t->shape, sizeof t->shape);
+        }
+    }
+    mkdir(dir, 0777);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    assert_ok(nn_safetensors_save(path, list, count, NULL, 0));
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    test_write_file(path, config, strlen(config));
+    nn_file_close(&f);
+    free(list);
+    free(names);
+}
+
+/* Within a budget blocks come from the file, and the latents are the same. */
+static void a_budget_is_kept_to(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char dit[1024], all[1024], some[1024], report[1024];
+    snprintf(dit, sizeof dit, "%s", test_tmp_path("deep"));
+    snprintf(all, sizeof all, "%s", test_tmp_path("all.safetensors"));
+    snprintf(some, sizeof some, "%s", test_tmp_path("some.safetensors"));
+    snprintf(report, sizeof report, "%s", test_tmp_path("budget.json"));
+    deep_model(dit);
+    MAKES("generate \"a cat\" -o %s --model %s --dit %s --seed 1 --steps 2 --report %s", all, model, dit, report);
+    cJSON *doc = read_json(report);
+    double most = member(doc, "sampling", "peak_bytes");
+    assert_int_equal(member(doc, NULL, "streamed_bytes"), 0);
+    cJSON_Delete(doc);
+    MAKES("generate \"a cat\" -o %s --model %s --dit %s --seed 1 --steps 2 --memory 130M --report %s", some, model, dit,
+          report);
+    doc = read_json(report);
+    double taken = member(doc, "sampling", "peak_bytes");
+    assert_true(taken < most && taken <= 130e6);
+    assert_true(member(doc, NULL, "streamed_bytes") > 0);
+    cJSON_Delete(doc);
+    assert_true(same_files(all, some));
 }
 
 /* What a dry run says against what is taken, with all blocks on the device or as few as there can be. */
@@ -637,6 +702,7 @@ int main(void)
         cmocka_unit_test(latents_decode_to_the_same_pictures),
         cmocka_unit_test(reports_what_it_took),
         cmocka_unit_test(dry_runs_tell_costs),
+        cmocka_unit_test(a_budget_is_kept_to),
         cmocka_unit_test(bad_prompts_are_told),
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(bad_models_are_told),

@@ -5,6 +5,8 @@
     ASSETS/dit    STDiT3 of Open-Sora 1.2
     ASSETS/text   T5EncoderModel of transformers, with spiece.model and tokenizer.json
 
+    ASSETS/generate.json   what is usual: size, steps, guidance
+
 Latents leave the encoder normalised by channel and enter the decoder so: the mean and deviation are
 folded into the autoencoder's two quant convs, which are 1x1x1. So scaling_factor is 1 and nothing
 else is to be known about them.
@@ -112,6 +114,12 @@ def write_cases(folder, model, g):
             'out': v})
 
 
+def usual():
+    """What `fovea generate` takes when it is not told otherwise (docs/GENERATE.md): as evaluate.py samples."""
+    return {'name': 'fovea demo', 'steps': 20, 'guidance': 4, 'width': 64, 'height': 64,
+            'frames': clips.FRAMES, 'fps': 12, 'clean_captions': True, 'time_transform': False, 'scores': {}}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -134,6 +142,9 @@ def main():
         size += export(o.to, 'dit', halves(g.model), dit.config())
         size += export(o.to, 'text', halves(g.encoder), text.config())
         tokenizer.write(os.path.join(o.to, 'text'))
+        with open(os.path.join(o.to, 'generate.json'), 'w') as f:
+            json.dump(usual(), f, indent=1)
+            f.write('\n')
     print(f'{size / 1e6:.2f} MB')
     if o.cases:
         write_cases(o.cases, model, g)
