@@ -180,16 +180,17 @@ static size_t order_attrs(struct reading *r)
 
 int gs_stream_read_key(struct gs_stream_base *b, const struct gs_section in[GS_SECTIONS])
 {
+    enum { MUCH = 6000 }; /* bytes that take longer than threads to begin */
     struct reading r = {.b = b, .in = in};
     uint32_t count = b->state.count;
-    size_t attrs = order_attrs(&r);
+    size_t attrs = order_attrs(&r), grain = gs_sections_size(in) > MUCH ? 1 : attrs + 1;
     for (size_t k = 0; k < attrs; k++)
         r.plane[r.attr[k]] = gs_plane_of(b, r.attr[k], b->learned, NULL);
     r.code = malloc((size_t)count * sizeof *r.code + 1);
     r.found = calloc(count / GS_NEAR_PIECE + 1, sizeof *r.found);
     pthread_mutex_init(&r.lock, NULL);
     pthread_cond_init(&r.changed, NULL);
-    int rc = r.code && r.found ? fv_parallel(attrs + 1, 1, read_sections, &r)
+    int rc = r.code && r.found ? fv_parallel(attrs + 1, grain, read_sections, &r)
                                : fv_fail(FV_ENOMEM, "no memory for a key");
     pthread_cond_destroy(&r.changed);
     pthread_mutex_destroy(&r.lock);
