@@ -542,7 +542,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 const struct cmd cmd_info = {
     .name = "info",
-    .summary = "what a scene, camera file, picture, video, file of weights or model holds",
+    .summary = "what a scene, camera file, picture, video or model holds",
     .usage = "FILE... [OPTION]...",
     .examples = "fovea info scene.spz\tcounts, bounds, memory\n"
                 "fovea info --json out.mp4\tsettings a video was made with\n"
