@@ -50,7 +50,7 @@ int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_samp
                  merges * merged.step.bytes;
     out->dispatches = plain.step.dispatches;
     out->kept_bytes = plain.kept_bytes;
-    out->packed_bytes = plain.step.packed_bytes;
+    out->packed_bytes = plain.captions.packed_bytes + plain.step.packed_bytes;
     /* the captions' recorder is gone before the steps' is made; a pool of both kinds of steps is
      * the larger's */
     uint64_t step = plain.step.peak_bytes > merged.step.peak_bytes ? plain.step.peak_bytes

@@ -159,11 +159,24 @@ static int start_piece(struct df_run *s, bool wait)
     return s->named || wait ? nn_run(s->r) : nn_submit(s->r, NULL);
 }
 
-/* A pair of blocks: all are alike in a dry run. */
+/* All are alike but for where they lie, by which kernels know weights they have seen. */
+const struct df_pair *df_planned_pair(struct df_run *s, uint32_t number)
+{
+    nn_tensor *t = (nn_tensor *)&s->planned;
+    for (size_t i = 0; i < sizeof s->planned / sizeof *t; i++) {
+        t[i].offset -= (uint64_t)s->planned_at << 34;
+        t[i].offset += (uint64_t)number << 34;
+    }
+    s->planned_at = number;
+    return &s->planned;
+}
+
 static int get_pair(struct df_run *s, uint32_t number, const struct df_pair **out)
 {
-    *out = &s->planned;
-    return s->dry ? 0 : df_get_pair(s->d, number, out);
+    if (!s->dry)
+        return df_get_pair(s->d, number, out);
+    *out = df_planned_pair(s, number);
+    return 0;
 }
 
 /* After nn_begin, so with nothing running. */
@@ -287,6 +300,7 @@ static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opt
         FV_TRY(df_record_known(s, each, each));
         out->captions.flops += nn_cost_of(s->r).flops;
         out->captions.bytes += nn_cost_of(s->r).bytes;
+        out->captions.packed_bytes += nn_cost_of(s->r).packed_bytes;
     }
     FV_TRY(s->pieces ? run_pieces(s, &(struct df_step){.compute = true, .last = true})
                      : run_whole(s));

@@ -14,7 +14,8 @@ struct df_run {
     uint32_t times;      /* embedded: the samples', then as many 0 */
     struct df_kept kept_all;
     bool dry;                                /* nothing is made or run, only counted */
-    struct df_pair planned;                  /* stands for all pairs then */
+    struct df_pair planned;                  /* a pair then, in place of number planned_at */
+    uint32_t planned_at;
     nn_tensor z, time, fps, positions, rope; /* inputs of a step */
     nn_tensor frame_time, kept;              /* by frame: which time, f32 1 for those of time 0 */
     /* Times that are known beforehand: [known][batch], then 0 for each sample. */
@@ -64,6 +65,9 @@ nn_tensor df_record_final(struct df_run *s, nn_tensor x, nn_tensor time);
 void df_record_step(struct df_run *s);
 /* What the first block's attention sees of s->x. */
 nn_tensor df_record_block_input(struct df_run *s);
+
+/* run.c: in a dry run, a pair; valid until the next is asked for. */
+const struct df_pair *df_planned_pair(struct df_run *s, uint32_t number);
 
 /* ---- run_inputs.c --------------------------------------------------------------------------- */
 

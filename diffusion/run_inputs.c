@@ -118,7 +118,7 @@ int df_record_captions(struct df_run *s, struct nn_rec *r, nn_tensor states, nn_
     nn_embed(r, rows, y);
     uint32_t pairs = s->dry ? s->d->info.depth : s->d->resident;
     for (uint32_t n = 0; n < pairs; n++)
-        keep_keys_values(s, r, s->dry ? &s->planned : &s->d->pair[n], kept, n);
+        keep_keys_values(s, r, s->dry ? df_planned_pair(s, n) : &s->d->pair[n], kept, n);
     return nn_end(r);
 }
 

@@ -290,7 +290,7 @@ void df_record_step(struct df_run *s)
     nn_tensor x = df_record_patches(s);
     for (uint32_t n = 0; n < s->d->info.depth; n++) { /* in one place, or each pair's tokens would stay */
         nn_scope scope = nn_push(s->r);
-        nn_copy(s->r, x, df_record_pair(s, s->dry ? &s->planned : &s->d->pair[n], n, x, times));
+        nn_copy(s->r, x, df_record_pair(s, s->dry ? df_planned_pair(s, n) : &s->d->pair[n], n, x, times));
         nn_pop(s->r, scope);
     }
     s->out = df_record_final(s, x, final_time);

@@ -63,6 +63,36 @@ static void as_it_was(void **state)
     df_dit_close(&dry);
 }
 
+/* Memory of temporaries and of weights in another order, of each form of a step, on this device. */
+static void memory_as_it_was(void **state)
+{
+    (void)state;
+    struct df_dit *d = test_dit_open();
+    float *z = test_numbers(2 * N, 5), *y = test_numbers(2 * TOKENS * TEXT, 6), out[4 * N];
+    static const float time[2] = {700, 700};
+    for (int merge = 0; merge < 2; merge++) {
+        const struct df_size size = {2, T, H, W, 40, 48, 24};
+        struct df_sampling s = {.size = {1, T, H, W, 40, 48, 24},
+                                .text = {TOKENS, NULL, NULL},
+                                .schedule = {.steps = STEPS},
+                                .merge_steps = merge ? STEPS : 0};
+        struct df_cost c;
+        struct df_run *r;
+        assert_ok(df_run_create(&r, d, &size, &(struct df_text){TOKENS, y, NULL}, NULL));
+        assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = time, .merge = merge}, out));
+        assert_ok(df_sampling_cost(&c, d, &s, 0));
+        struct nn_cost was = df_run_cost(r);
+        assert_true(c.packed_bytes >= was.packed_bytes); /* and the captions' */
+        assert_true(c.packed_bytes <= c.weight_bytes + was.packed_bytes / 4);
+        assert_true(was.packed_bytes == 0 || c.packed_bytes < 2 * was.packed_bytes);
+        assert_near((double)c.pool_bytes / (double)was.peak_bytes, 1, 0.25);
+        df_run_destroy(&r);
+    }
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
 static void write_config(const char *folder, const char *text, const char *path)
 {
     mkdir(folder, 0777);
@@ -130,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_it_was),
+        cmocka_unit_test(memory_as_it_was),
         cmocka_unit_test(the_real_size),
         cmocka_unit_test(of_texts),
     };
