@@ -48,8 +48,10 @@ struct df_pieces {
     struct fv_arena arena;
 };
 
-/* Bytes of a .model or tokenizer.json file. Returns 0, FV_EFORMAT, FV_EUNSUPPORTED, FV_ENOMEM. */
-int df_pieces_read(struct df_pieces *p, const void *data, size_t size, const char *name);
+/* Bytes of a .model or tokenizer.json file. gaps: words for gaps (<extra_id_0> ..) that the tokenizer of T5 puts
+ * behind a .model's pieces, usually DF_GAPS. Returns 0, FV_EFORMAT, FV_EUNSUPPORTED, FV_ENOMEM. */
+enum { DF_GAPS = 100 };
+int df_pieces_read(struct df_pieces *p, const void *data, size_t size, const char *name, int gaps);
 void df_pieces_finish(struct df_pieces *p);
 /* The number of a piece; -1: there is none. */
 int32_t df_pieces_find(const struct df_pieces *p, const char *text);

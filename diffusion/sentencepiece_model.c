@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PIECES = 1 << 21, MOST_PIECE = 4096, EXTRA_IDS = 100 };
+enum { MOST_PIECES = 1 << 21, MOST_PIECE = 4096 };
 
 /* ---- protobuf ---------------------------------------------------------------------------- */
 
@@ -440,19 +440,19 @@ static int check_pieces(struct df_pieces *p)
     return check_charsmap(p);
 }
 
-/* Of a .model file: what the tokenizer of T5 adds to it. The 100 that mark gaps stand behind the others,
- * the last first. */
-static int add_usual_specials(struct df_pieces *p)
+/* Of a .model file: what the tokenizer of T5 adds to it. Those that mark gaps stand behind the others, the
+ * last first. */
+static int add_usual_specials(struct df_pieces *p, int gaps)
 {
     char name[32];
     int32_t pad = df_pieces_find(p, "<pad>"), end = df_pieces_find(p, "</s>");
     FV_TRY(add_special(p, "<unk>", p->unknown));
     FV_TRY(add_special(p, "</s>", end < 0 ? p->unknown : end));
     FV_TRY(add_special(p, "<pad>", pad < 0 ? p->unknown : pad));
-    for (int i = 0; i < EXTRA_IDS; i++) {
+    for (int i = 0; i < gaps; i++) {
         snprintf(name, sizeof name, "<extra_id_%d>", i);
         int32_t id = df_pieces_find(p, name);
-        FV_TRY(add_special(p, name, id < 0 ? (int32_t)p->count + EXTRA_IDS - 1 - i : id));
+        FV_TRY(add_special(p, name, id < 0 ? (int32_t)p->count + gaps - 1 - i : id));
     }
     return 0;
 }
@@ -465,7 +465,7 @@ int32_t df_pieces_find(const struct df_pieces *p, const char *text)
     return -1;
 }
 
-int df_pieces_read(struct df_pieces *p, const void *data, size_t size, const char *name)
+int df_pieces_read(struct df_pieces *p, const void *data, size_t size, const char *name, int gaps)
 {
     const char *text = data;
     size_t i = 0;
@@ -481,7 +481,7 @@ int df_pieces_read(struct df_pieces *p, const void *data, size_t size, const cha
     if (rc == 0)
         rc = check_pieces(p);
     if (rc == 0 && !json)
-        rc = add_usual_specials(p);
+        rc = add_usual_specials(p, gaps);
     if (rc < 0)
         df_pieces_finish(p);
     return rc;

@@ -31,10 +31,39 @@ static int add(struct ids *l, int32_t id)
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
-static int open_sentencepiece(struct df_tokenizer *t, const struct fv_map *map, const char *name)
+/* Opens a file of settings in a folder: 0, 1 when there is none, a code. */
+static int open_settings(struct fv_json *doc, const char *dir, const char *name)
+{
+    char *path = fv_path_join(dir, name);
+    if (!path)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = fv_exists(path) ? fv_json_open(doc, path) : 1;
+    free(path);
+    return rc;
+}
+
+/* How many words for gaps tokenizer_config.json says there are. */
+static int read_gaps(const char *dir, int *gaps)
+{
+    struct fv_json doc;
+    int rc = open_settings(&doc, dir, "tokenizer_config.json");
+    *gaps = DF_GAPS;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    if (fv_node_has(doc.root, "extra_ids"))
+        *gaps = (int)fv_json_int(&doc, doc.root, "extra_ids", 0, 10000);
+    rc = doc.failed ? FV_EFORMAT : 0;
+    fv_json_close(&doc);
+    return rc;
+}
+
+static int open_sentencepiece(struct df_tokenizer *t, const struct fv_map *map, const char *name,
+                              const char *dir)
 {
     struct df_pieces *p = &t->pieces;
-    FV_TRY(df_pieces_read(p, map->data, map->size, name));
+    int gaps;
+    FV_TRY(read_gaps(dir, &gaps));
+    FV_TRY(df_pieces_read(p, map->data, map->size, name, gaps));
     FV_TRY(df_sentences_open(&t->sentences, p));
     int32_t end = df_pieces_find(p, "</s>"), pad = df_pieces_find(p, "<pad>");
     t->info = (struct df_tokenizer_info){.words = (uint32_t)p->count, .begin = -1,
@@ -50,12 +79,8 @@ static int open_sentencepiece(struct df_tokenizer *t, const struct fv_map *map, 
 static int read_pad(const struct df_tokenizer *t, const char *dir, int32_t usual, int32_t *pad)
 {
     struct fv_json doc;
-    char *path = fv_path_join(dir, "special_tokens_map.json");
+    int rc = open_settings(&doc, dir, "special_tokens_map.json");
     *pad = usual;
-    if (!path)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_exists(path) ? fv_json_open(&doc, path) : 1;
-    free(path);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     struct fv_node n = fv_node_get(doc.root, "pad_token");
@@ -105,7 +130,7 @@ static int open_file(struct df_tokenizer *t, const struct fv_map *map, const cha
     if (rc == 0 && pairs && !t->bpe)
         rc = df_bpe_parse_json(&t->bpe, (const char *)map->data, map->size, name);
     if (rc == 0 && !t->bpe) {
-        rc = open_sentencepiece(t, map, name);
+        rc = open_sentencepiece(t, map, name, dir);
     } else if (rc == 0) {
         int32_t end = df_bpe_find(t->bpe, "<|endoftext|>");
         t->info = (struct df_tokenizer_info){.words = df_bpe_words(t->bpe), .end = end,

@@ -5,6 +5,8 @@
 #include "diffusion/sentencepiece.h"
 #include "support/test.h"
 
+#include <unistd.h>
+
 #define ADDED "\"added_tokens\":[{\"id\":0,\"content\":\"<pad>\"},{\"id\":1,\"content\":\"</s>\"}," \
               "{\"id\":2,\"content\":\"<unk>\"},{\"id\":7,\"content\":\"<extra_id_0>\"}],"
 #define METASPACE "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," \
@@ -86,15 +88,23 @@ static void reads_models(void **state)
     uint8_t *data;
     size_t size;
     const char *path = test_tmp_path("spiece.model");
-    assert_ok(df_pieces_read(&p, GOOD, strlen(GOOD), "good"));
+    assert_ok(df_pieces_read(&p, GOOD, strlen(GOOD), "good", DF_GAPS));
     assert_ok(df_pieces_write(&p, &data, &size));
     df_pieces_finish(&p);
     test_write_file(path, data, size);
     assert_ok(df_tokenizer_open(&t, path));
     assert_small(t);
+    assert_int_equal(df_tokenizer_info(t)->words, 8 + 99); /* of 100 for gaps, one is a piece */
     df_tokenizer_close(&t);
+    write_text("tokenizer_config.json", "{\"extra_ids\": 0}");
+    assert_ok(df_tokenizer_open(&t, path));
+    assert_int_equal(df_tokenizer_info(t)->words, 8);
+    df_tokenizer_close(&t);
+    write_text("tokenizer_config.json", "{\"extra_ids\": \"many\"}");
+    assert_fails(df_tokenizer_open(&t, path), FV_EFORMAT, "extra_ids");
+    assert_int_equal(unlink(test_tmp_path("tokenizer_config.json")), 0);
     for (size_t cut = 0; cut < size; cut++) { /* any beginning of it: a model or a sentence */
-        int rc = df_pieces_read(&p, data, cut, "cut");
+        int rc = df_pieces_read(&p, data, cut, "cut", DF_GAPS);
         assert_true(rc == 0 || *fv_error());
         if (rc == 0)
             df_pieces_finish(&p);
@@ -134,7 +144,7 @@ static void refuses_models(void **state)
             fail_msg("row %zu: \"%s\", expected \"%s\"", i, fv_error(), rows[i].part);
     }
     struct df_pieces p;
-    assert_fails(df_pieces_read(&p, "\x0a\xff\xff\xff", 4, "x"), FV_EFORMAT, "no SentencePiece model");
+    assert_fails(df_pieces_read(&p, "\x0a\xff\xff\xff", 4, "x", DF_GAPS), FV_EFORMAT, "no SentencePiece model");
     struct df_tokenizer *t;
     assert_fails(df_tokenizer_open(&t, test_tmp_path("none")), FV_EIO, "none");
 }

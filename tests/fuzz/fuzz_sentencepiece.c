@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char *const texts[] = {"", "a b", "\xef\xac\x81 ab <unk>", "\xe2\x96\x81\xf0\x9f\x8e\xa5 x"};
     struct df_pieces p;
     struct df_sentences *s;
-    if (df_pieces_read(&p, data, size, "fuzz") < 0) {
+    if (df_pieces_read(&p, data, size, "fuzz", DF_GAPS) < 0) {
         fuzz_check(!p.items && *fv_error());
         return 0;
     }

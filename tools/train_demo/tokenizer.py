@@ -121,6 +121,8 @@ def write(folder):
         f.write(sentencepiece_model())
     with open(os.path.join(folder, 'tokenizer.json'), 'w', encoding='utf-8') as f:
         json.dump(tokenizer_json(), f, ensure_ascii=False, indent=1)
+    with open(os.path.join(folder, 'tokenizer_config.json'), 'w') as f:
+        json.dump({'tokenizer_class': 'T5Tokenizer', 'extra_ids': 0}, f, indent=1)
 
 
 def main():
