@@ -36,7 +36,8 @@ static int text_cost(struct generator *g, uint64_t memory, struct generator_cost
     return 0;
 }
 
-/* As many pairs of blocks stay as there is room for beside all else; two places are the least. */
+/* All stay, or else as many pairs of blocks as there is room for; two places are the least. Only where all
+ * stay are they kept in the order of kernels besides, so what else there is, is counted where they do not. */
 static int keep_to(struct df_dit *d, const struct df_sampling *s, uint64_t memory, struct generator_cost *out)
 {
     struct df_cost *c = &out->sampling;
@@ -44,18 +45,14 @@ static int keep_to(struct df_dit *d, const struct df_sampling *s, uint64_t memor
     FV_TRY(df_sampling_cost(c, d, s, 0));
     if (!memory || with_room(c) <= memory)
         return 0;
-    uint64_t pair = c->pair_bytes, rest = with_room(c) - depth * pair;
-    for (int i = 0; i < 3; i++) { /* what else there is differs a little when blocks come and go */
-        if (depth < 3 || rest + 2 * pair > memory)
-            return too_little("sampling", depth < 3 ? with_room(c) : rest + 2 * pair, memory,
-                              "a smaller --size, fewer --frames, or --dtype f16 take less");
-        out->weight_memory = memory - rest;
-        FV_TRY(df_sampling_cost(c, d, s, out->weight_memory));
-        if (with_room(c) <= memory)
-            return 0;
-        rest += with_room(c) - memory;
-    }
-    return too_little("sampling", with_room(c), memory, "a smaller --size or fewer --frames take less");
+    if (depth > 2)
+        FV_TRY(df_sampling_cost(c, d, s, 2 * c->pair_bytes));
+    if (with_room(c) > memory)
+        return too_little("sampling", with_room(c), memory,
+                          "a smaller --size, fewer --frames, or --dtype f16 take less");
+    uint64_t pair = c->pair_bytes, more = (memory - with_room(c)) / pair;
+    out->weight_memory = (2 + (more < depth - 3 ? more : depth - 3)) * pair;
+    return df_sampling_cost(c, d, s, out->weight_memory);
 }
 
 static int sampling_cost(struct generator *g, const struct generator_clip *clip, uint64_t memory, bool given,
