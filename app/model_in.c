@@ -157,6 +157,14 @@ static const struct model_usual opensora = {.name = "Open-Sora 1.2",
                                             .transform = true,
                                             .scores = {6.5, NAN, NULL}};
 
+static double number_within(struct fv_json *doc, const char *key, double least, double most, double or_)
+{
+    double v = fv_json_number_or(doc, doc->root, key, or_);
+    if (!doc->failed && !(v >= least && v <= most))
+        fv_json_fail(doc, fv_node_get(doc->root, key), "%g is not within %g to %g", v, least, most);
+    return v;
+}
+
 static int read_leap(struct fv_json *doc, struct df_leap *out)
 {
     static const char *const names[] = {"never", "fixed", "rows", "whole"};
@@ -165,7 +173,8 @@ static int read_leap(struct fv_json *doc, struct df_leap *out)
     for (int i = 0; i < 4; i++)
         if (!strcmp(name, names[i])) {
             out->by = (enum df_leap_by)i;
-            out->from = (uint32_t)fv_json_number_or(doc, doc->root, "leap_from", 0);
+            if (fv_node_has(doc->root, "leap_from"))
+                out->from = (uint32_t)fv_json_int(doc, doc->root, "leap_from", 0, 10000);
             return 0;
         }
     return fv_json_fail(doc, n, "expected never, fixed, rows or whole");
@@ -186,8 +195,8 @@ static void read_usual(struct model_in *m, struct fv_json *doc)
         u->frames = (uint32_t)fv_json_int(doc, r, "frames", 1, 16384);
     if (fv_node_has(r, "merge_steps"))
         u->merge_steps = (uint32_t)fv_json_int(doc, r, "merge_steps", 0, 10000);
-    u->guidance = fv_json_number_or(doc, r, "guidance", u->guidance);
-    u->fps = fv_json_number_or(doc, r, "fps", u->fps);
+    u->guidance = number_within(doc, "guidance", 0, 100, u->guidance);
+    u->fps = number_within(doc, "fps", 0.01, 1000, u->fps);
     u->clean = fv_json_bool_or(doc, r, "clean_captions", u->clean);
     u->transform = fv_json_bool_or(doc, r, "time_transform", u->transform);
     if (!doc->failed)
