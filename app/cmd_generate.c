@@ -537,13 +537,15 @@ static int write_frame(void *ud, const float *planes, uint32_t height, uint32_t 
     return clip_out_write(&w->out, planes, height, width);
 }
 
-/* Several frames into the name of one picture are told before anything is computed. */
-static int takes_frames(const struct work *w, uint32_t frames)
+/* Names of no video, and several frames into the name of one picture, are told before anything is computed. */
+static int check_names(const struct work *w)
 {
-    struct output o;
-    FV_TRY(output_parse(&o, w->job->output, OUTPUT_AUTO));
-    if (frames > 1 && output_is_sequence(&o) && !o.numbered && !o.directory)
-        return fv_fail(FV_EINVALID, "%s: several frames need a numbered name, such as frame_%%04d.png", o.path);
+    for (size_t i = 0; i < w->jobs.count && w->v.output && !latents_only(w); i++) {
+        struct output o;
+        FV_TRY(output_parse(&o, w->jobs.items[i].output, OUTPUT_AUTO));
+        if (w->clip.frames > 1 && output_is_sequence(&o) && !o.numbered && !o.directory)
+            return fv_fail(FV_EINVALID, "%s: several frames need a numbered name, such as frame_%%04d.png", o.path);
+    }
     return 0;
 }
 
@@ -562,9 +564,7 @@ static int open_out(struct work *w)
                                     .crf = w->v.crf,
                                     .title = title,
                                     .comment = text};
-    int rc = text ? takes_frames(w, w->clip.frames) : fv_fail(FV_ENOMEM, "out of memory");
-    if (rc >= 0)
-        rc = clip_out_open(&w->out, &o);
+    int rc = text ? clip_out_open(&w->out, &o) : fv_fail(FV_ENOMEM, "out of memory");
     w->out.opts.title = w->out.opts.comment = NULL; /* the sink has its own */
     free(text);
     return rc;
@@ -780,6 +780,8 @@ static int make(struct work *w)
         return fv_fail(CMD_USAGE, "--latents is of one clip; -o clip_%%04d.safetensors writes those of several");
     if ((v->latents || latents_only(w)) && v->rounds > 1)
         return fv_fail(CMD_USAGE, "latents are of one round; --loop makes several");
+    if (!v->dry_run)
+        FV_TRY(check_names(w));
     FV_TRY(make_captions(w));
     FV_TRY(say_plan(w));
     FV_TRY(app_nn_device(w->app, &w->dev));
