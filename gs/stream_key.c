@@ -39,7 +39,7 @@ int gs_section_finish(struct gs_coder *c, struct gs_section *s, size_t least)
 }
 
 struct gs_plane gs_plane_of(const struct gs_stream_base *b, enum gs_attr a, struct gs_key_models *m,
-                             int32_t *q)
+                            int32_t *q)
 {
     struct gs_plane p = {.b = b, .a = a, .mean = m->mean[a], .models = m->attr[a]};
     p.comps = (size_t)gs_attr_coded(a);
@@ -208,8 +208,8 @@ static int write_positions(struct gs_coder *c, struct gs_stream_base *b,
 }
 
 GS_INLINE int code_levels(struct gs_coder *coder, struct gs_stream_base *b,
-                             struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS], uint32_t begin,
-                             uint32_t end, bool writing)
+                          struct gs_bit models[GS_LEVELS][GS_NUMBER_MODELS], uint32_t begin,
+                          uint32_t end, bool writing)
 {
     struct gs_coder c = *coder;
     for (uint32_t i = begin; i < end; i++) {
