@@ -1,7 +1,6 @@
 /* What a sampling costs before it is begun (diffusion.h), from dry runs. */
 #include "diffusion/private.h"
-
-#include <string.h>
+#include "diffusion/scheduler.h"
 
 /* Bytes of weights on the device within a budget, as df_dit_open lays them out; *streamed: not all
  * stay. */
@@ -26,7 +25,7 @@ int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_samp
     struct df_dry plain, merged = {0};
     uint64_t pair, rest;
     bool streamed;
-    uint32_t evaluations = s->method == DF_HEUN ? 2 * s->schedule.steps - 1 : s->schedule.steps;
+    uint32_t evaluations = df_evaluations(s->method, s->schedule.steps);
     uint32_t merges = s->merge_steps < evaluations ? s->merge_steps : evaluations;
     const struct df_run_opts o = {.masked = s->frame_mask && !s->replace,
                                   .time_count = s->schedule.steps,

@@ -25,6 +25,11 @@ struct df_scheduler {
     size_t slots;
 };
 
+uint32_t df_evaluations(enum df_method method, uint32_t steps)
+{
+    return method == DF_HEUN && steps ? 2 * steps - 1 : steps;
+}
+
 int df_scheduler_create(struct df_scheduler **out, enum df_method method, const float *share,
                         uint32_t steps, size_t n)
 {
@@ -35,7 +40,7 @@ int df_scheduler_create(struct df_scheduler **out, enum df_method method, const 
         return fv_fail(FV_ENOMEM, "out of memory");
     s->method = method;
     s->steps = steps;
-    s->evaluations = method == DF_HEUN ? 2 * steps - 1 : steps;
+    s->evaluations = df_evaluations(method, steps);
     s->n = n;
     s->slots = slots[method];
     s->share = malloc((steps + (size_t)1) * sizeof *s->share);
