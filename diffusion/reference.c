@@ -71,10 +71,12 @@ int df_round_of(struct df_round *out, const struct df_packing *p, uint32_t frame
     if (!latents || latents % each)
         return fv_fail(FV_EINVALID, "%u latents are to be repeated: multiples of %u are possible",
                        latents, each);
-    uint32_t drop = p->group ? latents / each * p->group : 1 + (latents - 1) * p->time;
-    if (drop >= frames)
-        return fv_fail(FV_EINVALID, "%u of %u frames are to be repeated: none is left to make",
-                       drop, frames);
+    uint64_t repeated = p->group ? (uint64_t)latents / each * p->group
+                                 : 1 + (latents - UINT64_C(1)) * p->time;
+    if (repeated >= frames)
+        return fv_fail(FV_EINVALID, "%llu of %u frames are to be repeated: none is left to make",
+                       (unsigned long long)repeated, frames);
+    uint32_t drop = (uint32_t)repeated;
     *out = (struct df_round){
         .encode = p->group ? frames : drop,
         .rule = {(int)round, (int)reference, p->group ? -(int)latents : 0, 0, (int)latents, edit},

@@ -135,6 +135,7 @@ static void rounds(void **state)
     assert_near(r.rule.edit, 0.5, 0);
     assert_fails(df_round_of(&r, &groups, 51, 4, 1, 0, 0), FV_EINVALID, "multiples of 5");
     assert_fails(df_round_of(&r, &groups, 51, 15, 1, 0, 0), FV_EINVALID, "none is left");
+    assert_fails(df_round_of(&r, &causal, 17, 1u << 30, 1, 0, 0), FV_EINVALID, "none is left");
     assert_fails(df_round_of(&r, &causal, 17, 0, 1, 0, 0), FV_EINVALID, "multiples of 1");
 }
 
