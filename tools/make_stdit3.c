@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHANNELS = 4, TIME = 256, PATCH = 4, MOST = 64, MOST_NAMES = 4096 };
+enum { CHANNELS = 4, TIME = 256, PATCH = 4, MOST = 64 };
 
 static const struct kind {
     const char *name;
@@ -49,7 +49,7 @@ static int failed(const char *what)
     return 1;
 }
 
-/* Adds a tensor of `mean` and normal noise; the row lengths end with 0. */
+/* Adds a tensor of `mean` and normal noise; its shape ends with 0. */
 static int add(struct maker *m, double mean, double deviation, const char *name, const uint64_t *shape)
 {
     struct nn_save_tensor *t = &m->tensor[m->count];
@@ -65,6 +65,7 @@ static int add(struct maker *m, double mean, double deviation, const char *name,
     t->data = half;
     if (!normal || !half) {
         free(normal);
+        free(half);
         return fv_fail(FV_ENOMEM, "out of memory");
     }
     m->count++;
@@ -151,7 +152,8 @@ static int write_text(const char *dir, const char *name, const char *text)
     char path[600];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     FILE *f = fopen(path, "w");
-    if (!f || fputs(text, f) < 0 || fclose(f))
+    bool written = f && fputs(text, f) >= 0;
+    if (!f || fclose(f) || !written)
         return fv_fail(FV_EIO, "%s: cannot be written", path);
     return 0;
 }
