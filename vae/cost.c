@@ -2,9 +2,6 @@
  * as in run.c and tile.c. */
 #include "vae/private.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* Shapes that were counted already: a clip has few. */
 enum { SHAPES = 32 };
 struct count {
