@@ -91,6 +91,8 @@ int df_cache_restore(struct df_cached *c, const void *state);
 /* Of a run (stdit3.c). */
 struct df_cached *df_run_cache(struct df_run *r);
 
+/* run.c: whether a run can be of this size. */
+int df_check_size(const struct df_size *z);
 /* What a run costs, without one. */
 struct df_dry {
     struct nn_cost captions, step, cached; /* a step whose blocks are left out */

@@ -22,7 +22,7 @@ static double pair_flops(const struct df_run *s)
     return 2 * tokens * 2 * i->width * (6.0 * i->width + 2.0 * i->mlp_width);
 }
 
-static int check_sizes(const struct df_size *z, uint32_t tokens)
+int df_check_size(const struct df_size *z)
 {
     if (!z->batch || !z->frames || !z->height || !z->width || z->batch > 64 || z->frames > 4096 ||
         z->height > 4096 || z->width > 4096)
@@ -32,8 +32,16 @@ static int check_sizes(const struct df_size *z, uint32_t tokens)
         !isfinite(z->pixel_height) || !isfinite(z->pixel_width) || !isfinite(z->fps))
         return fv_fail(FV_EINVALID, "a picture of %gx%g at %g frames/s", (double)z->pixel_width,
                        (double)z->pixel_height, (double)z->fps);
+    return 0;
+}
+
+static int check_sizes(const struct df_size *z, uint32_t tokens, const struct df_run_opts *o)
+{
+    FV_TRY(df_check_size(z));
     if (!tokens || tokens > 65536)
         return fv_fail(FV_EINVALID, "captions of %u tokens", tokens);
+    if (o->time_count > MOST_TIMES)
+        return fv_fail(FV_EINVALID, "%u times", o->time_count);
     return 0;
 }
 
@@ -75,11 +83,11 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
     o = o ? o : &usual;
     if (!d->dev)
         return fv_fail(FV_EINVALID, "%s was opened without a device", d->path);
-    FV_TRY(check_sizes(size, text->tokens));
+    FV_TRY(check_sizes(size, text->tokens, o));
+    if (o->time_count && !o->times)
+        return fv_fail(FV_EINVALID, "%u times", o->time_count);
     int rc = begin_run(out, d, size, o, d->resident < d->info.depth);
     struct df_run *s = *out;
-    if (rc == 0 && o->time_count && (!o->times || o->time_count > MOST_TIMES))
-        rc = fv_fail(FV_EINVALID, "%u times", o->time_count);
     if (rc == 0)
         rc = df_pack_captions(s, text, &c);
     if (rc == 0)
@@ -327,7 +335,7 @@ int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size,
     struct df_run *s;
     uint64_t pair;
     *out = (struct df_dry){0};
-    FV_TRY(check_sizes(size, tokens));
+    FV_TRY(check_sizes(size, tokens, o));
     int rc = begin_run(&s, d, size, o, streamed);
     if (rc == 0) {
         s->dry = true;

@@ -1,6 +1,7 @@
 /* Rectified flow (diffusion.h): straight paths x_s = (1 - s) data + s noise, along which the model
- * gives the velocity towards the data. Euler steps from noise, with guidance by the caption. A step
- * that fails or is cancelled leaves everything as it was before it (sample.h). */
+ * gives the velocity towards the data. Steps from noise by a scheduler (scheduler.c), with guidance
+ * by the caption. A step that fails or is cancelled leaves everything as it was before it
+ * (sample.h). */
 #include "diffusion/sample.h"
 #include "diffusion/private.h"
 
@@ -146,11 +147,22 @@ static double likeness(const struct df_sampler *k)
     return sum / rows;
 }
 
+/* The first step that may leap. */
+static uint32_t leap_from(const struct df_sampler *k)
+{
+    return k->s.leap.from ? k->s.leap.from : k->evaluations / 2;
+}
+
+static uint32_t leap_patience(const struct df_sampler *k)
+{
+    return k->s.leap.patience ? k->s.leap.patience : 3;
+}
+
 /* Whether this step goes all the way. next: what the next one starts from. */
 static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
 {
     const struct df_leap *l = &k->s.leap;
-    uint32_t step = k->at.step, from = l->from ? l->from : k->evaluations / 2;
+    uint32_t step = k->at.step, from = leap_from(k);
     float like = 0, flag;
     *leaps = l->by == DF_LEAP_FIXED && step >= from;
     if (l->by == DF_LEAP_ROWS || l->by == DF_LEAP_WHOLE) {
@@ -159,7 +171,7 @@ static int leap(struct df_sampler *k, struct df_place *next, bool *leaps)
         if (next->patience && step >= from &&
             now > next->best + (l->gain > 0 ? (double)l->gain : 1e-3)) {
             next->best = now;
-            next->patience = l->patience ? l->patience : 3;
+            next->patience = leap_patience(k);
         } else if (step && step >= from && next->patience) {
             next->patience--;
         }
@@ -234,10 +246,9 @@ static void guide(struct df_sampler *k)
 /* Steps that the cache may not stand in for: the first, the last, and where a leap is due. */
 static bool must_compute(const struct df_sampler *k)
 {
-    const struct df_leap *l = &k->s.leap;
-    uint32_t step = k->at.step, from = l->from ? l->from : k->evaluations / 2;
+    uint32_t step = k->at.step;
     return !step || step + 1 == k->evaluations || !k->at.patience ||
-           (l->by == DF_LEAP_FIXED && step >= from);
+           (k->s.leap.by == DF_LEAP_FIXED && step >= leap_from(k));
 }
 
 /* The model for both halves, and the velocity of both together. */
@@ -342,6 +353,7 @@ static int check_sampling(const struct df_sampling *s)
     uint32_t frames = s->size.frames;
     if (!t->steps || t->steps > 10000 || !s->size.batch || s->size.batch > MOST_SAMPLES)
         return fv_fail(FV_EINVALID, "%u steps of %u samples", t->steps, s->size.batch);
+    FV_TRY(df_check_size(&s->size));
     if (!(t->start >= 0 && t->start <= 1) || !(t->least >= 0 && t->least < 1) || !(t->shift >= 0) ||
         isinf(t->shift))
         return fv_fail(FV_EINVALID, "a sampling from %g to %g of the noise, moved by %g",
@@ -381,7 +393,7 @@ static int prepare(struct df_sampler *k, const float *z)
     k->out_n = k->plane * frames * i->out_channels;
     k->parts = s->joint && s->frame_mask ? 2 : 1;
     FV_TRY(make_way(k));
-    k->at.patience = s->leap.patience ? s->leap.patience : 3;
+    k->at.patience = leap_patience(k);
     struct {
         float **at;
         size_t n;
