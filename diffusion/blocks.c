@@ -5,36 +5,17 @@
 #include "diffusion/private.h"
 #include "vk/base/thread.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 enum { NOTHING = UINT32_MAX };
 
-/* Bytes and parameters of a pair on the device. */
-static int measure_pair(struct df_dit *d, const struct nn_file *f, enum nn_dtype dtype, uint64_t *bytes,
-                        uint64_t *parameters)
+int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory)
 {
-    struct nn_wants *w = NULL;
-    struct df_pair pair;
-    struct nn_weights_report report = {0};
-    const struct nn_weights_opts o = {.dtype = dtype, .report = &report};
-    FV_TRY(nn_wants_create(&w));
-    df_want_pair(w, d, &pair, 0);
-    int rc = nn_weights_plan(bytes, d->dev, w, f, &o);
-    *parameters = report.parameters;
-    nn_weights_report_finish(&report);
-    nn_wants_destroy(&w);
-    return rc < 0 ? rc : 0;
-}
-
-int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory, enum nn_dtype dtype)
-{
+    struct df_pair one;
     uint64_t pair, parameters, depth = d->info.depth;
     d->resident = d->info.depth;
     d->slot[0].number = d->slot[1].number = NOTHING;
     if (!memory)
         return 0;
-    FV_TRY(measure_pair(d, f, dtype, &pair, &parameters));
+    FV_TRY(df_plan_pair(d, f, &one, &pair, &parameters));
     d->loading.pair_bytes = pair;
     if (pair * depth <= memory)
         return 0;

@@ -119,6 +119,7 @@ static int sizes_of_config(struct df_dit *d, const struct config *c)
                                       .text_tokens = c->text_tokens,
                                       .input_size = c->input_size ? c->input_size : 512};
     d->info = known;
+    d->head_norm = c->qk_norm;
     if (!c->width || !c->heads || c->width % c->heads || c->width / c->heads % 2 || c->width % 4 || c->patch[0] != 1)
         return fv_fail(FV_EUNSUPPORTED, "%s: %u features, %u heads, patches of %ux%ux%u", d->path, c->width, c->heads,
                        c->patch[0], c->patch[1], c->patch[2]);
@@ -172,6 +173,7 @@ static int find_sizes(struct df_dit *d, const struct nn_file *f, const struct co
     i->mlp_width = (uint32_t)mlp->shape[0];
     i->depth = count_blocks(f);
     i->input_size = c->input_size ? c->input_size : 512;
+    d->head_norm = norm != NULL;
     uint32_t head = norm && norm->rank == 1 ? (uint32_t)norm->shape[0] : 0;
     i->heads = c->heads ? c->heads : head ? i->width / head : 0;
     if (!i->heads || i->width % i->heads || (head && i->width / i->heads != head))
@@ -235,11 +237,13 @@ static const char *const streamed[] = {"rope.freqs", "pos_embed.", "spatial_bloc
                                        NULL};
 
 /* Where there is no file to count them in. */
-static uint64_t parameters_of(const struct df_dit_info *i)
+static uint64_t parameters_of(const struct df_dit *d)
 {
+    const struct df_dit_info *i = &d->info;
     uint64_t w = i->width, mlp = i->mlp_width, cells = (uint64_t)i->patch[0] * i->patch[1] * i->patch[2];
     uint64_t numbers = (TIME_FEATURES + 1) * w + (w + 1) * w;
-    uint64_t block = 6 * w + (w + 1) * (3 * w + w + w + 2 * w + w) + 2 * (w / i->heads) + (w + 1) * mlp + (mlp + 1) * w;
+    uint64_t norms = d->head_norm ? 2 * (w / i->heads) : 0;
+    uint64_t block = 6 * w + (w + 1) * (3 * w + w + w + 2 * w + w) + norms + (w + 1) * mlp + (mlp + 1) * w;
     return (i->channels * cells + 1) * w + 2 * numbers + (i->text_width + 1) * w + (w + 1) * w + (w + 1) * 6 * w +
            2 * i->depth * block + 2 * w + (w + 1) * i->out_channels * cells;
 }
@@ -254,7 +258,7 @@ static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_o
                                 .report = &report};
     d->info.dtype = w.dtype;
     if (f)
-        FV_TRY(df_plan_pairs(d, f, d->dev ? o->weight_memory : 0, w.dtype));
+        FV_TRY(df_plan_pairs(d, f, d->dev ? o->weight_memory : 0));
     else
         d->resident = d->info.depth;
     w.ignore = d->resident < d->info.depth ? streamed : ignored;
@@ -265,7 +269,7 @@ static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_o
                     : nn_weights_plan(&d->info.weight_bytes, NULL, wants, f, &w);
     /* what is learned: the caption of nothing is kept with it, but is none */
     d->info.parameters += f ? report.parameters - (uint64_t)d->info.text_tokens * d->info.text_width
-                            : parameters_of(&d->info);
+                            : parameters_of(d);
     if (d->weights)
         d->info.weight_bytes += d->weights->bytes;
     nn_weights_report_finish(&report);
@@ -303,15 +307,24 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
     return rc;
 }
 
-int df_plan_pair(struct df_dit *d, struct df_pair *pair, uint64_t *bytes)
+int df_plan_pair(struct df_dit *d, const struct nn_file *f, struct df_pair *pair, uint64_t *bytes,
+                 uint64_t *parameters)
 {
     struct nn_wants *w = NULL;
-    const struct nn_weights_opts o = {.dtype = d->info.dtype};
+    struct nn_weights_report report = {0};
+    const struct nn_weights_opts o = {.dtype = d->info.dtype, .report = &report};
     FV_TRY(nn_wants_create(&w));
     df_want_pair(w, d, pair, 0);
-    int rc = nn_weights_plan(bytes, d->dev, w, NULL, &o);
+    int rc = nn_weights_plan(bytes, d->dev, w, f, &o);
+    *parameters = report.parameters;
+    nn_weights_report_finish(&report);
     nn_wants_destroy(&w);
-    return rc;
+    if (!d->head_norm) { /* without a file everything optional is there */
+        const nn_tensor none = {0};
+        pair->spatial.q_norm = pair->spatial.k_norm = none;
+        pair->temporal.q_norm = pair->temporal.k_norm = none;
+    }
+    return rc < 0 ? rc : 0;
 }
 
 int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *rest)
@@ -319,10 +332,11 @@ int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *rest)
     struct nn_wants *w = NULL;
     struct df_pair one;
     struct df_dit other = {0};
+    uint64_t parameters;
     const struct nn_weights_opts o = {.dtype = d->info.dtype};
     uint32_t dims[DIMS];
     fill_dims(dims, &d->info);
-    FV_TRY(df_plan_pair(d, &one, pair));
+    FV_TRY(df_plan_pair(d, NULL, &one, pair, &parameters));
     FV_TRY(nn_wants_create(&w));
     nn_wants_rows(w, &other, model_rows, sizeof model_rows / sizeof *model_rows, dims);
     int rc = nn_weights_plan(rest, d->dev, w, NULL, &o);

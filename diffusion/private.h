@@ -48,6 +48,7 @@ struct df_dit {
     nn_tensor modulation, modulation_bias; /* t_block: 6 widths */
     nn_tensor null_text;
     nn_tensor final_table, final, final_bias;
+    bool head_norm; /* q and k of each head are normalised */
     struct nn_weights *weights;
     /* Pairs of a spatial and a temporal block: the first `resident` stay on the device, others come
      * from the file, two at a time (blocks.c). */
@@ -88,11 +89,11 @@ void df_cache_residual(struct df_cached *c, struct nn_rec *r, nn_tensor x, bool 
 size_t df_cache_bytes(const struct df_cached *c);
 int df_cache_save(const struct df_cached *c, void *out);
 int df_cache_restore(struct df_cached *c, const void *state);
-/* Of a run (stdit3.c). */
+/* run.c: that of a run. */
 struct df_cached *df_run_cache(struct df_run *r);
-
 /* run.c: whether a run can be of this size. */
 int df_check_size(const struct df_size *z);
+
 /* What a run costs, without one. */
 struct df_dry {
     struct nn_cost captions, step, cached; /* a step whose blocks are left out */
@@ -105,14 +106,15 @@ int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size,
                const struct df_run_opts *o, bool streamed, bool merge);
 /* open.c: bytes on the device of a pair of blocks and of the rest, whatever is loaded. */
 int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *rest);
-/* A pair's tensors without storage. */
-int df_plan_pair(struct df_dit *d, struct df_pair *pair, uint64_t *bytes);
+/* A pair's tensors without storage, and their parameters; f may be NULL. */
+int df_plan_pair(struct df_dit *d, const struct nn_file *f, struct df_pair *pair, uint64_t *bytes,
+                 uint64_t *parameters);
 
 /* open.c: what a pair of blocks wants. */
 void df_want_pair(struct nn_wants *w, const struct df_dit *d, struct df_pair *pair, uint32_t number);
 /* blocks.c: which pairs stay within a budget of bytes (0: all), none loaded yet; the others' slots
  * are filled when they are asked for. */
-int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory, enum nn_dtype dtype);
+int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory);
 /* A pair's weights. Loading one waits for work that reads what it takes the place of. */
 int df_get_pair(struct df_dit *d, uint32_t number, const struct df_pair **out);
 void df_drop_pairs(struct df_dit *d);

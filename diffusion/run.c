@@ -333,7 +333,7 @@ int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size,
                const struct df_run_opts *o, bool streamed, bool merge)
 {
     struct df_run *s;
-    uint64_t pair;
+    uint64_t bytes, parameters;
     *out = (struct df_dry){0};
     FV_TRY(check_sizes(size, tokens, o));
     int rc = begin_run(&s, d, size, o, streamed);
@@ -341,7 +341,7 @@ int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size,
         s->dry = true;
         s->merge = merge && size->frames > 1;
         s->tokens = tokens;
-        rc = df_plan_pair(d, &s->planned, &pair);
+        rc = df_plan_pair(d, NULL, &s->planned, &bytes, &parameters);
     }
     if (rc == 0)
         rc = dry_run(out, s, o);

@@ -127,6 +127,15 @@ static void the_real_size(void **state)
     s.size.height = 0;
     assert_fails(df_sampling_cost(&little, d, &s, 0), FV_EINVALID, "53x0");
     df_dit_close(&d);
+    write_config(dir,
+                 "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 16, \"qk_norm\": false}",
+                 test_tmp_path("xl/config.json"));
+    assert_ok(df_dit_open(&d, NULL, dir, &(struct df_dit_opts){.dtype = NN_F16}));
+    assert_int_equal(df_dit_info(d)->parameters, 1207643936 - 2 * 28 * 2 * 72);
+    s.size.height = h / 8;
+    assert_ok(df_sampling_cost(&little, d, &s, 0));
+    assert_true(little.dispatches < whole.dispatches);
+    df_dit_close(&d);
     write_config(dir, "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 17}",
                  test_tmp_path("xl/config.json"));
     assert_fails(df_dit_open(&d, NULL, dir, NULL), FV_EUNSUPPORTED, "17 heads");
