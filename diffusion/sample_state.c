@@ -45,6 +45,10 @@ static void describe(const struct df_sampler *k, char out[SETTINGS])
         s->replace ? ", replaced" : "", s->merge_steps, (int)s->leap.by, s->leap.from,
         (double)s->leap.gain, s->leap.patience, (double)s->cache.threshold,
         nn_dtype_name(df_dit_info(k->d)->dtype), s->frame_mask ? "some" : "all");
+    size_t at = strlen(out);
+    for (int i = 0; i < DF_POWERS && s->cache.polynomial; i++)
+        at += (size_t)snprintf(out + at, SETTINGS - at, "%s%.17g", i ? ", " : "; cache by ",
+                               s->cache.polynomial[i]);
 }
 
 /* The arrays of a state, in order. */

@@ -196,6 +196,22 @@ static void refuses_states(void **state)
     assert_ok(df_sampler_create(&other, d, &s, z));
     assert_fails(df_sampler_restore(other, bytes, n), FV_EINVALID, "guidance 4");
     df_sampler_destroy(&other);
+    static const double itself[5] = {0, 0, 0, 1, 0};
+    void *cached;
+    size_t cached_n;
+    s.cache.threshold = 0.1f;
+    assert_ok(df_sampler_create(&other, d, &s, z));
+    assert_ok(df_sampler_save(other, &cached, &cached_n));
+    df_sampler_destroy(&other);
+    s.cache.polynomial = itself;
+    assert_ok(df_sampler_create(&other, d, &s, z));
+    assert_fails(df_sampler_restore(other, cached, cached_n), FV_EINVALID, "cache by 0, 0, 0, 1, 0");
+    df_sampler_destroy(&other);
+    free(cached);
+    s.cache = (struct df_cache){0};
+    s.size.width = 5000;
+    assert_fails(df_sampler_create(&other, d, &s, z), FV_EINVALID, "5000x5");
+    assert_null(other);
     char *copy = malloc(n);
     assert_non_null(copy);
     for (size_t cut = 0; cut < n; cut += 97) {
