@@ -408,7 +408,8 @@ struct df_sampling {
     float renorm;
     int (*noise)(void *ud, uint32_t step, size_t n, float *out);
     /* Values at a step: z as the model gets it, the model's result for both halves, with a mask
-     * which frames are made (1) for both halves. May be NULL. */
+     * which frames are made (1) for both halves; the cosine a leap goes by (0 where it goes by
+     * none), whether this step leaps. May be NULL. */
     int (*on_step)(void *ud, uint32_t step, enum df_event what, const float *data, size_t n);
     fv_progress_fn on_progress; /* in steps; of large models asked within them too, between blocks */
     void *ud;

@@ -203,7 +203,7 @@ static int run_blocks(struct df_run *s, bool last)
         FV_TRY(get_pair(s, n, &w)); /* there already, but for the first */
         double start = fv_now();
         nn_begin(s->r); /* waits for the pair before */
-        s->d->loading.waited += fv_now() - start;
+        s->d->loading.waited += s->streamed ? fv_now() - start : 0;
         if (!s->dry && s->on_progress &&
             s->on_progress(s->ud, &(struct fv_progress){"step", n, depth}))
             return stop_here(s);
