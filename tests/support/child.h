@@ -16,5 +16,8 @@ struct test_child test_child_start(char *const *argv);
 /* Interrupts it (Ctrl-C) once `what` has come as far as `done`, and waits. Gives the last line that
  * is no progress and the exit status, or minus the signal's number. */
 int test_interrupt(struct test_child *c, const char *what, double done, char *last, size_t size);
+/* The same, of the next `what` after `first` has been seen. */
+int test_interrupt_after(struct test_child *c, const char *first, const char *what, double done, char *last,
+                         size_t size);
 
 #endif
