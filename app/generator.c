@@ -1,5 +1,6 @@
 /* Text to video, a stage at a time (generator.h). */
 #include "app/generator_private.h"
+#include "app/latents.h"
 #include "vk/base/thread.h"
 #include "vk/device.h"
 #include "vk/mem.h"
@@ -518,8 +519,7 @@ struct encoding {
     struct generator *g;
     int (*read)(void *ud, uint32_t first, uint32_t count, float *planes);
     void *ud;
-    float *latents; /* frames first */
-    uint32_t frames;
+    struct latents latents;
 };
 
 static int read_frames(void *ud, uint32_t first, uint32_t count, float *out)
@@ -531,14 +531,7 @@ static int read_frames(void *ud, uint32_t first, uint32_t count, float *out)
 static int keep_latents(void *ud, const struct vae_part *p)
 {
     struct encoding *e = ud;
-    size_t frame = (size_t)p->channels * p->height * p->width;
-    float *more = realloc(e->latents, (e->frames + p->count) * frame * sizeof *more);
-    if (!more)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    e->latents = more;
-    memcpy(more + e->frames * frame, p->data, p->count * frame * sizeof *more);
-    e->frames += p->count;
-    return 0;
+    return latents_append(&e->latents, p);
 }
 
 static int encode_progress(void *ud, const struct fv_progress *p)
@@ -548,15 +541,15 @@ static int encode_progress(void *ud, const struct fv_progress *p)
 }
 
 /* [T][C] planes to [C][T], as the transformer has them. */
-static float *as_model(const struct generator *g, const struct generator_clip *clip, const struct encoding *e)
+static float *as_model(const struct generator *g, const struct generator_clip *clip, const struct latents *l)
 {
     const struct vae_info *v = &g->vae_info;
     size_t plane = (size_t)clip->size.height * clip->size.width;
-    float *out = malloc(e->frames * v->channels * plane * sizeof *out + 1), *to = out;
+    float *out = malloc(l->frames * v->channels * plane * sizeof *out + 1), *to = out;
     for (uint32_t c = 0; out && c < v->channels; c++)
-        for (uint32_t t = 0; t < e->frames; t++)
+        for (uint32_t t = 0; t < l->frames; t++)
             for (size_t i = 0; i < plane; i++)
-                *to++ = (e->latents[((size_t)t * v->channels + c) * plane + i] - v->shift[c]) * v->scale[c];
+                *to++ = (l->data[((size_t)t * v->channels + c) * plane + i] - v->shift[c]) * v->scale[c];
     return out;
 }
 
@@ -584,10 +577,10 @@ int generator_reference(struct generator *g, const struct generator_clip *clip,
                            &(struct vae_plan_opts){.memory = vae_memory(g)});
     if (rc >= 0)
         rc = vae_run(g->vae, VAE_ENCODE, &plan, &io, NULL);
-    if (rc >= 0 && !(*latents = as_model(g, clip, &e)))
+    if (rc >= 0 && !(*latents = as_model(g, clip, &e.latents)))
         rc = fv_fail(FV_ENOMEM, "out of memory");
-    *frames = e.frames;
-    free(e.latents);
+    *frames = e.latents.frames;
+    latents_finish(&e.latents);
     if (!g->o.stay || rc < 0)
         vae_close(&g->vae);
     end(g, STAGE_ENCODE, start);
