@@ -8,25 +8,6 @@
 #include <cjson/cJSON.h>
 #include <sys/stat.h>
 
-#define RUNS(...)                                                                                  \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
-        if (got_)                                                                                  \
-            fail_msg("status %d: %s", got_, out_);                                                 \
-        free(out_);                                                                                \
-    } while (0)
-
-/* Fails with exit status 1 and a text that has part. */
-#define FAILS(part, ...)                                                                           \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
-        if (got_ != 1 || !strstr(out_, part))                                                      \
-            fail_msg("status %d, \"%s\" lacks \"%s\"", got_, out_, part);                          \
-        free(out_);                                                                                \
-    } while (0)
-
 static const char *scene(void)
 {
     const char *path = test_golden("01_forward/tiny50_sh3/scene.ply");
@@ -88,7 +69,7 @@ static void cameras_without_a_size(void **state)
     struct path pixels = file_of("pixels.json", text);
     struct path inria = file_of("inria.json", "[{\"fx\": 400, \"fy\": 400, \"position\": [0,0,-5],"
                                               "\"rotation\": [[1,0,0],[0,1,0],[0,0,1]]}]");
-    RUNS("render %s -c %s -o %s", scene(), angle.text, png.text);
+    TEST_RUNS("render %s -c %s -o %s", scene(), angle.text, png.text);
     assert_size(png.text, 1280, 720);
     snprintf(line, sizeof line, "%s", angle.text);
     cJSON *o = info(line), *first = cJSON_GetArrayItem(cJSON_GetObjectItem(o, "list"), 0);
@@ -98,18 +79,18 @@ static void cameras_without_a_size(void **state)
     const char *files[] = {pixels.text, inria.text};
     for (int i = 0; i < 2; i++) {
         const char *c = files[i];
-        FAILS("--size WxH", "info %s", c);
+        TEST_FAILS(1, "--size WxH", "info %s", c);
         snprintf(line, sizeof line, "%s --size 320x200", c);
         o = info(line);
         first = cJSON_GetArrayItem(cJSON_GetObjectItem(o, "list"), 0);
         assert_near(cJSON_GetObjectItem(first, "width")->valuedouble, 320, 0);
         assert_near(cJSON_GetObjectItem(first, "fx")->valuedouble, 400, 0);
         cJSON_Delete(o);
-        FAILS("--size WxH", "render %s -c %s -o %s", scene(), c, png.text);
-        RUNS("render %s -c %s --size 320x200 -o %s", scene(), c, png.text);
+        TEST_FAILS(1, "--size WxH", "render %s -c %s -o %s", scene(), c, png.text);
+        TEST_RUNS("render %s -c %s --size 320x200 -o %s", scene(), c, png.text);
         assert_size(png.text, 320, 200);
-        FAILS("--size WxH", "bench render %s -c %s -n 1", scene(), c);
-        RUNS("bench render %s -c %s --size 64x40 -n 1", scene(), c);
+        TEST_FAILS(1, "--size WxH", "bench render %s -c %s -n 1", scene(), c);
+        TEST_RUNS("bench render %s -c %s --size 64x40 -n 1", scene(), c);
     }
 }
 
@@ -121,9 +102,9 @@ static void viewer_cameras_without_a_size(void **state)
     struct path c = file_of("v.json", "[{\"fx\": 400, \"fy\": 400, \"position\": [0,0,-5],"
                                       "\"rotation\": [[1,0,0],[0,1,0],[0,0,1]]}]");
     struct path view = in_tmp("view.png"), render = in_tmp("render.png");
-    FAILS("--size WxH", "view %s -c %s --headless --screenshot %s", scene(), c.text, view.text);
-    RUNS("view %s -c %s --size 320x200 --headless --screenshot %s", scene(), c.text, view.text);
-    RUNS("render %s -c %s --size 320x200 -o %s", scene(), c.text, render.text);
+    TEST_FAILS(1, "--size WxH", "view %s -c %s --headless --screenshot %s", scene(), c.text, view.text);
+    TEST_RUNS("view %s -c %s --size 320x200 --headless --screenshot %s", scene(), c.text, view.text);
+    TEST_RUNS("render %s -c %s --size 320x200 -o %s", scene(), c.text, render.text);
     assert_int_equal(test_fovea(&out, "compare %s %s --min-psnr 60", view.text, render.text), 0);
     free(out);
 }
@@ -188,18 +169,18 @@ static void spz_axes(void **state)
 
     /* the same scene by every command: a .ply made with the option is the scene with it */
     struct path made = in_tmp("raw.ply");
-    RUNS("convert --spz-axes raw %s -o %s", spz, made.text);
-    RUNS("render --spz-axes raw %s -s 160x90 -o %s", spz, test_tmp_path("a.png"));
-    RUNS("render %s -s 160x90 -o %s", made.text, test_tmp_path("b.png"));
-    RUNS("render %s -s 160x90 -o %s", spz, test_tmp_path("c.png"));
-    RUNS("compare %s %s --min-psnr 60", test_tmp_path("a.png"), test_tmp_path("b.png"));
-    FAILS("below", "compare %s %s --min-psnr 40", test_tmp_path("a.png"), test_tmp_path("c.png"));
-    RUNS("bench render --spz-axes raw %s -s 64x64 -n 1", spz);
+    TEST_RUNS("convert --spz-axes raw %s -o %s", spz, made.text);
+    TEST_RUNS("render --spz-axes raw %s -s 160x90 -o %s", spz, test_tmp_path("a.png"));
+    TEST_RUNS("render %s -s 160x90 -o %s", made.text, test_tmp_path("b.png"));
+    TEST_RUNS("render %s -s 160x90 -o %s", spz, test_tmp_path("c.png"));
+    TEST_RUNS("compare %s %s --min-psnr 60", test_tmp_path("a.png"), test_tmp_path("b.png"));
+    TEST_FAILS(1, "below", "compare %s %s --min-psnr 40", test_tmp_path("a.png"), test_tmp_path("c.png"));
+    TEST_RUNS("bench render --spz-axes raw %s -s 64x64 -n 1", spz);
 #ifdef FOVEA_VIEWER
-    RUNS("view --spz-axes raw %s -s 160x90 --headless --screenshot %s", spz,
+    TEST_RUNS("view --spz-axes raw %s -s 160x90 --headless --screenshot %s", spz,
          test_tmp_path("d.png"));
-    RUNS("view %s -s 160x90 --headless --screenshot %s", made.text, test_tmp_path("e.png"));
-    RUNS("compare %s %s --min-psnr 60", test_tmp_path("d.png"), test_tmp_path("e.png"));
+    TEST_RUNS("view %s -s 160x90 --headless --screenshot %s", made.text, test_tmp_path("e.png"));
+    TEST_RUNS("compare %s %s --min-psnr 60", test_tmp_path("d.png"), test_tmp_path("e.png"));
 #endif
 }
 

@@ -1,10 +1,10 @@
 /* The real binary: frames to a stream, what it is, and back to pictures. */
 #include "support/test.h"
+#include "support/json.h"
 #include "app/image_io.h"
 #include "gs/gs.h"
 #include "vk/base/half.h"
 
-#include <cjson/cJSON.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -83,16 +83,6 @@ static cJSON *info_of(const char *path)
     return info;
 }
 
-static cJSON *read_json(const char *path)
-{
-    size_t size;
-    char *text = test_read_file(path, &size);
-    cJSON *doc = cJSON_ParseWithLength(text, size);
-    free(text);
-    assert_non_null(doc);
-    return doc;
-}
-
 /* The stream that ships: whole, and its last frame is a head before black. */
 static void bundled_head(void **state)
 {
@@ -124,7 +114,7 @@ static void tells_what_it_is(void **state)
     if (!*stream)
         skip();
     char *text;
-    cJSON *info = info_of(stream), *report = read_json(test_tmp_path("report.json"));
+    cJSON *info = info_of(stream), *report = test_read_json(test_tmp_path("report.json"));
     assert_near(number(info, "frames"), FRAMES, 0);
     assert_near(number(info, "fps"), 10, 0);
     assert_near(number(info, "gaussians"), 50, 0);
@@ -295,7 +285,7 @@ static void scenes_become_a_stream_of_the_queen_model(void **state)
         assert_near(number(info, "gaussians"), 50, 0);
         assert_near(number(info, "sh_degree"), 3, 0);
         cJSON_Delete(info);
-        cJSON *report = read_json(test_tmp_path("fit.json"));
+        cJSON *report = test_read_json(test_tmp_path("fit.json"));
         assert_near(number(report, "bases") + number(report, "entries") + number(report, "residuals"),
                     FRAMES, 0);
         assert_true(number(report, "residuals") > 0);
@@ -336,7 +326,7 @@ static void sizes_that_are_asked_for(void **state)
         snprintf(report, sizeof report, "%s", test_tmp_path("sized.json"));
         runs(NULL, format(args, "encode '%s' -o '%s' --target-kb-per-frame %g --gop 6 --report '%s' -q",
                           folder, test_tmp_path("sized.fvv"), kb[k], report));
-        cJSON *doc = read_json(report);
+        cJSON *doc = test_read_json(report);
         assert_near(number(doc, "target_bytes_per_frame"), 1000 * kb[k], 1e-6);
         assert_near(number(doc, "bytes_per_frame"), 1000 * kb[k], 100 * kb[k]);
         psnr[k] = number(doc, "psnr_db");

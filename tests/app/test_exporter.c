@@ -143,20 +143,6 @@ static void failures_come_with_the_sentence_of_the_command(void **state)
     gs_cameras_finish(&path);
 }
 
-static void runs(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void runs(const char *fmt, ...)
-{
-    char args[2048], *text;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(args, sizeof args, fmt, ap);
-    va_end(ap);
-    int status = test_fovea(&text, "%s", args);
-    if (status)
-        fail_msg("fovea %s: status %d: %s", args, status, text);
-    free(text);
-}
-
 static struct image picture(const char *pattern, int k)
 {
     char name[64];
@@ -189,9 +175,9 @@ static void a_stream_moves_in_its_video(void **state)
              test_source("tests/golden/01_forward/tiny50_sh3/cameras.json"));
     assert_int_equal(mkdir(dir, 0777), 0);
     for (int k = 0; k < FRAMES; k++)
-        runs("convert '%s' -o '%s/%d.ply' --rotate y:%d -q", scene(), dir, k, 5 * k);
-    runs("encode '%s' -o '%s' --gop 3 --fps 10 -q", dir, stream);
-    runs("render '%s' -o '%s' -c '%s' --camera 0 --frames %d --size 64x48 --mode classic --sh 1 "
+        TEST_RUNS("convert '%s' -o '%s/%d.ply' --rotate y:%d -q", scene(), dir, k, 5 * k);
+    TEST_RUNS("encode '%s' -o '%s' --gop 3 --fps 10 -q", dir, stream);
+    TEST_RUNS("render '%s' -o '%s' -c '%s' --camera 0 --frames %d --size 64x48 --mode classic --sh 1 "
          "--bg 0.1,0.2,0.3 --splat-scale 0.9 -q",
          stream, test_tmp_path("r%d.npy"), cameras, FRAMES);
 

@@ -2,12 +2,12 @@
  * statuses and sentences. The numbers are judged by fovea check --arch opensora12_e2e. */
 #include "support/test.h"
 #include "support/child.h"
+#include "support/json.h"
 #include "app/image_io.h"
 #include "app/video.h"
 #include "vk/nn/safetensors_write.h"
 #include "vk/nn/weights.h"
 
-#include <cjson/cJSON.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,25 +56,6 @@ static bool have_model(void)
     if (!have_model())                                                                             \
     skip()
 
-#define MAKES(...)                                                                                 \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
-        if (got_)                                                                                  \
-            fail_msg("status %d: %s", got_, out_);                                                 \
-        free(out_);                                                                                \
-    } while (0)
-
-#define FAILS(status, part, ...)                                                                   \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
-        if (got_ != (status) || !strstr(out_, part))                                               \
-            fail_msg("status %d (expected %d), output \"%s\", expected \"...%s...\"", got_,        \
-                     status, out_, part);                                                          \
-        free(out_);                                                                                \
-    } while (0)
-
 static bool same_files(const char *a, const char *b)
 {
     size_t n, m;
@@ -102,7 +83,7 @@ static const char *plain(bool latents)
     if (!*video) {
         snprintf(z, sizeof z, "%s", test_tmp_path("plain.safetensors"));
         snprintf(video, sizeof video, "%s", test_tmp_path("plain.y4m"));
-        MAKES("generate \"a cat\" -o %s --latents %s --model %s --seed 1", video, z, model);
+        TEST_RUNS("generate \"a cat\" -o %s --latents %s --model %s --seed 1", video, z, model);
     }
     return latents ? z : video;
 }
@@ -131,7 +112,7 @@ static void a_prompt_becomes_a_video_that_says_how(void **state)
     struct video_in *in;
     snprintf(a, sizeof a, "%s", test_tmp_path("a.mp4"));
     snprintf(b, sizeof b, "%s", test_tmp_path("b.mp4"));
-    MAKES("generate \"A cat\" -o %s --model %s --seed 7", a, model);
+    TEST_RUNS("generate \"A cat\" -o %s --model %s --seed 7", a, model);
     assert_ok(video_in_open(&in, a));
     const struct video_info *i = video_in_info(in);
     assert_int_equal(i->width, 32);
@@ -151,9 +132,9 @@ static void a_prompt_becomes_a_video_that_says_how(void **state)
     assert_string_equal(text_of(o, "size"), "32x24");
     cJSON_Delete(doc);
     /* the same seed, the same bytes; another seed, others */
-    MAKES("generate --from %s -o %s", a, b);
+    TEST_RUNS("generate --from %s -o %s", a, b);
     assert_true(same_files(a, b));
-    MAKES("generate --from %s -o %s --seed 8", a, b);
+    TEST_RUNS("generate --from %s -o %s --seed 8", a, b);
     assert_false(same_files(a, b));
     doc = comment_of(b);
     assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(doc, "options"), "seed")), 8);
@@ -178,7 +159,7 @@ static void clips_of_several_are_those_made_alone(void **state)
     snprintf(alone, sizeof alone, "%s", test_tmp_path("alone.mp4"));
     test_write_file(file, prompts, strlen(prompts));
     mkdir(dir, 0777);
-    MAKES("generate --prompt-file %s -o %s --model %s --seed 3 --count 2", file, dir, model);
+    TEST_RUNS("generate --prompt-file %s -o %s --model %s --seed 3 --count 2", file, dir, model);
     static const struct {
         int clip;
         const char *prompt;
@@ -186,7 +167,7 @@ static void clips_of_several_are_those_made_alone(void **state)
     } rows[] = {{2, "a dog", 4}, {3, "a cat runs", 3}}; /* neither the first of its prompt and seed nor the last */
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/clip_%04d.mp4", dir, rows[i].clip);
-        MAKES("generate \"%s\" -o %s --model %s --seed %d", rows[i].prompt, alone, model, rows[i].seed);
+        TEST_RUNS("generate \"%s\" -o %s --model %s --seed %d", rows[i].prompt, alone, model, rows[i].seed);
         assert_true(same_files(path, alone));
     }
     snprintf(path, sizeof path, "%s/clip_0001.mp4", dir);
@@ -199,7 +180,7 @@ static void clips_of_several_are_those_made_alone(void **state)
     assert_string_equal(text_of(doc, "prompt"), "a cat runs");
     assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(doc, "options"), "seed")), 4);
     cJSON_Delete(doc);
-    MAKES("generate \"a dog\" -o %s --model %s --seed 3 --count 2 --frames 1", test_tmp_path("p.png"), model);
+    TEST_RUNS("generate \"a dog\" -o %s --model %s --seed 3 --count 2 --frames 1", test_tmp_path("p.png"), model);
     assert_int_equal(access(test_tmp_path("p_0001.png"), R_OK), 0);
     assert_int_equal(access(test_tmp_path("p_0002.png"), R_OK), 0);
 }
@@ -213,14 +194,14 @@ static void latents_decode_to_the_same_pictures(void **state)
     struct nn_file *f;
     snprintf(direct, sizeof direct, "%s", test_tmp_path("direct.safetensors"));
     snprintf(b, sizeof b, "%s", test_tmp_path("zb.y4m"));
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1", direct, model);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1", direct, model);
     assert_true(same_files(z, direct));
     assert_ok(nn_file_open(&f, z, NULL));
     static const uint64_t shape[5] = {1, 4, 3, 3, 4};
     assert_memory_equal(nn_file_find(f, "latents")->shape, shape, sizeof shape);
     assert_string_equal(nn_file_meta(f, "fps"), "12/1");
     nn_file_close(&f);
-    MAKES("vae decode %s --model %s/vae -o %s", z, model, b);
+    TEST_RUNS("vae decode %s --model %s/vae -o %s", z, model, b);
     assert_true(same_files(plain(false), b));
 }
 
@@ -231,7 +212,7 @@ static void reports_what_it_took(void **state)
     size_t size;
     char path[1024];
     snprintf(path, sizeof path, "%s", test_tmp_path("report.json"));
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --steps 6 --leap fixed --leap-from 3 --merge-steps 1 "
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --steps 6 --leap fixed --leap-from 3 --merge-steps 1 "
           "--report %s",
           test_tmp_path("r.mp4"), model, path);
     char *text = test_read_file(path, &size);
@@ -265,16 +246,6 @@ static double member(const cJSON *doc, const char *stage, const char *key)
     if (!cJSON_IsNumber(n))
         fail_msg("no %s.%s", stage ? stage : "", key);
     return n->valuedouble;
-}
-
-static cJSON *read_json(const char *path)
-{
-    size_t size;
-    char *text = test_read_file(path, &size);
-    cJSON *doc = cJSON_ParseWithLength(text, size);
-    free(text);
-    assert_non_null(doc);
-    return doc;
 }
 
 /* The model with its blocks again and again: weights that are more than what is around them. */
@@ -324,14 +295,14 @@ static void a_budget_is_kept_to(void **state)
     snprintf(some, sizeof some, "%s", test_tmp_path("some.safetensors"));
     snprintf(report, sizeof report, "%s", test_tmp_path("budget.json"));
     deep_model(dit);
-    MAKES("generate \"a cat\" -o %s --model %s --dit %s --seed 1 --steps 2 --report %s", all, model, dit, report);
-    cJSON *doc = read_json(report);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --dit %s --seed 1 --steps 2 --report %s", all, model, dit, report);
+    cJSON *doc = test_read_json(report);
     double most = member(doc, "sampling", "peak_bytes");
     assert_int_equal(member(doc, NULL, "streamed_bytes"), 0);
     cJSON_Delete(doc);
-    MAKES("generate \"a cat\" -o %s --model %s --dit %s --seed 1 --steps 2 --memory 130M --report %s", some, model, dit,
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --dit %s --seed 1 --steps 2 --memory 130M --report %s", some, model, dit,
           report);
-    doc = read_json(report);
+    doc = test_read_json(report);
     double taken = member(doc, "sampling", "peak_bytes");
     assert_true(taken < most && taken <= 130e6);
     assert_true(member(doc, NULL, "streamed_bytes") > 0);
@@ -350,9 +321,9 @@ static void dry_runs_tell_costs(void **state)
     snprintf(out, sizeof out, "%s", test_tmp_path("dry.mp4"));
     snprintf(a, sizeof a, "%s", test_tmp_path("free.mp4"));
     static const char settings[] = "--seed 1 --size 128x96 --frames 34 --steps 2 --merge-steps 1";
-    MAKES("generate \"a cat\" --model %s %s --dry-run --report %s", model, settings, before);
-    MAKES("generate \"a cat\" -o %s --model %s %s --report %s", out, model, settings, after);
-    cJSON *want = read_json(before), *got = read_json(after);
+    TEST_RUNS("generate \"a cat\" --model %s %s --dry-run --report %s", model, settings, before);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s %s --report %s", out, model, settings, after);
+    cJSON *want = test_read_json(before), *got = test_read_json(after);
     static const char *const stages[] = {"text", "sampling", "decoding"};
     for (int i = 0; i < 3; i++) {
         double most = member(want, stages[i], "peak_bytes"), taken = member(got, stages[i], "peak_bytes");
@@ -378,8 +349,8 @@ static void dry_runs_tell_costs(void **state)
     assert_non_null(strstr(text, "text-to-video model, tiny"));
     assert_non_null(strstr(text, "428,408"));
     free(text);
-    FAILS(1, "the text encoder takes at least", "generate \"a cat\" -o %s --model %s --memory 20M", a, model);
-    FAILS(1, "sampling takes at least", "generate \"a cat\" -o %s --model %s --memory 150M --size 1280x720 --frames 68",
+    TEST_FAILS(1, "the text encoder takes at least", "generate \"a cat\" -o %s --model %s --memory 20M", a, model);
+    TEST_FAILS(1, "sampling takes at least", "generate \"a cat\" -o %s --model %s --memory 150M --size 1280x720 --frames 68",
           a, model);
 }
 
@@ -392,20 +363,20 @@ static void bad_prompts_are_told(void **state)
     char file[1024], out[1024];
     snprintf(file, sizeof file, "%s", test_tmp_path("bad.txt"));
     snprintf(out, sizeof out, "%s", test_tmp_path("bad.mp4"));
-    FAILS(2, "needs a prompt", "generate -o %s --model %s", out, model);
-    FAILS(2, "do not go together", "generate \"a\" --prompt-file %s -o %s --model %s", file, out, model);
-    FAILS(1, "prompt is empty", "generate \"\" -o %s --model %s", out, model);
-    FAILS(1, "prompt is empty", "generate \" \t\" -o %s --model %s", out, model);
-    FAILS(1, "nothing is left", "generate \"##\" -o %s --model %s", out, model);
-    FAILS(1, "100000 bytes", "generate \"$(head -c 100000 /dev/zero | tr '\\0' a)\" -o %s --model %s", out, model);
-    FAILS(1, "not UTF-8", "generate \"$(printf 'a\\377')\" -o %s --model %s", out, model);
+    TEST_FAILS(2, "needs a prompt", "generate -o %s --model %s", out, model);
+    TEST_FAILS(2, "do not go together", "generate \"a\" --prompt-file %s -o %s --model %s", file, out, model);
+    TEST_FAILS(1, "prompt is empty", "generate \"\" -o %s --model %s", out, model);
+    TEST_FAILS(1, "prompt is empty", "generate \" \t\" -o %s --model %s", out, model);
+    TEST_FAILS(1, "nothing is left", "generate \"##\" -o %s --model %s", out, model);
+    TEST_FAILS(1, "100000 bytes", "generate \"$(head -c 100000 /dev/zero | tr '\\0' a)\" -o %s --model %s", out, model);
+    TEST_FAILS(1, "not UTF-8", "generate \"$(printf 'a\\377')\" -o %s --model %s", out, model);
     test_write_file(file, "# none\n\n", 8);
-    FAILS(1, "no prompt in it", "generate --prompt-file %s -o %s --model %s", file, out, model);
+    TEST_FAILS(1, "no prompt in it", "generate --prompt-file %s -o %s --model %s", file, out, model);
     test_write_file(file, "a cat\nb\xff\n", 9);
-    FAILS(1, "line 2", "generate --prompt-file %s -o %s --model %s", file, out, model);
+    TEST_FAILS(1, "line 2", "generate --prompt-file %s -o %s --model %s", file, out, model);
     test_write_file(file, "a\0b\n", 4);
-    FAILS(1, "is no text", "generate --prompt-file %s -o %s --model %s", file, out, model);
-    FAILS(1, "/nowhere", "generate --prompt-file /nowhere -o %s --model %s", out, model);
+    TEST_FAILS(1, "is no text", "generate --prompt-file %s -o %s --model %s", file, out, model);
+    TEST_FAILS(1, "/nowhere", "generate --prompt-file /nowhere -o %s --model %s", out, model);
     assert_int_not_equal(access(out, F_OK), 0);
 }
 
@@ -444,9 +415,9 @@ static void bad_options_are_told(void **state)
                 {1, "several frames need", "-o clip.png"},
                 {1, "/nowhere", "-o /nowhere/clip.mp4"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        FAILS(rows[i].status, rows[i].part, "generate \"a cat\" -o %s --model %s %s", out, model, rows[i].options);
-    FAILS(2, "needs -o", "generate \"a cat\" --model %s", model);
-    FAILS(1, "no settings", "generate --from %s -o %s", test_source("docs/playbot.png"), out);
+        TEST_FAILS(rows[i].status, rows[i].part, "generate \"a cat\" -o %s --model %s %s", out, model, rows[i].options);
+    TEST_FAILS(2, "needs -o", "generate \"a cat\" --model %s", model);
+    TEST_FAILS(1, "no settings", "generate --from %s -o %s", test_source("docs/playbot.png"), out);
     assert_int_not_equal(access(out, F_OK), 0);
 }
 
@@ -474,14 +445,14 @@ static void bad_models_are_told(void **state)
     NEEDS_MODEL();
     char out[1024], half[1024], part[1100];
     snprintf(out, sizeof out, "%s", test_tmp_path("bad.mp4"));
-    FAILS(1, "no such folder", "generate \"a cat\" -o %s --model /nowhere", out);
-    FAILS(1, "no transformer in it", "generate \"a cat\" -o %s --model %s", out, test_tmp());
-    FAILS(1, "a whole model is a folder", "generate \"a cat\" -o %s --model %s", out,
+    TEST_FAILS(1, "no such folder", "generate \"a cat\" -o %s --model /nowhere", out);
+    TEST_FAILS(1, "no transformer in it", "generate \"a cat\" -o %s --model %s", out, test_tmp());
+    TEST_FAILS(1, "a whole model is a folder", "generate \"a cat\" -o %s --model %s", out,
           test_shared("golden/nn/opensora12_vae/weights.safetensors"));
-    FAILS(1, "no text encoder: name it by --t5", "generate \"a cat\" -o %s --dit %s/transformer", out, model);
-    FAILS(1, "--vae /nowhere", "generate \"a cat\" -o %s --model %s --vae /nowhere", out, model);
-    FAILS(1, "config.json", "generate \"a cat\" -o %s --model %s --tokenizer %s/vae/config.json", out, model, model);
-    FAILS(1, "not of one model", "generate \"a cat\" -o %s --model %s --t5 %s", out, model,
+    TEST_FAILS(1, "no text encoder: name it by --t5", "generate \"a cat\" -o %s --dit %s/transformer", out, model);
+    TEST_FAILS(1, "--vae /nowhere", "generate \"a cat\" -o %s --model %s --vae /nowhere", out, model);
+    TEST_FAILS(1, "config.json", "generate \"a cat\" -o %s --model %s --tokenizer %s/vae/config.json", out, model, model);
+    TEST_FAILS(1, "not of one model", "generate \"a cat\" -o %s --model %s --t5 %s", out, model,
           test_shared("golden/nn/t5_encoder"));
     static const char *const parts[] = {"transformer", "text_encoder", "vae"};
     static const char *const names[] = {"dit", "t5", "vae"};
@@ -495,10 +466,10 @@ static void bad_models_are_told(void **state)
         snprintf(half, sizeof half, "%s/half_%s/half.safetensors", test_tmp(), parts[i]);
         snprintf(part, sizeof part, "%s/%s/model.safetensors", model, parts[i]);
         cut(part, half, SIZE_MAX);
-        FAILS(1, "half.safetensors", "generate \"a cat\" -o %s --model %s --%s %s --tokenizer %s/tokenizer", out, model,
+        TEST_FAILS(1, "half.safetensors", "generate \"a cat\" -o %s --model %s --%s %s --tokenizer %s/tokenizer", out, model,
               names[i], half, model);
         spoil(part, half, i == 2 ? 4000 : 1);
-        FAILS(1, "half.safetensors", "generate \"a cat\" -o %s --model %s --%s %s --tokenizer %s/tokenizer", out, model,
+        TEST_FAILS(1, "half.safetensors", "generate \"a cat\" -o %s --model %s --%s %s --tokenizer %s/tokenizer", out, model,
               names[i], half, model);
     }
     static const char *const usual[][2] = {{"{\"fps\": 0}", "fps"},
@@ -517,7 +488,7 @@ static void bad_models_are_told(void **state)
     snprintf(part, sizeof part, "%s/generate.json", half);
     for (int i = 0; i < 4; i++) {
         test_write_file(part, usual[i][0], strlen(usual[i][0]));
-        FAILS(1, usual[i][1], "generate \"a cat\" -o %s --model %s", out, half);
+        TEST_FAILS(1, usual[i][1], "generate \"a cat\" -o %s --model %s", out, half);
     }
     assert_int_not_equal(access(out, F_OK), 0);
 }
@@ -580,7 +551,7 @@ static void given_pictures_stay(void **state)
     snprintf(clip, sizeof clip, "%s", test_tmp_path("given.mp4"));
     snprintf(again, sizeof again, "%s", test_tmp_path("again.mp4"));
     assert_ok(image_save_png(given, rgb, 32, 24, 3, NULL));
-    MAKES("vae encode %s --model %s/vae -o %s", given, model, z);
+    TEST_RUNS("vae encode %s --model %s/vae -o %s", given, model, z);
     read_latents(z, picture_z, CHANNELS * PLANE);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
 #pragma GCC diagnostic push
@@ -588,9 +559,9 @@ static void given_pictures_stay(void **state)
         snprintf(options, sizeof options, rows[r].options, given, given);
 #pragma GCC diagnostic pop
         if (r == 0) /* as a video too, for --from */
-            MAKES("generate \"a cat\" -o %s --latents %s --model %s --seed 1 --frames 17 %s", clip, z, model, options);
+            TEST_RUNS("generate \"a cat\" -o %s --latents %s --model %s --seed 1 --frames 17 %s", clip, z, model, options);
         else
-            MAKES("generate \"a cat\" -o %s --model %s --seed 1 --frames 17 %s", z, model, options);
+            TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --frames 17 %s", z, model, options);
         read_latents(z, clip_z, CHANNELS * T * PLANE);
         for (int t = 0; t < T; t++) {
             double most = 0;
@@ -601,7 +572,7 @@ static void given_pictures_stay(void **state)
                 fail_msg("%s: latent %d is %g from the picture's", options, t, most);
         }
     }
-    MAKES("generate --from %s -o %s", clip, again);
+    TEST_RUNS("generate --from %s -o %s", clip, again);
     assert_true(same_files(clip, again));
 }
 
@@ -613,20 +584,20 @@ static void clips_go_on(void **state)
     snprintf(first, sizeof first, "%s", test_tmp_path("first.mp4"));
     snprintf(longer, sizeof longer, "%s", test_tmp_path("longer.mp4"));
     snprintf(loop, sizeof loop, "%s", test_tmp_path("loop.mp4"));
-    MAKES("generate \"|0|a cat|1|a dog\" -o %s --model %s --seed 1 --loop 2 --frames 34 --crf 0", loop, model);
+    TEST_RUNS("generate \"|0|a cat|1|a dog\" -o %s --model %s --seed 1 --loop 2 --frames 34 --crf 0", loop, model);
     assert_int_equal(frames_of(loop), 34 + 17);
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --frames 34 --crf 0", first, model);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --frames 34 --crf 0", first, model);
     assert_true(apart(first, 30, loop, 30) < 1e-6); /* the first round is the clip alone */
-    MAKES("generate \"a dog\" -o %s --model %s --seed 1 --frames 34 --crf 0 --extend %s", longer, model, first);
+    TEST_RUNS("generate \"a dog\" -o %s --model %s --seed 1 --frames 34 --crf 0 --extend %s", longer, model, first);
     assert_int_equal(frames_of(longer), 34 + 17);
     assert_true(apart(first, 33, longer, 33) < 0.02); /* through the file's colours again */
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --frames 34 --crf 0 --reference %s --mask-strategy "
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --frames 34 --crf 0 --reference %s --mask-strategy "
           "0,0,0,0,5,0", loop, model, first);
     assert_int_equal(frames_of(loop), 34);
-    FAILS(1, "none is left", "generate \"a cat\" -o %s --model %s --loop 2 --frames 17", loop, model);
+    TEST_FAILS(1, "none is left", "generate \"a cat\" -o %s --model %s --loop 2 --frames 17", loop, model);
     static const uint8_t black[32 * 24 * 3];
     assert_ok(image_save_png(test_tmp_path("one.png"), black, 32, 24, 3, NULL));
-    FAILS(1, "goes on from", "generate \"a cat\" -o %s --model %s --frames 34 --extend %s", loop, model,
+    TEST_FAILS(1, "goes on from", "generate \"a cat\" -o %s --model %s --frames 34 --extend %s", loop, model,
           test_tmp_path("one.png"));
 }
 
@@ -639,17 +610,17 @@ static void a_negative_prompt_leads_away(void **state)
     char a[1024], b[1024];
     snprintf(a, sizeof a, "%s", test_tmp_path("n1.safetensors"));
     snprintf(b, sizeof b, "%s", test_tmp_path("n2.safetensors"));
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --negative \"a dog\"", a, model);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --negative \"a dog\"", a, model);
     assert_false(same_files(a, plain(true)));
     /* guidance 1 is the prompt alone: what it is led away from does not count, up to rounding */
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1 --negative \"a dog\"", a, model);
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1", b, model);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1 --negative \"a dog\"", a, model);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1", b, model);
     float x[2][144];
     read_latents(a, x[0], 144);
     read_latents(b, x[1], 144);
     for (int i = 0; i < 144; i++)
         assert_near(x[0][i], x[1][i], 1e-3);
-    FAILS(1, "--negative: the prompt is empty", "generate \"a cat\" -o %s --model %s --negative \"\"", b, model);
+    TEST_FAILS(1, "--negative: the prompt is empty", "generate \"a cat\" -o %s --model %s --negative \"\"", b, model);
 }
 
 /* Stopped while it samples, taken up again: the same bytes as in one go, no checkpoint left. */
@@ -677,7 +648,7 @@ static void interrupted_clips_go_on_to_the_same(void **state)
     for (int i = 0; i < 2; i++) {
         char steps[16], *method = i ? "euler" : "dpmpp", *loop = i ? "2" : "1", *frames = i ? "34" : "9";
         snprintf(steps, sizeof steps, "%d", i ? 40 : 80);
-        MAKES("generate \"a cat\" -o %s --model %s --steps %s %s", whole, model, steps, kinds[i]);
+        TEST_RUNS("generate \"a cat\" -o %s --model %s --steps %s %s", whole, model, steps, kinds[i]);
         for (int k = 0; k <= i; k++) { /* a clip in rounds twice: in its first one and in its second */
             struct test_child c = test_child_start(
                 (char *[]){"fovea", "generate", "a cat", "-o", parts, "--model", model, "--steps", steps, "--seed", "5",
@@ -689,18 +660,18 @@ static void interrupted_clips_go_on_to_the_same(void **state)
             assert_int_equal(round_of(check), k);
         }
         if (i == 0)
-            FAILS(1, "steps is", "generate \"a cat\" -o %s --model %s --steps 7 %s --checkpoint %s", parts, model,
+            TEST_FAILS(1, "steps is", "generate \"a cat\" -o %s --model %s --steps 7 %s --checkpoint %s", parts, model,
                   kinds[i], check);
         else
-            FAILS(1, "prompt is", "generate \"a dog\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model,
+            TEST_FAILS(1, "prompt is", "generate \"a dog\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model,
                   steps, kinds[i], check);
-        MAKES("generate \"a cat\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model, steps, kinds[i], check);
+        TEST_RUNS("generate \"a cat\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model, steps, kinds[i], check);
         assert_true(same_files(whole, parts));
         assert_int_not_equal(access(check, F_OK), 0);
         unlink(parts);
     }
     test_write_file(check, "no checkpoint", 13);
-    FAILS(1, "check", "generate \"a cat\" -o %s --model %s --checkpoint %s", parts, model, check);
+    TEST_FAILS(1, "check", "generate \"a cat\" -o %s --model %s --checkpoint %s", parts, model, check);
 }
 
 static void previews_show_what_is_coming(void **state)
@@ -712,14 +683,14 @@ static void previews_show_what_is_coming(void **state)
     snprintf(z, sizeof z, "%s", test_tmp_path("pb.safetensors"));
     snprintf(png, sizeof png, "%s", test_tmp_path("preview.png"));
     snprintf(video, sizeof video, "%s", test_tmp_path("preview.mp4"));
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 1", b, model, png);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 1", b, model, png);
     assert_true(same_files(plain(false), b)); /* looking changes nothing */
     struct image i;
     assert_ok(image_load(&i, png));
     assert_int_equal(i.width, 3 * 32);
     assert_int_equal(i.height, 24);
     image_finish(&i);
-    MAKES("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 2", b, model, video);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 2", b, model, video);
     assert_true(same_files(plain(false), b));
     assert_int_equal(frames_of(video), 9);
     char *out; /* one that cannot be written is no reason to stop */

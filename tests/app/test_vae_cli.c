@@ -194,29 +194,19 @@ static void info_needs_no_device(void **state)
     free(out);
 }
 
-#define FAILS(status, part, ...)                                                                   \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
-        if (got_ != (status) || !strstr(out_, part))                                               \
-            fail_msg("status %d (expected %d), output \"%s\", expected \"...%s...\"", got_,        \
-                     status, out_, part);                                                          \
-        free(out_);                                                                                \
-    } while (0)
-
 static void says_what_is_wrong(void **state)
 {
     const char *dir = test_vae_folder(TEST_KL);
     (void)state;
     make_clip(1);
-    FAILS(2, "did you mean decode", "vae decod %s --model %s", clip, dir);
-    FAILS(2, "needs --model", "vae encode %s -o a.safetensors", clip);
-    FAILS(2, "needs -o", "vae decode %s --model %s", clip, dir);
-    FAILS(2, ".safetensors", "vae encode %s --model %s -o a.mp4", clip, dir);
-    FAILS(1, "/nowhere", "vae roundtrip /nowhere --model %s", dir);
-    FAILS(1, "/nowhere", "vae roundtrip %s --model /nowhere", clip);
-    FAILS(1, "at least", "vae roundtrip %s --model %s --memory 10k", clip, dir);
-    FAILS(1, "past", "vae roundtrip %s --model %s --carry", clip, dir);
+    TEST_FAILS(2, "did you mean decode", "vae decod %s --model %s", clip, dir);
+    TEST_FAILS(2, "needs --model", "vae encode %s -o a.safetensors", clip);
+    TEST_FAILS(2, "needs -o", "vae decode %s --model %s", clip, dir);
+    TEST_FAILS(2, ".safetensors", "vae encode %s --model %s -o a.mp4", clip, dir);
+    TEST_FAILS(1, "/nowhere", "vae roundtrip /nowhere --model %s", dir);
+    TEST_FAILS(1, "/nowhere", "vae roundtrip %s --model /nowhere", clip);
+    TEST_FAILS(1, "at least", "vae roundtrip %s --model %s --memory 10k", clip, dir);
+    TEST_FAILS(1, "past", "vae roundtrip %s --model %s --carry", clip, dir);
 }
 
 static void memory_is_kept_to(void **state)

@@ -15,20 +15,6 @@ enum { FRAMES = 9, GROUP = 3 };
 static char stream[256], damaged[256];
 static struct image frames[FRAMES]; /* as `render` draws them */
 
-static void runs(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void runs(const char *fmt, ...)
-{
-    char args[2048], *text;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(args, sizeof args, fmt, ap);
-    va_end(ap);
-    int status = test_fovea(&text, "%s", args);
-    if (status)
-        fail_msg("fovea %s: status %d: %s", args, status, text);
-    free(text);
-}
-
 static const char *cameras(void)
 {
     return test_source("tests/golden/01_forward/tiny50_sh3/cameras.json");
@@ -59,9 +45,9 @@ static int write_stream(void **state)
     snprintf(stream, sizeof stream, "%s", test_tmp_path("talk.fvv"));
     assert_int_equal(mkdir(dir, 0777), 0);
     for (int k = 0; k < FRAMES; k++)
-        runs("convert '%s' -o '%s/%d.ply' --rotate y:%d -q", scene, dir, k, 3 * k);
-    runs("encode '%s' -o '%s' --psnr 40 --gop %d --fps 2 -q", dir, stream, GROUP);
-    runs("render '%s' -o '%s' -c '%s' --camera 0 --frames %d --size %dx%d -q", stream,
+        TEST_RUNS("convert '%s' -o '%s/%d.ply' --rotate y:%d -q", scene, dir, k, 3 * k);
+    TEST_RUNS("encode '%s' -o '%s' --psnr 40 --gop %d --fps 2 -q", dir, stream, GROUP);
+    TEST_RUNS("render '%s' -o '%s' -c '%s' --camera 0 --frames %d --size %dx%d -q", stream,
          test_tmp_path("r%d.png"), cameras(), FRAMES, WIDTH, HEIGHT);
     for (int k = 0; k < FRAMES; k++) {
         snprintf(name, sizeof name, "r%d.png", k);
@@ -92,7 +78,7 @@ static void headless_draws_the_frame_at_a_time(void **state)
     char out[256];
     snprintf(out, sizeof out, "%s", test_tmp_path("view.png"));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        runs("view '%s' -c '%s' --camera 0 --at %g --headless --screenshot '%s' --size %dx%d",
+        TEST_RUNS("view '%s' -c '%s' --camera 0 --at %g --headless --screenshot '%s' --size %dx%d",
              stream, cameras(), rows[i].at, out, WIDTH, HEIGHT);
         struct image now = load(out);
         if (largest(&now, &frames[rows[i].frame]) > 0)

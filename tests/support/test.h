@@ -65,6 +65,26 @@ void *test_read_file(const char *path, size_t *size); /* caller frees */
  * (stdout and stderr together) in *out when not NULL, caller frees. */
 int test_fovea(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* It ends well. */
+#define TEST_RUNS(...)                                                                             \
+    do {                                                                                           \
+        char *out_;                                                                                \
+        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
+        if (got_)                                                                                  \
+            fail_msg("status %d: %s", got_, out_);                                                 \
+        free(out_);                                                                                \
+    } while (0)
+/* It ends with this status and a text that has part. */
+#define TEST_FAILS(status, part, ...)                                                              \
+    do {                                                                                           \
+        char *out_;                                                                                \
+        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
+        if (got_ != (status) || !strstr(out_, part))                                               \
+            fail_msg("status %d (expected %d), output \"%s\", expected \"...%s...\"", got_,        \
+                     status, out_, part);                                                          \
+        free(out_);                                                                                \
+    } while (0)
+
 /* Keeps this process on one processor, so that parallel loops run on one thread; false undoes it. */
 void test_one_cpu(bool on);
 
