@@ -10,7 +10,7 @@
 
 /* Tables of archs, each ended by a NULL name. */
 static const struct check_arch *const tables[] = {check_arch_vaes, check_arch_diffusion, check_arch_generate,
-                                                 check_arch_samplers};
+                                                 check_arch_samplers, check_arch_quant};
 
 /* Something produced, of which the file holds the values. */
 struct check_seen {

@@ -64,6 +64,6 @@ const struct check_arch *check_arch_find(const char *name);
 
 /* Name NULL last. */
 extern const struct check_arch check_arch_vaes[], check_arch_diffusion[], check_arch_generate[],
-    check_arch_samplers[];
+    check_arch_samplers[], check_arch_quant[];
 
 #endif

@@ -40,6 +40,8 @@ static const char *const archs[] = {"auto",
                                     "clip_text_quickgelu",
                                     "analytic_init",
                                     "schedulers",
+                                    "svdquant",
+                                    "nunchaku_pack",
                                     NULL};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
 static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};

@@ -15,15 +15,16 @@ ROOMS = {
     "vk": ["vk/"],
     "vae": ["vk/", "vae/"],
     "diffusion": ["vk/", "diffusion/"],
+    "quant": ["vk/", "quant/"],
     "gs": ["vk/", "gs/", "shaders/gs/"],
-    "app": ["vk/", "gs/gs.h", "vae/vae.h", "diffusion/diffusion.h", "app/"],
+    "app": ["vk/", "gs/gs.h", "vae/vae.h", "diffusion/diffusion.h", "quant/quant.h", "app/"],
 }
 BANNED = re.compile(r"\b(exit|abort|printf|puts|getenv|perror)\s*\(")
 bad = []
 
 
 def room_of(path):
-    return next((r for r in ("vk/base", "vk/nn", "vk", "vae", "diffusion", "gs", "app") if path.startswith(r + "/")), None)
+    return next((r for r in ("vk/base", "vk/nn", "vk", "vae", "diffusion", "quant", "gs", "app") if path.startswith(r + "/")), None)
 
 
 for folder, dirs, files in os.walk(ROOT):

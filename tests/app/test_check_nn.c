@@ -6,7 +6,8 @@
 static const char *const networks[] = {"osp_odvae_v11",    "osp_odvae_v12",  "cvvae",
                                        "cvvae_sd3",        "opensora12_vae", "sd_autoencoderkl",
                                        "opensora12_stdit3", "opensora12_e2e", "t5_encoder", "clip_text_gelu",
-                                       "clip_text_quickgelu", "analytic_init", "schedulers"};
+                                       "clip_text_quickgelu", "analytic_init", "schedulers", "svdquant",
+                                       "nunchaku_pack"};
 enum { NETWORKS = sizeof networks / sizeof *networks };
 
 static const char *golden(const char *arch)

@@ -1,0 +1,441 @@
+/* One linear layer: smoothing, branch, residual, codes. arXiv 2411.05007, section 4. */
+#include "quant/private.h"
+#include "vk/base/half.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct search {
+    const struct qt_opts *o;
+    size_t n, k, rows;
+    const float *w, *x;
+    float *scale;               /* [k] of the candidate */
+    float *smoothed, *residual; /* [n][k] */
+    float *held;                /* [n][k] what the codes of the residual stand for */
+    float *xs, *xq;             /* [rows][k] smoothed, and as the quantised branch sees it */
+    float *want, *y;            /* [rows][n] */
+    float *mid;                 /* [rows][rank] */
+    float *up, *down;           /* of the smoothed W */
+    struct qt_basis basis;
+};
+
+struct qt_opts qt_usual(enum qt_method method)
+{
+    return (struct qt_opts){.method = method,
+                            .rank = method == QT_SVDQUANT ? 32 : 0,
+                            .grids = 10,
+                            .iterations = 100,
+                            .activations = 8,
+                            .passes = 3,
+                            .tolerance = 0.02,
+                            .seed = 1};
+}
+
+static void search_finish(struct search *s)
+{
+    float **rooms[] = {&s->scale, &s->smoothed, &s->residual, &s->held, &s->xs, &s->xq,
+                       &s->want,  &s->y,        &s->mid,      &s->up,   &s->down};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        free(*rooms[i]);
+    qt_basis_finish(&s->basis);
+}
+
+static int search_create(struct search *s, const float *w, size_t n, size_t k, const struct qt_seen *seen,
+                         const struct qt_opts *o)
+{
+    size_t rows = seen ? seen->rows : 0;
+    *s = (struct search){.o = o, .n = n, .k = k, .rows = rows, .w = w, .x = rows ? seen->x : NULL};
+    struct {
+        float **at;
+        size_t rows, columns;
+    } rooms[] = {{&s->scale, k, 1},   {&s->smoothed, n, k}, {&s->residual, n, k}, {&s->held, n, k},
+                 {&s->xs, rows, k},   {&s->xq, rows, k},    {&s->want, rows, n},  {&s->y, rows, n},
+                 {&s->mid, rows, o->rank}, {&s->up, n, o->rank}, {&s->down, o->rank, k}};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        *rooms[i].at = qt_room(rooms[i].rows, rooms[i].columns, sizeof(float));
+        if (!*rooms[i].at)
+            return FV_ENOMEM;
+    }
+    for (size_t i = 0; i < k; i++)
+        s->scale[i] = 1;
+    return qt_linear(s->want, s->x, w, rows, n, k);
+}
+
+/* The activations as `activations` bits leave them: those of the candidate's smoothing. */
+static void smooth_activations(struct search *s)
+{
+    for (size_t r = 0; r < s->rows; r++)
+        for (size_t i = 0; i < s->k; i++)
+            s->xs[r * s->k + i] = s->x[r * s->k + i] / s->scale[i];
+    bool shifted = s->o->activations == 4 && s->o->shift > 0;
+    for (size_t r = 0; r < s->rows; r++)
+        for (size_t i = 0; i < s->k; i++)
+            s->xq[r * s->k + i] = shifted ? (s->x[r * s->k + i] + (float)s->o->shift) / s->scale[i]
+                                          : s->xs[r * s->k + i];
+    if (s->o->activations < 16)
+        qt_rows(s->xq, s->rows, s->k, s->o->activations == 8 ? 127 : shifted ? 15 : 7, !shifted, false,
+                NULL, NULL, s->xq);
+    /* The shift goes away again in the bias: the codes' product with it. */
+    for (size_t r = 0; r < s->rows && shifted; r++)
+        for (size_t i = 0; i < s->k; i++)
+            s->xq[r * s->k + i] -= (float)s->o->shift / s->scale[i];
+}
+
+static void smooth_weights(struct search *s)
+{
+    for (size_t r = 0; r < s->n; r++)
+        for (size_t i = 0; i < s->k; i++)
+            s->smoothed[r * s->k + i] = s->w[r * s->k + i] * s->scale[i];
+}
+
+/* residual = smoothed - up down. */
+static int take_branch(struct search *s, const float *up, const float *down)
+{
+    size_t r = s->o->rank;
+    FV_TRY(qt_product(s->residual, up, (struct qt_strides){r, 1}, down, (struct qt_strides){s->k, 1}, s->n,
+                      s->k, r, false));
+    for (size_t i = 0; i < s->n * s->k; i++)
+        s->residual[i] = s->smoothed[i] - s->residual[i];
+    return 0;
+}
+
+/* The branch that is nearest to what `held` leaves of the smoothed W (NULL: to all of it), the
+ * residual and what its codes stand for. */
+static int split(struct search *s, const float *held)
+{
+    for (size_t i = 0; i < s->n * s->k; i++)
+        s->residual[i] = s->smoothed[i] - (held ? held[i] : 0);
+    if (s->o->rank) {
+        FV_TRY(qt_low_rank(s->up, s->down, s->residual, s->n, s->k, s->o->rank, &s->basis, s->o));
+        FV_TRY(take_branch(s, s->up, s->down));
+    }
+    qt_rows(s->residual, s->n, s->k, 7, true, !s->o->exact, NULL, NULL, s->held);
+    return 0;
+}
+
+/* Of the layer with a quantised part and (with rank) a branch that takes the smoothed x. */
+static int error_of(struct search *s, const float *held, const float *up, const float *down, unsigned rank,
+                    double *error)
+{
+    FV_TRY(qt_linear(s->y, s->xq, held, s->rows, s->n, s->k));
+    if (rank) {
+        FV_TRY(qt_linear(s->mid, s->xs, down, s->rows, rank, s->k));
+        FV_TRY(qt_product(s->y, s->mid, (struct qt_strides){rank, 1}, up, (struct qt_strides){1, rank},
+                          s->rows, s->n, rank, true));
+    }
+    *error = qt_distance(s->y, s->want, s->rows * s->n);
+    return 0;
+}
+
+/* ---- smoothing --------------------------------------------------------------------------- */
+
+static int try_smoothing(struct search *s, double *error)
+{
+    smooth_weights(s);
+    smooth_activations(s);
+    if (s->o->plain_smooth || !s->o->rank) {
+        qt_rows(s->smoothed, s->n, s->k, 7, true, !s->o->exact, NULL, NULL, s->held);
+        return error_of(s, s->held, NULL, NULL, 0, error);
+    }
+    FV_TRY(split(s, NULL));
+    return error_of(s, s->held, s->up, s->down, s->o->rank, error);
+}
+
+/* None, then alpha with beta 0, then with beta 1 - alpha; of equal ones the last. */
+static int choose_smoothing(struct search *s, struct qt_layer *l, const float *x_absmax)
+{
+    float *w_absmax = qt_room(s->k, 1, sizeof *w_absmax), *best = qt_room(s->k, 1, sizeof *best);
+    double least = INFINITY;
+    unsigned steps = s->o->grids > 1 ? s->o->grids - 1 : 0;
+    int rc = w_absmax && best ? 0 : FV_ENOMEM;
+    if (rc == 0)
+        qt_column_absmax(w_absmax, s->w, s->n, s->k);
+    for (unsigned i = 0; i < 1 + 2 * steps && rc == 0; i++) {
+        double alpha = i ? (double)((i - 1) % steps + 1) / (steps + 1) : 0, error;
+        double beta = i > steps ? 1 - alpha : 0;
+        qt_smooth_scale(s->scale, x_absmax, w_absmax, s->k, alpha, beta);
+        rc = try_smoothing(s, &error);
+        if (rc == 0 && s->o->on_try)
+            s->o->on_try(s->o->ud, 0, alpha, beta, s->scale, error);
+        if (rc == 0 && error <= least) {
+            least = error;
+            l->alpha = alpha;
+            l->beta = beta;
+            memcpy(best, s->scale, s->k * sizeof *best);
+        }
+    }
+    if (rc == 0)
+        memcpy(s->scale, best, s->k * sizeof *best);
+    free(w_absmax);
+    free(best);
+    return rc;
+}
+
+/* ---- branch and residual ------------------------------------------------------------------ */
+
+/* Leaves the best branch in up and down. */
+static int refine(struct search *s, struct qt_layer *l)
+{
+    size_t nr = s->n * s->o->rank, rk = s->o->rank * s->k;
+    float *up = qt_room(s->n, s->o->rank, sizeof *up), *down = qt_room(s->o->rank, s->k, sizeof *down);
+    double least = INFINITY, error;
+    int rc = up && down ? 0 : FV_ENOMEM;
+    for (unsigned i = 0; i < (s->o->iterations ? s->o->iterations : 1) && rc == 0; i++) {
+        rc = split(s, i ? s->held : NULL);
+        if (rc == 0)
+            rc = error_of(s, s->held, s->up, s->down, s->o->rank, &error);
+        if (rc < 0)
+            break;
+        if (s->o->on_try)
+            s->o->on_try(s->o->ud, 1, l->alpha, l->beta, s->scale, error);
+        if (i == 0)
+            l->first_error = error;
+        if (error > least)
+            break;
+        least = error;
+        l->refined = i;
+        memcpy(up, s->up, nr * sizeof *up);
+        memcpy(down, s->down, rk * sizeof *down);
+    }
+    if (rc == 0) {
+        memcpy(s->up, up, nr * sizeof *up);
+        memcpy(s->down, down, rk * sizeof *down);
+    }
+    free(up);
+    free(down);
+    return rc;
+}
+
+static double mean_range(const float *w, size_t n, size_t k)
+{
+    double sum = 0;
+    size_t groups = (k + QT_GROUP - 1) / QT_GROUP;
+    for (size_t r = 0; r < n; r++)
+        for (size_t g = 0; g < groups; g++) {
+            float most = 0;
+            for (size_t i = g * QT_GROUP; i < k && i < (g + 1) * QT_GROUP; i++)
+                most = fmaxf(most, fabsf(w[r * k + i]));
+            sum += most;
+        }
+    return sum / (double)(n * groups);
+}
+
+/* The factors as f16 holds them, each pair brought to the same size first: l->down takes the raw x.
+ * s->down becomes what that is for the smoothed one. */
+static int store_branch(struct search *s, struct qt_layer *l, const char *name)
+{
+    unsigned rank = s->o->rank;
+    for (unsigned r = 0; r < rank; r++) {
+        double up = 0, down = 0;
+        for (size_t i = 0; i < s->n; i++)
+            up = fmax(up, fabs((double)s->up[i * rank + r]));
+        for (size_t i = 0; i < s->k; i++)
+            down = fmax(down, fabs((double)s->down[r * s->k + i] / (double)s->scale[i]));
+        double by = !s->o->exact && up > 0 && down > 0 ? sqrt(down / up) : 1;
+        for (size_t i = 0; i < s->n; i++) {
+            float v = (float)((double)s->up[i * rank + r] * by);
+            l->up[i * rank + r] = s->o->exact ? v : fv_f16_to_f32(fv_f32_to_f16(v));
+            if (!isfinite(l->up[i * rank + r]))
+                return fv_fail(FV_EINVALID, "%s: its low-rank branch is beyond what f16 holds", name);
+            s->up[i * rank + r] = l->up[i * rank + r];
+        }
+        for (size_t i = 0; i < s->k; i++) {
+            float v = (float)((double)s->down[r * s->k + i] / by / (double)s->scale[i]);
+            l->down[r * s->k + i] = s->o->exact ? v : fv_f16_to_f32(fv_f32_to_f16(v));
+            if (!s->o->exact)
+                s->down[r * s->k + i] = l->down[r * s->k + i] * s->scale[i];
+        }
+    }
+    return 0;
+}
+
+/* Codes and scales of the residual. */
+static int round_residual(struct search *s, struct qt_layer *l, const struct qt_seen *seen)
+{
+    qt_rows(s->residual, s->n, s->k, 7, true, !s->o->exact, l->codes, l->scales, s->held);
+    if (!s->o->gptq)
+        return 0;
+    double *gram = qt_room(s->k, s->k, sizeof *gram), *x = NULL;
+    int rc = gram ? 0 : FV_ENOMEM;
+    if (rc == 0 && !seen->gram) {
+        x = qt_room(s->rows, s->k, sizeof *x);
+        for (size_t i = 0; x && i < s->rows * s->k; i++)
+            x[i] = s->xs[i];
+        rc = x ? qt_product_f64(gram, x, (struct qt_strides){1, s->k}, x, (struct qt_strides){s->k, 1}, s->k,
+                                s->k, s->rows, false)
+               : FV_ENOMEM;
+        free(x);
+    }
+    for (size_t i = 0; rc == 0 && seen->gram && i < s->k * s->k; i++)
+        gram[i] = seen->gram[i] / (double)s->scale[i / s->k] / (double)s->scale[i % s->k];
+    if (rc == 0)
+        rc = qt_gptq(s->residual, s->n, s->k, l->scales, 7, gram, l->codes, s->held);
+    free(gram);
+    return rc;
+}
+
+static int svdquant(struct search *s, struct qt_layer *l, const char *name, const struct qt_seen *seen)
+{
+    float *absmax = qt_room(s->k, 1, sizeof *absmax);
+    if (!absmax)
+        return FV_ENOMEM;
+    qt_column_absmax(absmax, s->x, s->rows, s->k);
+    for (size_t i = 0; seen->absmax && i < s->k; i++)
+        absmax[i] = fmaxf(absmax[i], seen->absmax[i]);
+    int rc = choose_smoothing(s, l, absmax);
+    free(absmax);
+    FV_TRY(rc);
+    smooth_weights(s);
+    smooth_activations(s);
+    l->range = mean_range(s->smoothed, s->n, s->k);
+    if (s->o->rank) {
+        FV_TRY(refine(s, l));
+        FV_TRY(store_branch(s, l, name));
+        FV_TRY(take_branch(s, s->up, s->down));
+    } else {
+        memcpy(s->residual, s->smoothed, s->n * s->k * sizeof *s->residual);
+    }
+    l->range_left = mean_range(s->residual, s->n, s->k);
+    FV_TRY(round_residual(s, l, seen));
+    memcpy(l->smooth, s->scale, s->k * sizeof *l->smooth);
+    return error_of(s, s->held, s->up, s->down, s->o->rank, &l->error);
+}
+
+/* ---- baselines ---------------------------------------------------------------------------- */
+
+static int nf4_code(float v)
+{
+    int at = 0;
+    while (at < 15 && v > (qt_nf4[at] + qt_nf4[at + 1]) / 2)
+        at++;
+    return at;
+}
+
+static void nf4(struct search *s, struct qt_layer *l)
+{
+    size_t groups = l->padded / QT_GROUP;
+    /* With one level the scale is the group's largest. */
+    qt_rows(s->w, s->n, s->k, 1, true, true, NULL, l->scales, NULL);
+    memset(l->codes, 7, l->n * l->padded);
+    for (size_t r = 0; r < s->n; r++)
+        for (size_t i = 0; i < s->k; i++) {
+            float scale = l->scales[r * groups + i / QT_GROUP];
+            int code = scale > 0 ? nf4_code(s->w[r * s->k + i] / scale) : 7;
+            l->codes[r * l->padded + i] = (int8_t)code;
+            s->held[r * s->k + i] = qt_nf4[code] * scale;
+        }
+}
+
+static int baseline(struct search *s, struct qt_layer *l)
+{
+    smooth_activations(s);
+    if (s->o->method == QT_NF4)
+        nf4(s, l);
+    else
+        qt_rows(s->w, s->n, s->k, s->o->method == QT_RTN8 ? 127 : 7, true, true, l->codes, l->scales, s->held);
+    l->range = l->range_left = mean_range(s->w, s->n, s->k);
+    return error_of(s, s->held, NULL, NULL, 0, &l->error);
+}
+
+/* What plain rounding to 4 bits would cost, to compare with. */
+static int plain(struct search *s, struct qt_layer *l)
+{
+    smooth_activations(s);
+    qt_rows(s->w, s->n, s->k, 7, true, !s->o->exact, NULL, NULL, s->held);
+    return error_of(s, s->held, NULL, NULL, 0, &l->plain_error);
+}
+
+/* ---- a layer ------------------------------------------------------------------------------ */
+
+static int check_finite(const char *name, const char *what, const float *x, size_t rows, size_t columns)
+{
+    for (size_t i = 0; i < rows * columns; i++)
+        if (!isfinite(x[i]))
+            return fv_fail(FV_EINVALID, "%s: its %s holds %s, at [%zu, %zu]", name, what,
+                           isnan(x[i]) ? "NaN" : "an infinity", i / columns, i % columns);
+    return 0;
+}
+
+/* f16 ends at 65504: scales of the residual are at most the plain ones in all but odd cases. */
+static int check_scales(const struct qt_layer *l, const char *name)
+{
+    size_t groups = l->padded / QT_GROUP;
+    for (size_t i = 0; i < l->n * groups; i++)
+        if (!isfinite(l->scales[i]))
+            return fv_fail(FV_EINVALID, "%s: weights of row %zu are too large for scales in f16", name,
+                           i / groups);
+    return 0;
+}
+
+static int layer_create(struct qt_layer *l, size_t n, size_t k, const struct qt_opts *o)
+{
+    size_t padded = (k + QT_GROUP - 1) / QT_GROUP * QT_GROUP;
+    *l = (struct qt_layer){.method = o->method, .n = n, .k = k, .padded = padded, .rank = o->rank};
+    l->codes = qt_room(n, padded, 1);
+    l->scales = qt_room(n, padded / QT_GROUP, sizeof *l->scales);
+    if (!l->codes || !l->scales)
+        return FV_ENOMEM;
+    if (o->method == QT_SVDQUANT && !(l->smooth = qt_room(k, 1, sizeof *l->smooth)))
+        return FV_ENOMEM;
+    if (o->rank)
+        l->down = qt_room(o->rank, k, sizeof *l->down), l->up = qt_room(n, o->rank, sizeof *l->up);
+    return o->rank && (!l->down || !l->up) ? FV_ENOMEM : 0;
+}
+
+int qt_quantise(struct qt_layer *out, const char *name, const float *w, size_t n, size_t k,
+                const struct qt_seen *seen, const struct qt_opts *given)
+{
+    struct qt_opts o = *given;
+    struct search s = {0};
+    *out = (struct qt_layer){0};
+    o.rank = o.method == QT_SVDQUANT ? o.rank : 0;
+    if (!n || !k)
+        return fv_fail(FV_EINVALID, "%s: has no elements", name);
+    if (o.method == QT_SVDQUANT && (!seen || !seen->rows))
+        return fv_fail(FV_EINVALID, "%s: calibration saw no input of it", name);
+    FV_TRY(check_finite(name, "weight", w, n, k));
+    if (seen && seen->rows)
+        FV_TRY(check_finite(name, "input in calibration", seen->x, seen->rows, k));
+    int rc = layer_create(out, n, k, &o);
+    if (rc == 0)
+        rc = search_create(&s, w, n, k, seen, &o);
+    if (rc == 0 && o.rank)
+        rc = qt_basis_create(&s.basis, o.rank, n, k);
+    if (rc == 0) {
+        out->signal = qt_distance(s.want, NULL, s.rows * n);
+        rc = plain(&s, out);
+    }
+    if (rc == 0)
+        rc = o.method == QT_SVDQUANT ? svdquant(&s, out, name, seen) : baseline(&s, out);
+    if (rc == 0)
+        rc = check_scales(out, name);
+    search_finish(&s);
+    if (rc < 0)
+        qt_layer_finish(out);
+    return rc;
+}
+
+void qt_layer_finish(struct qt_layer *l)
+{
+    free(l->codes);
+    free(l->scales);
+    free(l->smooth);
+    free(l->down);
+    free(l->up);
+    *l = (struct qt_layer){0};
+}
+
+void qt_layer_matrix(const struct qt_layer *l, float *w)
+{
+    size_t groups = l->padded / QT_GROUP;
+    for (size_t r = 0; r < l->n; r++)
+        for (size_t i = 0; i < l->k; i++) {
+            int code = l->codes[r * l->padded + i];
+            float v = (l->method == QT_NF4 ? qt_nf4[code & 15] : (float)code) * l->scales[r * groups + i / QT_GROUP];
+            double sum = l->smooth ? (double)v / (double)l->smooth[i] : (double)v;
+            for (unsigned j = 0; j < l->rank; j++)
+                sum += (double)l->up[r * l->rank + j] * (double)l->down[j * l->k + i];
+            w[r * l->k + i] = (float)sum;
+        }
+}

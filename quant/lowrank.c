@@ -1,0 +1,216 @@
+/* Truncated singular value decomposition by subspace iteration with Rayleigh-Ritz: arXiv 0909.4061,
+ * algorithm 4.4. All in double; products are threaded, the rest is of the subspace's size. */
+#include "quant/private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SWEEPS = 60 };
+
+double qt_random(uint64_t seed, uint64_t at)
+{
+    uint64_t z = seed * 0xd1342543de82ef95 + (at + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return (double)((z ^ z >> 31) >> 11) * 0x1p-52 - 1;
+}
+
+int qt_basis_create(struct qt_basis *b, unsigned rank, size_t n, size_t k)
+{
+    size_t most = n < k ? n : k, want = (size_t)rank + QT_OVERSAMPLE;
+    *b = (struct qt_basis){.count = (unsigned)(want < most ? want : most), .k = k};
+    b->rows = qt_room(b->count, k, sizeof *b->rows);
+    return b->rows ? 0 : FV_ENOMEM;
+}
+
+void qt_basis_finish(struct qt_basis *b)
+{
+    free(b->rows);
+    *b = (struct qt_basis){0};
+}
+
+static void rotate(double *s, double *v, size_t n, size_t p, size_t q)
+{
+    double apq = s[p * n + q], theta = (s[q * n + q] - s[p * n + p]) / (2 * apq);
+    double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
+    double c = 1 / sqrt(t * t + 1), d = t * c;
+    for (size_t i = 0; i < n; i++) {
+        double a = s[p * n + i], b = s[q * n + i];
+        s[p * n + i] = c * a - d * b;
+        s[q * n + i] = d * a + c * b;
+        a = v[p * n + i], b = v[q * n + i];
+        v[p * n + i] = c * a - d * b;
+        v[q * n + i] = d * a + c * b;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double a = s[i * n + p], b = s[i * n + q];
+        s[i * n + p] = c * a - d * b;
+        s[i * n + q] = d * a + c * b;
+    }
+}
+
+static void swap_rows(double *v, size_t n, size_t a, size_t b)
+{
+    for (size_t i = 0; i < n; i++) {
+        double t = v[a * n + i];
+        v[a * n + i] = v[b * n + i];
+        v[b * n + i] = t;
+    }
+}
+
+/* Eigenvectors of the symmetric s as rows of v, values from the largest down (Jacobi). */
+static void eigen(double *s, double *v, double *values, size_t n)
+{
+    for (size_t i = 0; i < n * n; i++)
+        v[i] = i / n == i % n;
+    for (int sweep = 0; sweep < SWEEPS; sweep++) {
+        bool turned = false;
+        for (size_t p = 0; p < n; p++)
+            for (size_t q = p + 1; q < n; q++)
+                if (fabs(s[p * n + q]) > 1e-16 * sqrt(fabs(s[p * n + p] * s[q * n + q]))) {
+                    rotate(s, v, n, p, q);
+                    turned = true;
+                }
+        if (!turned)
+            break;
+    }
+    for (size_t i = 0; i < n; i++)
+        values[i] = s[i * n + i];
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i + 1; j < n; j++)
+            if (values[j] > values[i]) {
+                double t = values[i];
+                values[i] = values[j], values[j] = t;
+                swap_rows(v, n, i, j);
+            }
+}
+
+/* What the iteration works in; l: rows of the basis. */
+struct space {
+    size_t n, k, l;
+    double *a;                    /* [n][k] */
+    double *left, *right, *turned; /* [l][n], [l][k], [l][the longer] */
+    double *gram, *vectors, *values;
+};
+
+static void space_finish(struct space *s)
+{
+    free(s->a);
+    free(s->left);
+    free(s->right);
+    free(s->turned);
+    free(s->gram);
+    free(s->vectors);
+    free(s->values);
+}
+
+static int space_create(struct space *s, const float *a, size_t n, size_t k, size_t l)
+{
+    *s = (struct space){.n = n, .k = k, .l = l};
+    s->a = qt_room(n, k, sizeof *s->a);
+    s->left = qt_room(l, n, sizeof *s->left);
+    s->right = qt_room(l, k, sizeof *s->right);
+    s->turned = qt_room(l, n > k ? n : k, sizeof *s->turned);
+    s->gram = qt_room(l, l, sizeof *s->gram);
+    s->vectors = qt_room(l, l, sizeof *s->vectors);
+    s->values = qt_room(l, 1, sizeof *s->values);
+    if (!s->a || !s->left || !s->right || !s->turned || !s->gram || !s->vectors || !s->values)
+        return FV_ENOMEM;
+    for (size_t i = 0; i < n * k; i++)
+        s->a[i] = a[i];
+    return 0;
+}
+
+/* rows [l][width] times their own lengths and directions: eigen of rows rows^T, then rows = V rows,
+ * each divided by its length unless `keep`. Rows without length are zero. */
+static int turn(struct space *s, double *rows, size_t width, bool keep)
+{
+    size_t l = s->l;
+    FV_TRY(qt_product_f64(s->gram, rows, (struct qt_strides){width, 1}, rows,
+                          (struct qt_strides){1, width}, l, l, width, false));
+    eigen(s->gram, s->vectors, s->values, l);
+    FV_TRY(qt_product_f64(s->turned, s->vectors, (struct qt_strides){l, 1}, rows,
+                          (struct qt_strides){width, 1}, l, width, l, false));
+    for (size_t i = 0; i < l; i++) {
+        bool none = !(s->values[i] > 1e-28 * s->values[0]);
+        double by = none ? 0 : keep ? 1 : 1 / sqrt(s->values[i]);
+        for (size_t j = 0; j < width; j++)
+            rows[i * width + j] = s->turned[i * width + j] * by;
+    }
+    return 0;
+}
+
+/* Twice, since the first time directions of little length are only roughly right. */
+static int make_orthonormal(struct space *s, double *rows, size_t width)
+{
+    FV_TRY(turn(s, rows, width, false));
+    return turn(s, rows, width, false);
+}
+
+static void fill(struct qt_basis *b, uint64_t seed)
+{
+    for (size_t i = 0; i < b->count * b->k; i++)
+        b->rows[i] = qt_random(seed, i);
+}
+
+/* One pass: left = orthonormal (basis a^T), right = left a, its gram's eigenvectors and values. */
+static int pass(struct space *s, struct qt_basis *b)
+{
+    size_t n = s->n, k = s->k, l = s->l;
+    FV_TRY(qt_product_f64(s->left, b->rows, (struct qt_strides){k, 1}, s->a, (struct qt_strides){1, k},
+                          l, n, k, false));
+    FV_TRY(make_orthonormal(s, s->left, n));
+    FV_TRY(qt_product_f64(s->right, s->left, (struct qt_strides){n, 1}, s->a, (struct qt_strides){k, 1},
+                          l, k, n, false));
+    FV_TRY(turn(s, s->right, k, true)); /* now rows are sigma times right singular vectors */
+    /* left turns with it: rows of V left */
+    FV_TRY(qt_product_f64(s->turned, s->vectors, (struct qt_strides){l, 1}, s->left,
+                          (struct qt_strides){n, 1}, l, n, l, false));
+    memcpy(s->left, s->turned, l * n * sizeof *s->left);
+    for (size_t i = 0; i < l; i++) {
+        double sigma = sqrt(fmax(s->values[i], 0)), by = sigma > 0 ? 1 / sigma : 0;
+        for (size_t j = 0; j < k; j++)
+            b->rows[i * k + j] = s->right[i * k + j] * by;
+    }
+    return 0;
+}
+
+static int iterate(struct space *s, struct qt_basis *b, unsigned rank, const struct qt_opts *o)
+{
+    double all = 0, held = 0, before = -1;
+    for (size_t i = 0; i < s->n * s->k; i++)
+        all += s->a[i] * s->a[i];
+    for (unsigned p = 0; p < (o->passes ? o->passes : 1); p++) {
+        FV_TRY(pass(s, b));
+        held = 0;
+        for (size_t i = 0; i < s->l && i < rank; i++)
+            held += s->values[i];
+        if (before >= 0 && held - before <= o->tolerance * fmax(all - held, 1e-14 * all))
+            break;
+        before = held;
+    }
+    return 0;
+}
+
+int qt_low_rank(float *up, float *down, const float *a, size_t n, size_t k, unsigned rank,
+                struct qt_basis *b, const struct qt_opts *o)
+{
+    struct space s;
+    int rc = space_create(&s, a, n, k, b->count);
+    if (rc == 0 && !b->started) {
+        fill(b, o->seed);
+        b->started = true;
+    }
+    if (rc == 0)
+        rc = iterate(&s, b, rank, o);
+    for (size_t r = 0; r < rank && rc == 0; r++) {
+        double sigma = r < s.l ? sqrt(fmax(s.values[r], 0)) : 0;
+        for (size_t j = 0; j < k; j++)
+            down[r * k + j] = r < s.l ? (float)b->rows[r * k + j] : 0;
+        for (size_t i = 0; i < n; i++)
+            up[i * rank + r] = r < s.l ? (float)(sigma * s.left[r * n + i]) : 0;
+    }
+    space_finish(&s);
+    return rc;
+}

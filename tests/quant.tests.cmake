@@ -1,0 +1,2 @@
+# The quantiser: its mathematics and packings; the command itself.
+fv_test(quant/test_layer LABELS cpu)
