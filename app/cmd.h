@@ -62,6 +62,6 @@ extern const struct cmd *const app_commands[];
 extern const struct opt app_global_opts[];
 
 extern const struct cmd cmd_devices, cmd_render, cmd_info, cmd_convert, cmd_compare, cmd_check,
-    cmd_bench, cmd_view, cmd_vae, cmd_encode, cmd_generate;
+    cmd_bench, cmd_view, cmd_vae, cmd_encode, cmd_generate, cmd_quantize;
 
 #endif

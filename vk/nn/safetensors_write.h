@@ -23,4 +23,25 @@ struct nn_save_tensor {
 int nn_safetensors_save(const char *path, const struct nn_save_tensor *list, size_t n,
                         const struct nn_file_text *meta, size_t meta_count);
 
+/* The same tensor by tensor, in any order, for what does not fit memory or takes long: PATH.part until
+ * it is complete. Room on the disk is taken at once.
+ *
+ *     FV_TRY(nn_saver_open(&s, path, list, n, meta, meta_count, &resumed));    // data of list: not read
+ *     for (...)
+ *         FV_GOTO(nn_saver_write(s, i, bytes));
+ *     rc = nn_saver_commit(&s);
+ */
+struct nn_saver;
+/* resumed: PATH.part is there of the same tensors and texts, with whatever was written to it. Returns 0,
+ * FV_EIO, FV_EINVALID, FV_ENOMEM. */
+int nn_saver_open(struct nn_saver **out, const char *path, const struct nn_save_tensor *list, size_t n,
+                  const struct nn_file_text *meta, size_t meta_count, bool *resumed);
+int nn_saver_write(struct nn_saver *s, size_t tensor, const void *data);
+/* What was written is on the disk. */
+int nn_saver_flush(struct nn_saver *s);
+/* Flushes and gives the file its name. Closes either way. */
+int nn_saver_commit(struct nn_saver **s);
+/* PATH.part stays, for another time. */
+void nn_saver_close(struct nn_saver **s);
+
 #endif

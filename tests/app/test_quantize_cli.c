@@ -1,0 +1,225 @@
+/* fovea quantize: folders, files, what is refused, and going on after an interruption. */
+#include "support/test.h"
+#include "support/json.h"
+#include "support/tiny_model.h"
+#include "quant/quant.h"
+#include "vk/base/file.h"
+#include "vk/base/half.h"
+#include "vk/nn/safetensors_write.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *model;
+#define NEEDS_MODEL()                                                                              \
+    if (!(model = test_tiny_model()))                                                              \
+    skip()
+
+static void refuse(const char *what, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void refuse(const char *what, int status, const char *fmt, ...)
+{
+    char *out, line[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    int rc = test_fovea(&out, "%s", line);
+    if (rc != status || !strstr(out, what))
+        fail_msg("fovea %s: status %d\n%s\nexpected %d with \"%s\"", line, rc, out, status, what);
+    free(out);
+}
+
+static float *values(const struct nn_file *f, const char *name, size_t *count)
+{
+    const struct nn_file_tensor *t = nn_file_find(f, name);
+    if (!t)
+        fail_msg("%s: no %s", f->name, name);
+    float *x = malloc((size_t)t->count * sizeof *x + 1);
+    assert_ok(nn_file_read(t, NN_DATA_F32, 0, t->count, x));
+    *count = (size_t)t->count;
+    return x;
+}
+
+/* A layer's matrix from the bytes of the file, by the words of docs/QUANT.md. */
+static float *decode(const struct nn_file *f, const char *p, size_t n, size_t k, enum qt_method method)
+{
+    char name[160];
+    size_t codes_count, scales_count, padded = (k + 63) / 64 * 64;
+    snprintf(name, sizeof name, "%s.qweight", p);
+    float *codes = values(f, name, &codes_count);
+    snprintf(name, sizeof name, "%s.qscale", p);
+    float *scales = values(f, name, &scales_count), *w = malloc(n * k * sizeof *w);
+    assert_int_equal(codes_count, n * padded / (method == QT_RTN8 ? 1 : 2));
+    assert_int_equal(scales_count, n * padded / 64);
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < k; i++) {
+            int byte = method == QT_RTN8 ? 0 : (int)codes[r * padded / 2 + i / 2], code = i % 2 ? byte >> 4 : byte & 15;
+            float v = method == QT_RTN8  ? codes[r * padded + i]
+                      : method == QT_NF4 ? qt_nf4[code]
+                                         : (float)(code - 8);
+            w[r * k + i] = v * scales[r * (padded / 64) + i / 64];
+        }
+    free(codes), free(scales);
+    return w;
+}
+
+static double difference(const float *a, const float *b, size_t n)
+{
+    double sum = 0, all = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += pow((double)a[i] - (double)b[i], 2);
+        all += pow((double)b[i], 2);
+    }
+    return sqrt(sum / all);
+}
+
+static void baselines_are_near(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum qt_method method;
+        double most;
+    } kinds[] = {{"rtn4", QT_RTN4, 0.13}, {"rtn8", QT_RTN8, 0.008}, {"nf4", QT_NF4, 0.11}};
+    NEEDS_MODEL();
+    for (size_t i = 0; i < 3; i++) {
+        char *out, path[1200];
+        struct nn_file *before, *after;
+        const char *to = test_tmp_path(kinds[i].name), *report = test_tmp_path("report.json");
+        int rc = test_fovea(&out, "quantize %s -o %s --method %s --text 8 --report %s --plot %s", model, to, kinds[i].name,
+                            report, test_tmp_path("plot.png"));
+        if (rc)
+            fail_msg("%s: status %d\n%s", kinds[i].name, rc, out);
+        free(out);
+        snprintf(path, sizeof path, "%s/transformer", model);
+        assert_ok(nn_file_open(&before, path, NULL));
+        snprintf(path, sizeof path, "%s/transformer", to);
+        assert_ok(nn_file_open(&after, path, NULL));
+        assert_non_null(strstr(nn_file_meta(after, "fovea.quantization"), kinds[i].name));
+        cJSON *doc = test_read_json(report), *layers = cJSON_GetObjectItem(cJSON_GetObjectItem(doc, "transformer"), "layer");
+        assert_true(cJSON_GetArraySize(layers) > 10);
+        assert_non_null(cJSON_GetObjectItem(doc, "text_encoder"));
+        for (cJSON *l = layers->child; l; l = l->next) {
+            const char *name = cJSON_GetObjectItem(l, "name")->valuestring;
+            char weight[160];
+            size_t count;
+            snprintf(weight, sizeof weight, "%s.weight", name);
+            float *w = values(before, weight, &count);
+            float *q = decode(after, name, (size_t)cJSON_GetObjectItem(l, "outputs")->valueint,
+                              (size_t)cJSON_GetObjectItem(l, "inputs")->valueint, kinds[i].method);
+            double e = difference(q, w, count);
+            assert_true(e < kinds[i].most);
+            assert_near(e, cJSON_GetObjectItem(l, "weight_error")->valuedouble, 1e-6);
+            assert_null(nn_file_find(after, weight));
+            free(w), free(q);
+        }
+        cJSON_Delete(doc);
+        assert_non_null(nn_file_find(after, "final_layer.linear.weight"));
+        assert_non_null(nn_file_find(after, "t_block.1.weight"));
+        nn_file_close(&before);
+        nn_file_close(&after);
+        snprintf(path, sizeof path, "%s/vae/config.json", to);
+        assert_true(fv_exists(path));
+        snprintf(path, sizeof path, "%s/generate.json", to);
+        assert_true(fv_exists(path));
+        snprintf(path, sizeof path, "%s/transformer/model.safetensors.journal", to);
+        assert_false(fv_exists(path));
+    }
+}
+
+static void layers_may_stay(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char *out;
+    struct nn_file *f;
+    const char *to = test_tmp_path("kept.safetensors");
+    assert_int_equal(test_fovea(&out, "quantize %s/transformer -o %s --method rtn4 --keep mlp,spatial_blocks.0.attn.qkv", model, to), 0);
+    free(out);
+    assert_ok(nn_file_open(&f, to, NULL));
+    assert_non_null(nn_file_find(f, "spatial_blocks.0.attn.qkv.weight"));
+    assert_non_null(nn_file_find(f, "temporal_blocks.0.mlp.fc1.weight"));
+    assert_non_null(nn_file_find(f, "temporal_blocks.0.attn.qkv.qweight"));
+    nn_file_close(&f);
+    refuse("no layer's name contains \"nothing\"", 1, "quantize %s/transformer -o %s --keep nothing", model, to);
+}
+
+/* Weights of f32 beyond f16, NaN, nothing to do, done before. */
+static void bad_models_are_refused(void **state)
+{
+    (void)state;
+    static float w[70 * 65];
+    const char *in = test_tmp_path("in.safetensors"), *to = test_tmp_path("bad.safetensors");
+    struct nn_save_tensor t = {"spatial_blocks.0.attn.qkv.weight", NN_DATA_F32, 2, {70, 65}, w};
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+        w[i] = (float)(i % 13) - 6;
+    assert_ok(nn_safetensors_save(in, &t, 1, NULL, 0));
+    refuse("-o OUT says where", 2, "quantize %s", in);
+    w[66] = NAN;
+    assert_ok(nn_safetensors_save(in, &t, 1, NULL, 0));
+    refuse("spatial_blocks.0.attn.qkv: its weight holds NaN, at [1, 1]", 1, "quantize %s -o %s --method rtn4", in, to);
+    w[66] = 1e9f;
+    assert_ok(nn_safetensors_save(in, &t, 1, NULL, 0));
+    refuse("too large for scales in f16", 1, "quantize %s -o %s --method rtn4", in, to);
+    t.name = "other.weight";
+    assert_ok(nn_safetensors_save(in, &t, 1, NULL, 0));
+    refuse("no linear layers of blocks known here", 1, "quantize %s -o %s --method rtn4", in, to);
+    t.name = "spatial_blocks.0.attn.qkv.qweight";
+    assert_ok(nn_safetensors_save(in, &t, 1, NULL, 0));
+    refuse("is quantised already", 1, "quantize %s -o %s --method rtn4", in, to);
+    refuse("is the model itself", 2, "quantize %s -o %s --method rtn4", in, in);
+    refuse("No such", 1, "quantize %s/absent -o %s --method rtn4", test_tmp(), to);
+}
+
+/* A file that was left: as many bytes, the layers of the journal are not computed again. */
+static void goes_on_where_it_was(void **state)
+{
+    (void)state;
+    static float w[2][64 * 64];
+    static const char *const names[2] = {"spatial_blocks.0.attn.qkv.weight", "spatial_blocks.0.attn.proj.weight"};
+    char line[2048], path[1200];
+    const char *in = test_tmp_path("two.safetensors"), *to = test_tmp_path("whole.safetensors");
+    struct nn_save_tensor t[2];
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t k = 0; k < 64 * 64; k++)
+            w[i][k] = (float)((k * 7 + i) % 31) - 15;
+        t[i] = (struct nn_save_tensor){names[i], NN_DATA_F32, 2, {64, 64}, w[i]};
+    }
+    w[1][5] = NAN; /* the second layer fails, the first is done */
+    assert_ok(nn_safetensors_save(in, t, 2, NULL, 0));
+    refuse("NaN", 1, "quantize %s -o %s --method rtn4", in, to);
+    snprintf(path, sizeof path, "%s.part", to);
+    assert_true(fv_exists(path));
+    w[1][5] = 0;
+    w[0][0] = NAN; /* would fail if it were looked at */
+    assert_ok(nn_safetensors_save(in, t, 2, NULL, 0));
+    snprintf(line, sizeof line, "quantize %s -o %s --method rtn4", in, to);
+    char *out;
+    assert_int_equal(test_fovea(&out, "%s", line), 0);
+    free(out);
+    struct nn_file *f;
+    assert_ok(nn_file_open(&f, to, NULL));
+    w[0][0] = -15;
+    for (size_t i = 0; i < 2; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)(strlen(names[i]) - 7), names[i]);
+        float *q = decode(f, name, 64, 64, QT_RTN4);
+        assert_true(difference(q, w[i], 64 * 64) < 0.08);
+        free(q);
+    }
+    nn_file_close(&f);
+    assert_false(fv_exists(path));
+    refuse("NaN", 1, "quantize %s -o %s --method nf4", in, to); /* other settings: from the beginning */
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(baselines_are_near),
+        cmocka_unit_test(layers_may_stay),
+        cmocka_unit_test(bad_models_are_refused),
+        cmocka_unit_test(goes_on_where_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
