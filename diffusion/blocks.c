@@ -7,24 +7,27 @@
 
 enum { NOTHING = UINT32_MAX };
 
-int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory)
+int df_plan_pairs(struct df_dit *d, uint64_t memory)
 {
-    struct df_pair one;
-    uint64_t pair, parameters, depth = d->info.depth;
+    uint64_t pair = 0, all = 0;
     d->resident = d->info.depth;
     d->slot[0].number = d->slot[1].number = NOTHING;
     if (!memory)
         return 0;
-    FV_TRY(df_plan_pair(d, f, &one, &pair, &parameters));
+    for (uint32_t n = 0; n < d->info.depth; n++) {
+        pair = d->plan[n].bytes > pair ? d->plan[n].bytes : pair;
+        all += d->plan[n].bytes;
+    }
     d->loading.pair_bytes = pair;
-    if (pair * depth <= memory)
+    if (all <= memory)
         return 0;
     if (2 * pair > memory)
         return fv_fail(FV_EGPUMEM,
                        "%s: two pairs of blocks take %.0f MB, more than the %.0f MB that weights may take",
                        d->path, 2e-6 * (double)pair, 1e-6 * (double)memory);
     d->resident = (uint32_t)(memory / pair - 2);
-    d->info.parameters = parameters * (depth - d->resident);
+    for (uint32_t n = d->resident; n < d->info.depth; n++)
+        d->info.parameters += d->plan[n].parameters;
     d->info.weight_bytes = 2 * pair;
     return 0;
 }
@@ -32,7 +35,7 @@ int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory)
 static int load_slot(struct df_dit *d, struct df_slot *s, uint32_t number)
 {
     struct nn_wants *w = NULL;
-    const struct nn_weights_opts o = {.dtype = d->info.dtype};
+    const struct nn_weights_opts o = {.dtype = d->info.dtype, .room = d->loading.pair_bytes};
     double start = fv_now();
     s->number = NOTHING;
     FV_TRY(nn_wants_create(&w));
@@ -44,7 +47,7 @@ static int load_slot(struct df_dit *d, struct df_slot *s, uint32_t number)
         return rc;
     s->number = number;
     d->loading.pairs++;
-    d->loading.bytes += d->loading.pair_bytes;
+    d->loading.bytes += d->plan[number].bytes;
     d->loading.seconds += fv_now() - start;
     return 0;
 }

@@ -4,17 +4,18 @@
 
 /* Bytes of weights on the device within a budget, as df_dit_open lays them out; *streamed: not all
  * stay. */
-static int weights(const struct df_dit *d, uint64_t pair, uint64_t rest, uint64_t memory,
+static int weights(const struct df_dit *d, uint64_t pair, uint64_t all, uint64_t rest, uint64_t memory,
                    uint64_t *bytes, bool *streamed)
 {
-    uint64_t all = pair * d->info.depth;
     *streamed = memory && all > memory;
     if (*streamed && 2 * pair > memory)
         return fv_fail(
             FV_EGPUMEM,
             "two pairs of blocks take %.0f MB, more than the %.0f MB that weights may take",
             1e-6 * 2 * (double)pair, 1e-6 * (double)memory);
-    *bytes = rest + (*streamed ? memory / pair * pair : all);
+    *bytes = rest + (*streamed ? 2 * pair : all);
+    for (uint32_t n = 0; *streamed && n < memory / pair - 2; n++)
+        *bytes += d->plan[n].bytes;
     return 0;
 }
 
@@ -23,7 +24,7 @@ int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_samp
 {
     struct df_size size = s->size;
     struct df_dry plain, merged = {0};
-    uint64_t pair, rest;
+    uint64_t pair, pairs, rest;
     bool streamed;
     uint32_t evaluations = df_evaluations(s->method, s->schedule.steps);
     uint32_t merges = s->merge_steps < evaluations ? s->merge_steps : evaluations;
@@ -33,8 +34,8 @@ int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_samp
                                   .on_progress = s->on_progress};
     *out = (struct df_cost){.parameters = d->info.parameters, .evaluations = evaluations};
     size.batch *= 2;
-    FV_TRY(df_weight_bytes(d, &pair, &rest));
-    FV_TRY(weights(d, pair, rest, weight_memory, &out->weight_bytes, &streamed));
+    FV_TRY(df_weight_bytes(d, &pair, &pairs, &rest));
+    FV_TRY(weights(d, pair, pairs, rest, weight_memory, &out->weight_bytes, &streamed));
     FV_TRY(df_run_dry(&plain, d, &size, s->text.tokens, &o, streamed, false));
     if (merges)
         FV_TRY(df_run_dry(&merged, d, &size, s->text.tokens, &o, streamed, true));

@@ -12,10 +12,12 @@ enum { WIDTH, WIDTH2, WIDTH3, WIDTH6, HEAD, MLP, TEXT, TOKENS, TIME, CHANNELS, P
 enum { TIME_FEATURES = 256, MAX_DEPTH = 512 };
 
 #define ROW(field, name, ...) {offsetof(struct df_dit, field), name, {__VA_ARGS__}, 0, NN_SAME, NULL}
+#define MATRIX(field, name, ...)                                                                   \
+    {offsetof(struct df_dit, field), name, {__VA_ARGS__}, NN_WEIGHT_MATRIX, NN_SAME, NULL}
 #define EMBEDDER(field, name, first, second, in)                                                   \
-    ROW(field.fc1, name first ".weight", NN_DIM(WIDTH), NN_DIM(in)),                               \
+    MATRIX(field.fc1, name first ".weight", NN_DIM(WIDTH), NN_DIM(in)),                            \
         ROW(field.fc1_bias, name first ".bias", NN_DIM(WIDTH)),                                    \
-        ROW(field.fc2, name second ".weight", NN_DIM(WIDTH), NN_DIM(WIDTH)),                       \
+        MATRIX(field.fc2, name second ".weight", NN_DIM(WIDTH), NN_DIM(WIDTH)),                    \
         ROW(field.fc2_bias, name second ".bias", NN_DIM(WIDTH))
 static const struct nn_weight_row model_rows[] = {
     ROW(patch, "x_embedder.proj.weight", NN_DIM(WIDTH), NN_DIM(CHANNELS), NN_DIM(PT), NN_DIM(PH),
@@ -37,7 +39,7 @@ static const struct nn_weight_row model_rows[] = {
 #define ROW(field, name, flags, dtype, ...)                                                        \
     {offsetof(struct df_block, field), name, {__VA_ARGS__}, flags, dtype, NULL}
 #define LINEAR(field, name, out, in)                                                               \
-    ROW(field, name ".weight", 0, NN_SAME, NN_DIM(out), NN_DIM(in)),                               \
+    ROW(field, name ".weight", NN_WEIGHT_MATRIX, NN_SAME, NN_DIM(out), NN_DIM(in)),                \
         ROW(field##_bias, name ".bias", 0, NN_SAME, NN_DIM(out))
 static const struct nn_weight_row block_rows[] = {
     ROW(table, "%d.scale_shift_table", 0, NN_F32, 6, NN_DIM(WIDTH)),
@@ -127,10 +129,9 @@ static int sizes_of_config(struct df_dit *d, const struct config *c)
 }
 
 /* A tensor whose shape says a size; NULL and a failure if it is not there or of another rank. */
-static const struct nn_file_tensor *sized(const struct nn_file *f, const char *name, unsigned rank,
-                                          int *rc)
+static const struct nn_file_tensor *check_sized(const struct nn_file *f, const struct nn_file_tensor *t,
+                                                const char *name, unsigned rank, int *rc)
 {
-    const struct nn_file_tensor *t = nn_file_find(f, name);
     if (*rc == 0 && !t)
         *rc = fv_fail(FV_EUNSUPPORTED, "%s: no %s: not a transformer known here (STDiT3 of Open-Sora "
                                        "1.2 is)", f->name, name);
@@ -143,13 +144,19 @@ static const struct nn_file_tensor *sized(const struct nn_file *f, const char *n
     return *rc == 0 ? t : NULL;
 }
 
+static const struct nn_file_tensor *sized(const struct nn_file *f, const char *name, unsigned rank,
+                                          int *rc)
+{
+    return check_sized(f, nn_file_find(f, name), name, rank, rc);
+}
+
 static uint32_t count_blocks(const struct nn_file *f)
 {
     uint32_t n = 0;
     char name[64];
     do
-        snprintf(name, sizeof name, "spatial_blocks.%u.attn.qkv.weight", n);
-    while (nn_file_find(f, name) && ++n < MAX_DEPTH);
+        snprintf(name, sizeof name, "spatial_blocks.%u.attn.qkv", n);
+    while (nn_file_find_matrix(f, name) && ++n < MAX_DEPTH);
     return n;
 }
 
@@ -159,7 +166,8 @@ static int find_sizes(struct df_dit *d, const struct nn_file *f, const struct co
     int rc = 0;
     const struct nn_file_tensor *patch = sized(f, "x_embedder.proj.weight", 5, &rc);
     const struct nn_file_tensor *text = sized(f, "y_embedder.y_embedding", 2, &rc);
-    const struct nn_file_tensor *mlp = sized(f, "spatial_blocks.0.mlp.fc1.weight", 2, &rc);
+    const struct nn_file_tensor *mlp = check_sized(f, nn_file_find_matrix(f, "spatial_blocks.0.mlp.fc1"),
+                                                   "spatial_blocks.0.mlp.fc1.weight", 2, &rc);
     const struct nn_file_tensor *final = sized(f, "final_layer.linear.weight", 2, &rc);
     const struct nn_file_tensor *norm = nn_file_find(f, "spatial_blocks.0.attn.q_norm.weight");
     if (rc < 0)
@@ -248,6 +256,30 @@ static uint64_t parameters_of(const struct df_dit *d)
            2 * i->depth * block + 2 * w + (w + 1) * i->out_channels * cells;
 }
 
+static int plan_pair(struct df_dit *d, const struct nn_file *f, uint32_t number)
+{
+    struct df_plan *p = &d->plan[number];
+    struct nn_wants *w = NULL;
+    struct nn_weights_report report = {0};
+    /* no two pairs in the same place, nor in that of a pool: kernels know weights they have seen by
+     * where they lie */
+    const struct nn_weights_opts o = {.dtype = d->info.dtype,
+                                      .base = (UINT64_C(1) << 61) + ((uint64_t)number << 34),
+                                      .report = &report};
+    FV_TRY(nn_wants_create(&w));
+    df_want_pair(w, d, &p->pair, number);
+    int rc = nn_weights_plan(&p->bytes, d->dev, w, f, &o);
+    p->parameters = report.parameters;
+    nn_weights_report_finish(&report);
+    nn_wants_destroy(&w);
+    if (!d->head_norm) { /* without a file everything optional is there */
+        const nn_tensor none = {0};
+        p->pair.spatial.q_norm = p->pair.spatial.k_norm = none;
+        p->pair.temporal.q_norm = p->pair.temporal.k_norm = none;
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_opts *o)
 {
     struct nn_wants *wants = NULL;
@@ -257,10 +289,12 @@ static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_o
                                 .ud = o->ud,
                                 .report = &report};
     d->info.dtype = w.dtype;
-    if (f)
-        FV_TRY(df_plan_pairs(d, f, d->dev ? o->weight_memory : 0));
-    else
-        d->resident = d->info.depth;
+    d->plan = calloc(d->info.depth + 1, sizeof *d->plan);
+    if (!d->plan)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    for (uint32_t n = 0; n < d->info.depth; n++)
+        FV_TRY(plan_pair(d, f, n));
+    FV_TRY(df_plan_pairs(d, d->dev && f ? o->weight_memory : 0));
     w.ignore = d->resident < d->info.depth ? streamed : ignored;
     FV_TRY(nn_wants_create(&wants));
     int rc = want(d, wants);
@@ -307,36 +341,18 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
     return rc;
 }
 
-int df_plan_pair(struct df_dit *d, const struct nn_file *f, struct df_pair *pair, uint64_t *bytes,
-                 uint64_t *parameters)
+int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *pairs, uint64_t *rest)
 {
     struct nn_wants *w = NULL;
-    struct nn_weights_report report = {0};
-    const struct nn_weights_opts o = {.dtype = d->info.dtype, .report = &report};
-    FV_TRY(nn_wants_create(&w));
-    df_want_pair(w, d, pair, 0);
-    int rc = nn_weights_plan(bytes, d->dev, w, f, &o);
-    *parameters = report.parameters;
-    nn_weights_report_finish(&report);
-    nn_wants_destroy(&w);
-    if (!d->head_norm) { /* without a file everything optional is there */
-        const nn_tensor none = {0};
-        pair->spatial.q_norm = pair->spatial.k_norm = none;
-        pair->temporal.q_norm = pair->temporal.k_norm = none;
-    }
-    return rc < 0 ? rc : 0;
-}
-
-int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *rest)
-{
-    struct nn_wants *w = NULL;
-    struct df_pair one;
     struct df_dit other = {0};
-    uint64_t parameters;
     const struct nn_weights_opts o = {.dtype = d->info.dtype};
     uint32_t dims[DIMS];
     fill_dims(dims, &d->info);
-    FV_TRY(df_plan_pair(d, NULL, &one, pair, &parameters));
+    *pair = *pairs = 0;
+    for (uint32_t n = 0; n < d->info.depth; n++) {
+        *pair = d->plan[n].bytes > *pair ? d->plan[n].bytes : *pair;
+        *pairs += d->plan[n].bytes;
+    }
     FV_TRY(nn_wants_create(&w));
     nn_wants_rows(w, &other, model_rows, sizeof model_rows / sizeof *model_rows, dims);
     int rc = nn_weights_plan(rest, d->dev, w, NULL, &o);
@@ -353,6 +369,7 @@ void df_dit_close(struct df_dit **d)
     df_drop_pairs(*d);
     nn_file_close(&(*d)->file);
     free((*d)->pair);
+    free((*d)->plan);
     free(*d);
     *d = NULL;
 }

@@ -26,13 +26,14 @@ int df_config_open(struct fv_json *out, const char *path);
 int df_word_vectors(float *out, const struct nn_file_tensor *table, const int32_t *ids, size_t n);
 
 struct df_mlp {
-    nn_tensor fc1, fc1_bias, fc2, fc2_bias;
+    struct nn_matrix fc1, fc2;
+    nn_tensor fc1_bias, fc2_bias;
 };
 
 struct df_block {
     nn_tensor table; /* [6, width]: added to the time's modulation */
-    nn_tensor qkv, qkv_bias, q_norm, k_norm, proj, proj_bias;
-    nn_tensor cross_q, cross_q_bias, cross_kv, cross_kv_bias, cross_proj, cross_proj_bias;
+    struct nn_matrix qkv, proj, cross_q, cross_kv, cross_proj;
+    nn_tensor qkv_bias, q_norm, k_norm, proj_bias, cross_q_bias, cross_kv_bias, cross_proj_bias;
     struct df_mlp mlp;
 };
 
@@ -54,6 +55,11 @@ struct df_dit {
      * from the file, two at a time (blocks.c). */
     struct df_pair *pair; /* [depth] of resident ones */
     uint32_t resident;
+    /* Of each pair as it is in the file: its tensors without storage, what they take. */
+    struct df_plan {
+        struct df_pair pair;
+        uint64_t bytes, parameters;
+    } *plan;
     struct nn_file *file; /* open while there are others */
     struct df_slot {
         struct df_pair pair;
@@ -104,17 +110,15 @@ struct df_run_opts;
  * df_run_create. */
 int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size, uint32_t tokens,
                const struct df_run_opts *o, bool streamed, bool merge);
-/* open.c: bytes on the device of a pair of blocks and of the rest, whatever is loaded. */
-int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *rest);
-/* A pair's tensors without storage, and their parameters; f may be NULL. */
-int df_plan_pair(struct df_dit *d, const struct nn_file *f, struct df_pair *pair, uint64_t *bytes,
-                 uint64_t *parameters);
+/* open.c: bytes on the device of the largest pair of blocks, of all pairs and of the rest, whatever
+ * is loaded. */
+int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *pairs, uint64_t *rest);
 
 /* open.c: what a pair of blocks wants. */
 void df_want_pair(struct nn_wants *w, const struct df_dit *d, struct df_pair *pair, uint32_t number);
 /* blocks.c: which pairs stay within a budget of bytes (0: all), none loaded yet; the others' slots
  * are filled when they are asked for. */
-int df_plan_pairs(struct df_dit *d, const struct nn_file *f, uint64_t memory);
+int df_plan_pairs(struct df_dit *d, uint64_t memory);
 /* A pair's weights. Loading one waits for work that reads what it takes the place of. */
 int df_get_pair(struct df_dit *d, uint32_t number, const struct df_pair **out);
 void df_drop_pairs(struct df_dit *d);

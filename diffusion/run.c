@@ -58,6 +58,7 @@ static int begin_run(struct df_run **out, struct df_dit *d, const struct df_size
     s->known = o->time_count;
     s->streamed = streamed;
     s->named = o->on_trace || o->check;
+    s->traced = o->on_trace;
     s->on_progress = o->on_progress;
     s->ud = o->ud;
     s->rows = (size->height + d->info.patch[1] - 1) / d->info.patch[1];
@@ -167,23 +168,11 @@ static int start_piece(struct df_run *s, bool wait)
     return s->named || wait ? nn_run(s->r) : nn_submit(s->r, NULL);
 }
 
-/* All are alike but for where they lie, by which kernels know weights they have seen. */
-const struct df_pair *df_planned_pair(struct df_run *s, uint32_t number)
-{
-    nn_tensor *t = (nn_tensor *)&s->planned;
-    for (size_t i = 0; i < sizeof s->planned / sizeof *t; i++) {
-        t[i].offset -= (uint64_t)s->planned_at << 34;
-        t[i].offset += (uint64_t)number << 34;
-    }
-    s->planned_at = number;
-    return &s->planned;
-}
-
 static int get_pair(struct df_run *s, uint32_t number, const struct df_pair **out)
 {
     if (!s->dry)
         return df_get_pair(s->d, number, out);
-    *out = df_planned_pair(s, number);
+    *out = &s->d->plan[number].pair;
     return 0;
 }
 
@@ -333,7 +322,6 @@ int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size,
                const struct df_run_opts *o, bool streamed, bool merge)
 {
     struct df_run *s;
-    uint64_t bytes, parameters;
     *out = (struct df_dry){0};
     FV_TRY(check_sizes(size, tokens, o));
     int rc = begin_run(&s, d, size, o, streamed);
@@ -341,10 +329,8 @@ int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size,
         s->dry = true;
         s->merge = merge && size->frames > 1;
         s->tokens = tokens;
-        rc = df_plan_pair(d, NULL, &s->planned, &bytes, &parameters);
-    }
-    if (rc == 0)
         rc = dry_run(out, s, o);
+    }
     df_run_destroy(&s);
     return rc;
 }

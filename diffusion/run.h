@@ -9,13 +9,14 @@ struct df_run {
     struct df_dit *d;
     struct df_size size;
     bool masked, named;  /* frames have times of their own; values are named, so less is fused */
+    bool traced;         /* and someone sees them */
+    bool temporal;       /* the block that is recorded now */
+    uint32_t number;
     uint32_t rows, cols; /* of patches */
     uint32_t tokens;     /* of the longest caption */
     uint32_t times;      /* embedded: the samples', then as many 0 */
     struct df_kept kept_all;
     bool dry;                                /* nothing is made or run, only counted */
-    struct df_pair planned;                  /* a pair then, in place of number planned_at */
-    uint32_t planned_at;
     nn_tensor z, time, fps, positions, rope; /* inputs of a step */
     nn_tensor frame_time, kept;              /* by frame: which time, f32 1 for those of time 0 */
     /* Times that are known beforehand: [known][batch], then 0 for each sample. */
@@ -49,6 +50,10 @@ struct df_run {
 /* ---- stdit3.c: the figure, recorded by s->r -------------------------------------------------- */
 
 nn_tensor df_record_mlp(struct nn_rec *r, nn_tensor x, const struct df_mlp *w, enum nn_act act);
+/* What a linear layer of a block sees is named in.spatial_blocks.N.attn.qkv, for those who quantise;
+ * `what` is its name there ("attn.qkv"). */
+void df_trace_input(const struct df_run *s, struct nn_rec *r, nn_tensor x, bool temporal, uint32_t number,
+                    const char *what);
 /* Numbers [n] through an embedder: [n, C]. */
 nn_tensor df_record_number(struct df_run *s, nn_tensor n, const struct df_mlp *w);
 /* Times and frame rates [n, C] -> modulation of the blocks, [n, 6 C]. */
@@ -65,9 +70,6 @@ nn_tensor df_record_final(struct df_run *s, nn_tensor x, nn_tensor time);
 void df_record_step(struct df_run *s);
 /* What the first block's attention sees of s->x. */
 nn_tensor df_record_block_input(struct df_run *s);
-
-/* run.c: in a dry run, a pair; valid until the next is asked for. */
-const struct df_pair *df_planned_pair(struct df_run *s, uint32_t number);
 
 /* ---- run_inputs.c --------------------------------------------------------------------------- */
 

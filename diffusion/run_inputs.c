@@ -87,8 +87,9 @@ static void keep_keys_values(struct df_run *s, struct nn_rec *r, const struct df
     const struct df_block *w[2] = {&pair->spatial, &pair->temporal};
     const uint32_t shape[3] = {s->size.batch, s->tokens, 2 * s->d->info.width};
     for (uint32_t k = 0; k < 2; k++) {
+        df_trace_input(s, r, y, k == 1, number, "cross_attn.kv_linear");
         nn_into(r, nn_reshape(r, s->keys_values[2 * number + k], 3, shape));
-        nn_linear(r, y, w[k]->cross_kv, &(struct nn_linear_opts){.bias = w[k]->cross_kv_bias});
+        nn_linear_matrix(r, y, &w[k]->cross_kv, &(struct nn_linear_opts){.bias = w[k]->cross_kv_bias});
     }
 }
 
@@ -118,7 +119,7 @@ int df_record_captions(struct df_run *s, struct nn_rec *r, nn_tensor states, nn_
     nn_embed(r, rows, y);
     uint32_t pairs = s->dry ? s->d->info.depth : s->d->resident;
     for (uint32_t n = 0; n < pairs; n++)
-        keep_keys_values(s, r, s->dry ? df_planned_pair(s, n) : &s->d->pair[n], kept, n);
+        keep_keys_values(s, r, s->dry ? &s->d->plan[n].pair : &s->d->pair[n], kept, n);
     return nn_end(r);
 }
 

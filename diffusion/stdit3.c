@@ -17,9 +17,27 @@
 
 nn_tensor df_record_mlp(struct nn_rec *r, nn_tensor x, const struct df_mlp *w, enum nn_act act)
 {
-    nn_tensor h = nn_linear(r, x, w->fc1,
-                            &(struct nn_linear_opts){.bias = w->fc1_bias, .act = {act, 0, 0}});
-    return nn_linear(r, h, w->fc2, &(struct nn_linear_opts){.bias = w->fc2_bias});
+    nn_tensor h = nn_linear_matrix(r, x, &w->fc1,
+                                   &(struct nn_linear_opts){.bias = w->fc1_bias, .act = {act, 0, 0}});
+    return nn_linear_matrix(r, h, &w->fc2, &(struct nn_linear_opts){.bias = w->fc2_bias});
+}
+
+void df_trace_input(const struct df_run *s, struct nn_rec *r, nn_tensor x, bool temporal, uint32_t number,
+                    const char *what)
+{
+    char name[64];
+    if (!s->traced)
+        return;
+    snprintf(name, sizeof name, "in.%s_blocks.%u.%s", temporal ? "temporal" : "spatial", number, what);
+    nn_trace(r, name, x);
+}
+
+/* A linear layer of the block that is recorded now. */
+static nn_tensor linear(struct df_run *s, nn_tensor x, const struct nn_matrix *w, const char *what,
+                        const struct nn_linear_opts *o)
+{
+    df_trace_input(s, s->r, x, s->temporal, s->number, what);
+    return nn_linear_matrix(s->r, x, w, o);
 }
 
 /* Shift, scale and gate of one half of a block, [groups, width] each: a row a sample or a frame. */
@@ -52,14 +70,14 @@ static nn_tensor unmerge(struct df_run *s, nn_tensor m)
 }
 
 /* x + gate * linear(h), or all of it by name. h may be of merged frames. */
-static nn_tensor add_linear(struct df_run *s, nn_tensor x, nn_tensor h, nn_tensor w, nn_tensor bias,
-                            nn_tensor gate, const char *name)
+static nn_tensor add_linear(struct df_run *s, nn_tensor x, nn_tensor h, const struct nn_matrix *w,
+                            const char *what, nn_tensor bias, nn_tensor gate, const char *name)
 {
     bool merged = !nn_failed(s->r) && h.shape[1] != x.shape[1];
     if (!merged && (!s->named || !name))
-        return nn_linear(s->r, h, w,
-                         &(struct nn_linear_opts){.bias = bias, .gate = gate, .residual = x});
-    nn_tensor y = nn_linear(s->r, h, w, &(struct nn_linear_opts){.bias = bias});
+        return linear(s, h, w, what,
+                      &(struct nn_linear_opts){.bias = bias, .gate = gate, .residual = x});
+    nn_tensor y = linear(s, h, w, what, &(struct nn_linear_opts){.bias = bias});
     if (s->named && name)
         nn_trace(s->r, name, y);
     if (merged)
@@ -111,7 +129,7 @@ static nn_tensor self_attention(struct df_run *s, const struct df_block *w, nn_t
 {
     uint32_t batch = s->size.batch, frames = a.shape[1], places = s->rows * s->cols;
     uint32_t heads = s->d->info.heads, width = s->d->info.width;
-    nn_tensor qkv = nn_linear(s->r, a, w->qkv, &(struct nn_linear_opts){.bias = w->qkv_bias});
+    nn_tensor qkv = linear(s, a, &w->qkv, "attn.qkv", &(struct nn_linear_opts){.bias = w->qkv_bias});
     nn_tensor part[3];
     for (uint32_t i = 0; i < 3; i++)
         part[i] = nn_reshape(s->r, nn_slice(s->r, qkv, -1, i * width, width), 5,
@@ -134,7 +152,8 @@ static nn_tensor self_attention(struct df_run *s, const struct df_block *w, nn_t
 static nn_tensor cross_attention(struct df_run *s, const struct df_block *w, nn_tensor x, nn_tensor kv)
 {
     uint32_t batch = s->size.batch, heads = s->d->info.heads, width = s->d->info.width;
-    nn_tensor q = nn_linear(s->r, x, w->cross_q, &(struct nn_linear_opts){.bias = w->cross_q_bias});
+    nn_tensor q = linear(s, x, &w->cross_q, "cross_attn.q_linear",
+                         &(struct nn_linear_opts){.bias = w->cross_q_bias});
     q = nn_reshape(s->r, q, 4, (uint32_t[]){batch, NN_REST, heads, width / heads});
     nn_tensor k = nn_squeeze(s->r, nn_slice(s->r, kv, 2, 0, 1), 2);
     nn_tensor v = nn_squeeze(s->r, nn_slice(s->r, kv, 2, 1, 1), 2);
@@ -156,6 +175,8 @@ static nn_tensor block(struct df_run *s, const struct df_block *w, uint32_t numb
 {
     nn_tensor kv = s->keys_values[2 * number + temporal];
     struct nn_rec *r = s->r;
+    s->temporal = temporal;
+    s->number = number;
     nn_scope scope = nn_push_named(r, "%s block %u", temporal ? "temporal" : "spatial", number);
     char text[48];
     nn_trace(r, name_of(text, temporal, number, "in"), x);
@@ -167,24 +188,24 @@ static nn_tensor block(struct df_run *s, const struct df_block *w, uint32_t numb
     nn_tensor h = self_attention(s, w, s->merge ? merge(s, a) : a, temporal);
     name_of(text, temporal, number, s->merge ? "attn_merged" : "attn");
     if (s->named && temporal) { /* the authors have places before frames here */
-        nn_tensor y = nn_linear(r, h, w->proj, &(struct nn_linear_opts){.bias = w->proj_bias});
+        nn_tensor y = nn_linear_matrix(r, h, &w->proj, &(struct nn_linear_opts){.bias = w->proj_bias});
         nn_trace(r, text, nn_transpose(r, y, 1, 2));
     }
-    x = add_linear(s, x, h, w->proj, w->proj_bias, one.gate, temporal ? NULL : text);
+    x = add_linear(s, x, h, &w->proj, "attn.proj", w->proj_bias, one.gate, temporal ? NULL : text);
     x = nn_pop_keep(r, inner, x);
 
     inner = nn_push(r);
     a = s->merge ? merge(s, x) : x;
     h = nn_reshape(r, cross_attention(s, w, a, kv), a.rank, a.shape);
-    x = add_linear(s, x, h, w->cross_proj, w->cross_proj_bias, (nn_tensor){0},
+    x = add_linear(s, x, h, &w->cross_proj, "cross_attn.proj", w->cross_proj_bias, (nn_tensor){0},
                    name_of(text, temporal, number, s->merge ? "cross_attn_merged" : "cross_attn"));
     x = nn_pop_keep(r, inner, x);
 
     inner = nn_push(r);
     a = nn_layer_norm(r, x, &(struct nn_norm_opts){.shift = two.shift, .scale = two.scale});
-    h = nn_linear(r, a, w->mlp.fc1,
-                  &(struct nn_linear_opts){.bias = w->mlp.fc1_bias, .act = {NN_GELU_TANH, 0, 0}});
-    x = add_linear(s, x, h, w->mlp.fc2, w->mlp.fc2_bias, two.gate,
+    h = linear(s, a, &w->mlp.fc1, "mlp.fc1",
+               &(struct nn_linear_opts){.bias = w->mlp.fc1_bias, .act = {NN_GELU_TANH, 0, 0}});
+    x = add_linear(s, x, h, &w->mlp.fc2, "mlp.fc2", w->mlp.fc2_bias, two.gate,
                    name_of(text, temporal, number, "mlp"));
     x = nn_pop_keep(r, inner, x);
     nn_trace(r, name_of(text, temporal, number, "out"), x);
@@ -196,7 +217,7 @@ static nn_tensor block(struct df_run *s, const struct df_block *w, uint32_t numb
 /* A number's sinusoid through an embedder: [n] -> [n, C]. */
 nn_tensor df_record_number(struct df_run *s, nn_tensor n, const struct df_mlp *w)
 {
-    nn_tensor e = nn_timestep(s->r, n, &(struct nn_sinusoid){.dim = w->fc1.shape[1]});
+    nn_tensor e = nn_timestep(s->r, n, &(struct nn_sinusoid){.dim = w->fc1.columns});
     return df_record_mlp(s->r, e, w, NN_SILU);
 }
 
@@ -290,7 +311,7 @@ void df_record_step(struct df_run *s)
     nn_tensor x = df_record_patches(s);
     for (uint32_t n = 0; n < s->d->info.depth; n++) { /* in one place, or each pair's tokens would stay */
         nn_scope scope = nn_push(s->r);
-        nn_copy(s->r, x, df_record_pair(s, s->dry ? df_planned_pair(s, n) : &s->d->pair[n], n, x, times));
+        nn_copy(s->r, x, df_record_pair(s, s->dry ? &s->d->plan[n].pair : &s->d->pair[n], n, x, times));
         nn_pop(s->r, scope);
     }
     s->out = df_record_final(s, x, final_time);

@@ -17,7 +17,8 @@
 enum { MAX_LAYERS = 512, MAX_TOKENS = 4096 };
 
 struct layer {
-    nn_tensor norm1, q, k, v, o, norm2, wi0, wi1, wo;
+    nn_tensor norm1, norm2;
+    struct nn_matrix q, k, v, o, wi0, wi1, wo;
 };
 
 struct df_t5 {
@@ -37,16 +38,18 @@ struct df_t5 {
 
 enum { WIDTH, INNER, FF, DIMS };
 #define ROW(field, name, ...) {offsetof(struct layer, field), name, {__VA_ARGS__}, 0, NN_SAME, NULL}
+#define MATRIX(field, name, out, in)                                                               \
+    {offsetof(struct layer, field), name, {NN_DIM(out), NN_DIM(in)}, NN_WEIGHT_MATRIX, NN_SAME, NULL}
 static const struct nn_weight_row rows[] = {
     ROW(norm1, "layer.0.layer_norm.weight|attn_norm.weight", NN_DIM(WIDTH)),
-    ROW(q, "layer.0.SelfAttention.q.weight|attn_q.weight", NN_DIM(INNER), NN_DIM(WIDTH)),
-    ROW(k, "layer.0.SelfAttention.k.weight|attn_k.weight", NN_DIM(INNER), NN_DIM(WIDTH)),
-    ROW(v, "layer.0.SelfAttention.v.weight|attn_v.weight", NN_DIM(INNER), NN_DIM(WIDTH)),
-    ROW(o, "layer.0.SelfAttention.o.weight|attn_o.weight", NN_DIM(WIDTH), NN_DIM(INNER)),
+    MATRIX(q, "layer.0.SelfAttention.q.weight|attn_q.weight", INNER, WIDTH),
+    MATRIX(k, "layer.0.SelfAttention.k.weight|attn_k.weight", INNER, WIDTH),
+    MATRIX(v, "layer.0.SelfAttention.v.weight|attn_v.weight", INNER, WIDTH),
+    MATRIX(o, "layer.0.SelfAttention.o.weight|attn_o.weight", WIDTH, INNER),
     ROW(norm2, "layer.1.layer_norm.weight|ffn_norm.weight", NN_DIM(WIDTH)),
-    ROW(wi0, "layer.1.DenseReluDense.wi_0.weight|ffn_gate.weight", NN_DIM(FF), NN_DIM(WIDTH)),
-    ROW(wi1, "layer.1.DenseReluDense.wi_1.weight|ffn_up.weight", NN_DIM(FF), NN_DIM(WIDTH)),
-    ROW(wo, "layer.1.DenseReluDense.wo.weight|ffn_down.weight", NN_DIM(WIDTH), NN_DIM(FF)),
+    MATRIX(wi0, "layer.1.DenseReluDense.wi_0.weight|ffn_gate.weight", FF, WIDTH),
+    MATRIX(wi1, "layer.1.DenseReluDense.wi_1.weight|ffn_up.weight", FF, WIDTH),
+    MATRIX(wo, "layer.1.DenseReluDense.wo.weight|ffn_down.weight", WIDTH, FF),
 };
 
 /* ---- opening ----------------------------------------------------------------------------- */
@@ -55,6 +58,17 @@ static const struct nn_file_tensor *find2(const struct nn_file *f, const char *a
 {
     const struct nn_file_tensor *t = nn_file_find(f, a);
     return t ? t : nn_file_find(f, b);
+}
+
+/* Of a layer, named without ".weight": a matrix may be of codes. */
+static const struct nn_file_tensor *layer_matrix(const struct nn_file *f, uint32_t n, const char *a,
+                                                 const char *b)
+{
+    char first[128], second[128];
+    snprintf(first, sizeof first, "encoder.block.%u.%s", n, a);
+    snprintf(second, sizeof second, "enc.blk.%u.%s", n, b);
+    const struct nn_file_tensor *t = nn_file_find_matrix(f, first);
+    return t ? t : nn_file_find_matrix(f, second);
 }
 
 static const struct nn_file_tensor *layer_tensor(const struct nn_file *f, uint32_t n, const char *a,
@@ -104,9 +118,9 @@ static int find_sizes(struct df_t5 *t)
     const struct nn_file_tensor *bias = layer_tensor(
         f, 0, "layer.0.SelfAttention.relative_attention_bias.weight", "attn_rel_b.weight");
     const struct nn_file_tensor *q =
-        layer_tensor(f, 0, "layer.0.SelfAttention.q.weight", "attn_q.weight");
+        layer_matrix(f, 0, "layer.0.SelfAttention.q", "attn_q");
     const struct nn_file_tensor *ff =
-        layer_tensor(f, 0, "layer.1.DenseReluDense.wi_0.weight", "ffn_gate.weight");
+        layer_matrix(f, 0, "layer.1.DenseReluDense.wi_0", "ffn_gate");
     t->table = find2(f, "shared.weight", "token_embd.weight");
     if (!t->table)
         t->table = nn_file_find(f, "encoder.embed_tokens.weight");
@@ -121,7 +135,7 @@ static int find_sizes(struct df_t5 *t)
             return fv_fail(FV_EFORMAT, "%s: %s is no matrix of a sensible size", f->name, all[k]->name);
     }
     while (i->layers < MAX_LAYERS &&
-           layer_tensor(f, i->layers, "layer.0.SelfAttention.q.weight", "attn_q.weight"))
+           layer_matrix(f, i->layers, "layer.0.SelfAttention.q", "attn_q"))
         i->layers++;
     i->words = (uint32_t)t->table->shape[0];
     i->width = (uint32_t)t->table->shape[1];
@@ -149,17 +163,21 @@ static int want_layer(struct df_t5 *t, uint32_t number, struct nn_wants **out)
     return 0;
 }
 
-/* The sizes of a layer, without a device. */
-static int plan_layer(struct df_t5 *t)
+/* The sizes of layers, without a device: of the largest. */
+static int plan_layers(struct df_t5 *t)
 {
-    struct nn_wants *w = NULL;
-    struct nn_weights_report report = {0};
-    struct nn_weights_opts o = {.dtype = t->dtype, .report = &report};
-    int rc = want_layer(t, 0, &w);
-    if (rc == 0)
-        rc = nn_weights_plan(&t->info.layer_bytes, t->dev, w, t->f, &o);
-    nn_weights_report_finish(&report);
-    nn_wants_destroy(&w);
+    struct nn_weights_opts o = {.dtype = t->dtype};
+    int rc = 0;
+    for (uint32_t n = t->f ? t->info.layers : 1; n-- > 0 && rc >= 0;) { /* the first is left planned */
+        struct nn_wants *w = NULL;
+        uint64_t bytes = 0;
+        rc = want_layer(t, n, &w);
+        if (rc == 0)
+            rc = nn_weights_plan(&bytes, t->dev, w, t->f, &o);
+        nn_wants_destroy(&w);
+        if (bytes > t->info.layer_bytes)
+            t->info.layer_bytes = bytes;
+    }
     const struct df_t5_info *i = &t->info;
     uint64_t inner = (uint64_t)i->heads * i->head, width = i->width;
     t->info.parameters = (uint64_t)i->words * width + (uint64_t)t->buckets * i->heads + width +
@@ -186,7 +204,7 @@ int df_t5_open(struct df_t5 **out, struct vk_device *dev, const char *path,
     if (rc >= 0 && !t->info.layers)
         rc = fv_fail(FV_EIO, "%s: neither weights nor a config.json", path);
     if (rc >= 0)
-        rc = plan_layer(t);
+        rc = plan_layers(t);
     if (rc < 0)
         df_t5_close(out);
     return rc;
@@ -240,7 +258,8 @@ struct text {
     struct nn_store *store;
     nn_tensor x, bias; /* f32 [batch, tokens, width]; [1 or batch, heads, tokens, tokens] */
     struct nn_rec *r;
-    float *host; /* as x */
+    float *host;     /* as x */
+    uint32_t number; /* of the layer that runs */
 };
 
 static int trace(const struct text *s, const char *name, uint32_t rank, const uint32_t *shape,
@@ -249,6 +268,15 @@ static int trace(const struct text *s, const char *name, uint32_t rank, const ui
     return s->run->on_trace ? s->run->on_trace(s->run->ud, name, nn_over(NULL, 0, NN_F32, rank, shape),
                                                data)
                             : 0;
+}
+
+/* What linear layers see, of the one recording that serves all layers: "in.encoder.block.3.layer..." */
+static int trace_layer(void *ud, const char *what, nn_tensor shape, const float *data)
+{
+    const struct text *s = ud;
+    char name[96];
+    snprintf(name, sizeof name, "in.encoder.block.%u.%s", s->number, what);
+    return trace(s, name, shape.rank, shape.shape, data);
 }
 
 static int upload_words(struct text *s)
@@ -278,10 +306,17 @@ static int upload_bias(struct text *s)
 
 /* ---- a layer ----------------------------------------------------------------------------- */
 
-static nn_tensor heads_of(struct text *s, nn_tensor n, nn_tensor w)
+static nn_tensor linear(struct text *s, nn_tensor x, const struct nn_matrix *w, const char *what,
+                        const struct nn_linear_opts *o)
+{
+    nn_trace(s->r, what, x); /* trace_layer says of which layer */
+    return nn_linear_matrix(s->r, x, w, o);
+}
+
+static nn_tensor heads_of(struct text *s, nn_tensor n, const struct nn_matrix *w, const char *what)
 {
     const struct df_t5_info *i = &s->t->info;
-    nn_tensor y = nn_linear(s->r, n, w, NULL);
+    nn_tensor y = linear(s, n, w, what, NULL);
     y = nn_reshape(s->r, y, 4, (uint32_t[]){s->run->batch, s->run->tokens, i->heads, i->head});
     return nn_transpose(s->r, y, 1, 2);
 }
@@ -291,19 +326,22 @@ static void forward(struct text *s)
     const struct layer *w = &s->t->layer;
     struct nn_rec *r = s->r;
     nn_tensor n = nn_rms_norm(r, s->x, &(struct nn_norm_opts){.eps = s->t->eps, .weight = w->norm1});
-    nn_tensor a = nn_attention(r, heads_of(s, n, w->q), heads_of(s, n, w->k), heads_of(s, n, w->v),
-                               &(struct nn_attention_opts){.scale = 1, .mask = s->bias});
-    nn_tensor x = nn_linear(r, a, w->o, &(struct nn_linear_opts){.residual = s->x});
+    nn_tensor q = heads_of(s, n, &w->q, "layer.0.SelfAttention.q");
+    nn_tensor k = heads_of(s, n, &w->k, "layer.0.SelfAttention.k");
+    nn_tensor v = heads_of(s, n, &w->v, "layer.0.SelfAttention.v");
+    nn_tensor a = nn_attention(r, q, k, v, &(struct nn_attention_opts){.scale = 1, .mask = s->bias});
+    nn_tensor x = linear(s, a, &w->o, "layer.0.SelfAttention.o", &(struct nn_linear_opts){.residual = s->x});
     n = nn_rms_norm(r, x, &(struct nn_norm_opts){.eps = s->t->eps, .weight = w->norm2});
-    nn_tensor gate = nn_linear(r, n, w->wi0, &(struct nn_linear_opts){.act = {NN_GELU_TANH, 0, 0}});
-    n = nn_mul(r, gate, nn_linear(r, n, w->wi1, NULL));
-    nn_copy(r, s->x, nn_linear(r, n, w->wo, &(struct nn_linear_opts){.residual = x}));
+    nn_tensor gate = linear(s, n, &w->wi0, "layer.1.DenseReluDense.wi_0",
+                            &(struct nn_linear_opts){.act = {NN_GELU_TANH, 0, 0}});
+    n = nn_mul(r, gate, linear(s, n, &w->wi1, "layer.1.DenseReluDense.wi_1", NULL));
+    nn_copy(r, s->x, linear(s, n, &w->wo, "layer.1.DenseReluDense.wo", &(struct nn_linear_opts){.residual = x}));
 }
 
 static int load_layer(struct df_t5 *t, uint32_t number)
 {
     struct nn_wants *w = NULL;
-    const struct nn_weights_opts o = {.dtype = t->dtype};
+    const struct nn_weights_opts o = {.dtype = t->dtype, .room = t->info.layer_bytes};
     int rc = want_layer(t, number, &w);
     if (rc == 0)
         rc = t->weights ? nn_weights_refill(t->weights, w, t->f, &o)
@@ -325,8 +363,11 @@ static int run_layers(struct text *s)
             FV_TRY(nn_fetch_f32(s->host, s->x));
             FV_TRY(trace(s, name, NN_SHAPE(s->run->batch, s->run->tokens, i->width), s->host));
         }
+        struct layer before = s->t->layer;
         FV_TRY(load_layer(s->t, n));
-        if (!n) { /* every layer's weights come to the same place */
+        s->number = n;
+        /* every layer's weights come to the same place, unless others of them are quantised */
+        if (!n || memcmp(&before, &s->t->layer, sizeof before) != 0) {
             nn_begin(s->r);
             forward(s);
             FV_TRY(nn_end(s->r));
@@ -372,7 +413,10 @@ int df_t5_encode(struct df_t5 *t, const struct df_encoder_run *run, float *out)
                              NN_SHAPE(run->mask ? run->batch : 1, i->heads, run->tokens, run->tokens),
                              "biases of distance");
     if (rc == 0)
-        rc = nn_rec_create(&s.r, t->dev, &(struct nn_rec_opts){.weights_vary = true});
+        rc = nn_rec_create(&s.r, t->dev,
+                           &(struct nn_rec_opts){.weights_vary = true,
+                                                 .on_trace = run->on_trace ? trace_layer : NULL,
+                                                 .ud = &s});
     if (rc == 0)
         rc = upload_words(&s);
     if (rc == 0)
@@ -398,7 +442,7 @@ int df_t5_cost(struct df_cost *out, struct df_t5 *t, uint32_t batch, uint32_t to
     if (!batch || !tokens || batch > 1024 || tokens > MAX_TOKENS)
         return fv_fail(FV_EINVALID, "%u texts of %u words", batch, tokens);
     planned.dev = NULL;
-    FV_TRY(plan_layer(&planned));
+    FV_TRY(plan_layers(&planned));
     s.t = &planned;
     FV_TRY(df_keep(&s.x, &kept, NN_F32, NN_SHAPE(batch, tokens, i->width), "text"));
     FV_TRY(df_keep(&s.bias, &kept, NN_F32, NN_SHAPE(batch, i->heads, tokens, tokens), "biases of distance"));

@@ -25,6 +25,24 @@ struct nn_matmul_pack_push {
     NN_UINT base, first, count;    /* first: four of the packed form that this dispatch starts at */
 };
 
+/* matrix.comp: codes into panels. NN_CODED_*: as enum nn_code. */
+#define NN_CODED_INT4 1
+#define NN_CODED_NF4 2
+#define NN_CODED_INT8 3
+/* The quantiles of a normal distribution that QLoRA's 4-bit type has. */
+#define NN_NF4_VALUES                                                                              \
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,    \
+        -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, \
+        0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,         \
+        0.7229568362236023, 1.0
+struct nn_matrix_push {
+    NN_UINT fours, depth; /* of columns; rows of a panel */
+    NN_UINT groups;       /* of 64 inputs */
+    NN_UINT rank;         /* in fours */
+    NN_UINT last;         /* input */
+    NN_UINT panel;        /* what the first workgroup does */
+};
+
 /* attention.comp: strides of batch, head and token, in fours; token stride of the mask too. */
 struct nn_attention_push {
     NN_UINT queries, keys;

@@ -1,6 +1,7 @@
 /* diffusion/: a tiny transformer of random weights: samples of a batch do not see each other,
  * captions end where their masks say, frames that are kept stay, bad models and sizes. */
 #include "support/dit_model.h"
+#include "support/quantised.h"
 #include "support/test.h"
 #include "vk/mem.h"
 
@@ -223,6 +224,106 @@ static void streamed_blocks_are_the_same(void **state)
     free(y);
 }
 
+static const struct {
+    const char *name;
+    uint32_t columns;
+} matrices[] = {{"attn.qkv", WIDTH},           {"attn.proj", WIDTH},           {"cross_attn.q_linear", WIDTH},
+                {"cross_attn.kv_linear", WIDTH}, {"cross_attn.proj", WIDTH},     {"mlp.fc1", WIDTH},
+                {"mlp.fc2", 4 * WIDTH}};
+
+/* Some of every kind of block, in other ways; what they stand for as plain numbers instead when restored. */
+static struct df_dit *open_quantised(bool restored, uint64_t memory)
+{
+    struct test_model m;
+    struct df_dit *d = NULL;
+    const char *dir = test_tmp_path("coded");
+    test_dit_make(&m);
+    for (int n = 1; n < DEPTH; n++)
+        for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+            char name[96];
+            const struct test_codes how = {n == 3 ? NN_CODE_INT8 : NN_CODE_INT4, i % 3 * 8, (n + i) % 2};
+            snprintf(name, sizeof name, "%s_blocks.%d.%s", i % 2 ? "temporal" : "spatial", n, matrices[i].name);
+            test_quantise(&m, name, &how);
+            if (restored)
+                test_restore(&m, name, matrices[i].columns);
+        }
+    test_dit_write(&m, dir);
+    test_model_finish(&m);
+    assert_ok(df_dit_open(&d, test_device(), dir, &(struct df_dit_opts){.weight_memory = memory}));
+    return d;
+}
+
+/* Blocks of codes, of some layers only, give what their numbers give; also streamed through places that
+ * hold the largest pair of blocks; and less memory is said to be needed. */
+static void blocks_of_codes(void **state)
+{
+    (void)state;
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), *same = test_numbers(N, 5),
+          *far = test_numbers(N, 5);
+    struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4, .schedule = {.steps = 2}};
+    struct df_cost plain, coded, streamed;
+    struct df_dit *d = open_quantised(true, 0);
+    uint64_t parameters = df_dit_info(d)->parameters;
+    assert_ok(df_sampling_cost(&plain, d, &s, 0));
+    assert_ok(df_sample(d, &s, z, NULL));
+    df_dit_close(&d);
+    d = open_quantised(false, UINT64_C(1) << 40);
+    uint64_t pair = df_dit_loading(d).pair_bytes;
+    assert_int_equal(df_dit_info(d)->parameters, parameters);
+    assert_ok(df_sampling_cost(&coded, d, &s, 0));
+    assert_int_equal(coded.weight_bytes, df_dit_info(d)->weight_bytes);
+    assert_true(coded.weight_bytes < plain.weight_bytes && coded.packed_bytes < plain.packed_bytes);
+    assert_ok(df_sample(d, &s, same, NULL));
+    assert_near(most_apart(z, same, N), 0, 1e-4);
+    df_dit_close(&d);
+    d = open_quantised(false, 2 * pair);
+    assert_int_equal(df_dit_loading(d).resident, 0);
+    assert_ok(df_sampling_cost(&streamed, d, &s, 2 * pair));
+    assert_int_equal(streamed.weight_bytes, df_dit_info(d)->weight_bytes);
+    assert_ok(df_sample(d, &s, far, NULL));
+    assert_memory_equal(same, far, N * sizeof *far);
+    df_dit_close(&d);
+    free(z);
+    free(y);
+    free(same);
+    free(far);
+}
+
+struct inputs {
+    size_t of_blocks, values;
+};
+
+static int see_inputs(void *ud, const char *name, nn_tensor shape, const float *data)
+{
+    struct inputs *in = ud;
+    bool last = !strcmp(name, "in.temporal_blocks.4.mlp.fc2");
+    in->of_blocks += !strncmp(name, "in.spatial_blocks.", 18) || !strncmp(name, "in.temporal_blocks.", 19);
+    in->values += last ? (size_t)nn_count(shape) : 0;
+    (void)data;
+    return 0;
+}
+
+/* Who quantises sees what every linear layer of the blocks sees, once. */
+static void inputs_are_named(void **state)
+{
+    (void)state;
+    struct df_dit *d = test_dit_open();
+    struct df_run *r = NULL;
+    struct inputs in = {0};
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), out[OUT_N];
+    const float time[] = {700};
+    const struct df_size size = size_of(1);
+    assert_ok(df_run_create(&r, d, &size, &(struct df_text){TOKENS, y, NULL},
+                            &(struct df_run_opts){.on_trace = see_inputs, .ud = &in}));
+    assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = time}, out));
+    assert_int_equal(in.of_blocks, 2 * DEPTH * sizeof matrices / sizeof *matrices);
+    assert_int_equal(in.values, T * 3 * 3 * 4 * WIDTH);
+    df_run_destroy(&r);
+    free(z);
+    free(y);
+    df_dit_close(&d);
+}
+
 static void refuses_models(void **state)
 {
     (void)state;
@@ -317,6 +418,7 @@ int main(void)
         cmocka_unit_test(masks_of_nothing),     cmocka_unit_test(sampling_keeps_frames),
         cmocka_unit_test(merging_of_equal_frames), cmocka_unit_test(leaps_to_the_end),
         cmocka_unit_test(streamed_blocks_are_the_same),
+        cmocka_unit_test(blocks_of_codes),      cmocka_unit_test(inputs_are_named),
         cmocka_unit_test(refuses_models),       cmocka_unit_test(refuses_sizes),
         cmocka_unit_test(times_run_from_noise), cmocka_unit_test(times_known_beforehand),
     };

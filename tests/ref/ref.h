@@ -68,6 +68,16 @@ struct ref_attention {
 struct ref ref_attention(const struct ref *q, const struct ref *k, const struct ref *v,
                          const struct ref_attention *o);
 
+/* matrix.c: the numbers of a matrix of codes as a file has it: 1 int4, 2 nf4, 3 int8; rows filled up to
+ * 64 codes. smooth may be NULL, rank 0. */
+struct ref_codes {
+    int kind;
+    uint32_t rows, columns, rank;
+    const unsigned char *codes;
+    const double *scales, *smooth, *down, *up;
+};
+struct ref ref_matrix(const struct ref_codes *m);
+
 /* sampling.c: [N, C, T, H, W] or fewer axes of space */
 struct ref ref_upsample(const struct ref *t, const uint32_t f[3], int linear);
 struct ref ref_avg_pool(const struct ref *t, const uint32_t kernel[3], const uint32_t stride[3],

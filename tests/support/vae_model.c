@@ -308,7 +308,7 @@ void test_model_write(const struct test_model *m, const char *dir)
     char path[1024];
     mkdir(dir, 0777);
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    assert_ok(nn_safetensors_save(path, m->list, m->count, NULL, 0));
+    assert_ok(nn_safetensors_save(path, m->list, m->count, &m->meta, m->meta.key != NULL));
     snprintf(path, sizeof path, "%s/config.json", dir);
     test_write_file(path, config, strlen(config));
 }

@@ -20,6 +20,7 @@ struct test_model {
     struct nn_save_tensor *list;
     size_t count, room;
     uint64_t seed;
+    struct nn_file_text meta; /* of the file, where there is a key */
 };
 
 /* All tensors; tests may change them before they are written. */

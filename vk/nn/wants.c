@@ -139,6 +139,58 @@ void nn_wants_add(struct nn_wants *w, nn_tensor *dst, const char *name, unsigned
     add(w, name, want);
 }
 
+/* name with another end, in every alternative. false when it does not fit or one ends otherwise. */
+static bool part_name(char *out, size_t room, const char *name, const char *end)
+{
+    static const char weight[] = "weight";
+    const size_t length = sizeof weight - 1;
+    size_t at = 0, n = strlen(end);
+    for (;; name++) {
+        bool ends = *name == '|' || !*name;
+        if (ends && (at < length || memcmp(out + at - length, weight, length) != 0))
+            return false;
+        if (ends) {
+            at -= length;
+            if (at + n + 2 > room)
+                return false;
+            memcpy(out + at, end, n);
+            at += n;
+        }
+        if (at + 1 >= room)
+            return false;
+        out[at++] = *name;
+        if (!*name)
+            return true;
+    }
+}
+
+static void add_matrix(struct nn_wants *w, struct nn_matrix *m, const char *name, const struct nn_want *plain)
+{
+    const struct {
+        enum nn_matrix_part part;
+        nn_tensor *dst;
+        const char *end;
+        enum nn_dtype dtype;
+    } parts[] = {{NN_PART_PLAIN, &m->plain, "weight", plain->dtype},
+                 {NN_PART_CODES, &m->codes, "qweight", NN_I32},
+                 {NN_PART_SCALES, &m->scales, "qscale", NN_F16},
+                 {NN_PART_SMOOTH, &m->smooth, "smooth", NN_F32},
+                 {NN_PART_DOWN, &m->down, "lora_down", NN_F16},
+                 {NN_PART_UP, &m->up, "lora_up", NN_F16}};
+    char full[512];
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct nn_want want = *plain;
+        want.part = parts[i].part;
+        want.dst = parts[i].dst;
+        want.dtype = parts[i].dtype;
+        want.matrix = m;
+        if (plain->rank != 2 || !part_name(full, sizeof full, name, parts[i].end))
+            fail(w, FV_EINVALID, "weight '%.200s' of a matrix: no [N, K], or no name that ends in 'weight'", name);
+        else
+            add(w, full, want);
+    }
+}
+
 static void add_row(struct nn_wants *w, void *base, const struct nn_weight_row *row,
                     const char *name, const uint32_t *dims)
 {
@@ -150,7 +202,10 @@ static void add_row(struct nn_wants *w, void *base, const struct nn_weight_row *
         int32_t d = row->shape[want.rank];
         want.shape[want.rank] = d < 0 ? dims[-1 - d] : (uint32_t)d;
     }
-    add(w, name, want);
+    if (row->flags & NN_WEIGHT_MATRIX)
+        add_matrix(w, (struct nn_matrix *)(void *)((char *)base + row->field), name, &want);
+    else
+        add(w, name, want);
 }
 
 void nn_wants_rows(struct nn_wants *w, void *base, const struct nn_weight_row *rows, size_t n,

@@ -7,8 +7,14 @@
 
 enum { NN_WANTS_MAX_NAMES = 16 }; /* alternatives of one tensor */
 
+/* Tensors of a matrix, in this order one after the other in the list. */
+enum nn_matrix_part { NN_PART_NONE, NN_PART_PLAIN, NN_PART_CODES, NN_PART_SCALES, NN_PART_SMOOTH, NN_PART_DOWN,
+                      NN_PART_UP };
+
 struct nn_want {
     nn_tensor *dst;
+    enum nn_matrix_part part;
+    struct nn_matrix *matrix; /* that it is a part of; shape: the matrix's */
     const char **names; /* the first that is there is taken */
     uint32_t name_count;
     unsigned flags;
@@ -34,6 +40,8 @@ struct nn_place {
     nn_tensor from, to;                /* in the table's shape; as stored. No buffers yet */
     uint64_t offset;                   /* in its slab */
     uint32_t slab;
+    enum nn_code code; /* of NN_PART_CODES */
+    const struct nn_weight_layout *layout; /* the want's, or of a part */
     uint32_t same; /* stored once with this earlier place; its own number when it is the first */
 };
 
@@ -45,6 +53,7 @@ struct nn_plan {
     uint64_t *slab_bytes;
     size_t slab_count;
     uint64_t bytes, file_bytes, parameters;
+    bool nf4; /* 4-bit codes of f are */
 };
 
 /* Finds everything, checks shapes, lays it out in slabs of at most slab_max bytes (larger tensors
@@ -52,5 +61,14 @@ struct nn_plan {
 int nn_plan_make(struct nn_plan *p, const struct nn_wants *wants, const struct nn_file *f,
                  uint64_t slab_max, const struct nn_weights_opts *opts);
 void nn_plan_finish(struct nn_plan *p);
+
+/* ---- weights_matrix.c: parts of matrices --------------------------------------------------- */
+
+int nn_codes_are_nf4(bool *out, const struct nn_file *f);
+const struct nn_weight_layout *nn_part_layout(enum nn_matrix_part part);
+/* Sets what a part that is in the file is from, and checks it. plain: the matrix's first place. */
+int nn_part_place(struct nn_plan *p, struct nn_place *at, const struct nn_place *plain);
+/* Whether a part (or what is none) is missed when it is not there; files of all parts are known. */
+bool nn_part_is_needed(const struct nn_place *at, const struct nn_place *plain, enum nn_matrix_part part);
 
 #endif

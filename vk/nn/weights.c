@@ -130,7 +130,9 @@ static int convert_piece(void *ud, size_t begin, size_t end)
     _Alignas(16) unsigned char values[CHUNK * 4];
     for (size_t i = begin; i < end; i += CHUNK) {
         size_t n = end - i < CHUNK ? end - i : CHUNK;
-        if (at->file)
+        if (at->code) /* words as they are */
+            memcpy(values, at->file->data + (p->first + i) * 4, n * 4);
+        else if (at->file)
             FV_TRY(nn_file_read(at->file, as_data[dtype], p->first + i, n, values));
         else
             FV_TRY(make_up(p->load, at, p->first + i, n, values));
@@ -158,7 +160,7 @@ static int pack_whole(struct load *l, const struct nn_place *at)
     int rc = plain && l->whole ? convert(l, at, 0, n, plain)
                                : fv_fail(FV_ENOMEM, "weight '%.200s': out of memory", at->name);
     if (rc >= 0)
-        at->want->layout->pack(l->whole, at->to, plain, at->from);
+        at->layout->pack(l->whole, at->to, plain, at->from);
     free(plain);
     return rc;
 }
@@ -170,7 +172,7 @@ static int fill(struct load *l, const struct nn_place *at, uint64_t from, uint64
                 unsigned char *out)
 {
     uint32_t size = nn_dtype_bytes(at->to.dtype);
-    if (!at->want->layout)
+    if (!at->layout)
         return convert(l, at, from / size, n / size, out);
     if (!l->whole)
         FV_TRY(pack_whole(l, at));
@@ -256,16 +258,24 @@ static int stream(struct load *l)
 /* ---- public ---- */
 
 /* All tensors of the list null, or where they now are. */
-static void publish(const struct nn_wants *wants, const struct nn_plan *p, struct vk_buf *slabs)
+static void publish(const struct nn_wants *wants, const struct nn_plan *p, struct vk_buf *slabs, uint64_t base)
 {
     for (size_t i = 0; i < wants->count; i++) {
         const struct nn_place *at = p ? &p->places[i] : NULL;
+        struct nn_matrix *m = wants->items[i].matrix;
         *wants->items[i].dst = (nn_tensor){0};
+        if (wants->items[i].part == NN_PART_PLAIN) {
+            m->rows = wants->items[i].shape[0];
+            m->columns = wants->items[i].shape[1];
+            m->code = NN_CODE_NONE;
+        }
+        if (wants->items[i].part == NN_PART_CODES && at)
+            m->code = at->code;
         if (!at || !at->want)
             continue;
         *wants->items[i].dst = at->to;
         wants->items[i].dst->buf = slabs ? &slabs[at->slab] : NULL;
-        wants->items[i].dst->offset = at->offset;
+        wants->items[i].dst->offset = at->offset + base;
     }
 }
 
@@ -275,15 +285,17 @@ static uint64_t slab_max(const struct vk_device *dev)
     return max < SLAB_BYTES ? max : SLAB_BYTES;
 }
 
-static int create_slabs(struct nn_weights *w, struct vk_device *dev, const struct nn_plan *p)
+static int create_slabs(struct nn_weights *w, struct vk_device *dev, const struct nn_plan *p, uint64_t room)
 {
     w->slabs = calloc(p->slab_count ? p->slab_count : 1, sizeof *w->slabs);
     if (!w->slabs)
         return fv_fail(FV_ENOMEM, "out of memory");
-    for (; w->slab_count < p->slab_count; w->slab_count++)
-        FV_TRY(vk_buf_create_large(&w->slabs[w->slab_count], dev, p->slab_bytes[w->slab_count],
-                                   VK_BUF_DEVICE, "weights"));
-    w->bytes = p->bytes;
+    for (; w->slab_count < p->slab_count; w->slab_count++) {
+        uint64_t least = w->slab_count ? 0 : room, bytes = p->slab_bytes[w->slab_count];
+        bytes = bytes < least ? least : bytes;
+        FV_TRY(vk_buf_create_large(&w->slabs[w->slab_count], dev, bytes, VK_BUF_DEVICE, "weights"));
+        w->bytes += bytes;
+    }
     return 0;
 }
 
@@ -295,7 +307,7 @@ static int load_plan(struct nn_weights *w, const struct nn_plan *p, uint64_t see
 {
     struct load l = {.plan = p, .opts = opts, .slabs = w->slabs, .seed = seed};
     int rc = stream(&l);
-    publish(p->wants, rc < 0 ? NULL : p, w->slabs);
+    publish(p->wants, rc < 0 ? NULL : p, w->slabs, 0);
     if (opts->report)
         opts->report->seconds = fv_now() - start;
     return rc;
@@ -307,10 +319,10 @@ static int load(struct nn_weights **out, struct vk_device *dev, const struct nn_
     struct nn_plan p;
     double start = fv_now();
     *out = NULL;
-    publish(wants, NULL, NULL);
+    publish(wants, NULL, NULL, 0);
     FV_TRY(nn_plan_make(&p, wants, f, slab_max(dev), opts));
     *out = calloc(1, sizeof **out);
-    int rc = *out ? create_slabs(*out, dev, &p) : fv_fail(FV_ENOMEM, "out of memory");
+    int rc = *out ? create_slabs(*out, dev, &p, opts->room) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc >= 0)
         rc = load_plan(*out, &p, seed, opts, start);
     nn_plan_finish(&p);
@@ -339,7 +351,7 @@ int nn_weights_refill(struct nn_weights *w, const struct nn_wants *wants, const 
     double start = fv_now();
     if (!opts)
         opts = &no_opts;
-    publish(wants, NULL, NULL);
+    publish(wants, NULL, NULL, 0);
     FV_TRY(
         nn_plan_make(&p, wants, f, w->slab_count ? slab_max(w->slabs[0].dev) : SLAB_BYTES, opts));
     int rc = 0;
@@ -359,9 +371,9 @@ int nn_weights_plan(uint64_t *bytes, const struct vk_device *dev, const struct n
                     const struct nn_file *f, const struct nn_weights_opts *opts)
 {
     struct nn_plan p;
-    publish(wants, NULL, NULL);
+    publish(wants, NULL, NULL, 0);
     FV_TRY(nn_plan_make(&p, wants, f, slab_max(dev), opts ? opts : &no_opts));
-    publish(wants, &p, NULL);
+    publish(wants, &p, NULL, opts ? opts->base : 0);
     *bytes = p.bytes;
     nn_plan_finish(&p);
     return 0;

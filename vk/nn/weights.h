@@ -25,7 +25,7 @@
 #define NN_WEIGHTS_H
 
 #include "vk/base/err.h"
-#include "vk/nn/nn.h"
+#include "vk/nn/matrix.h"
 
 enum { NN_FILE_MAX_RANK = 8 };
 
@@ -126,6 +126,8 @@ bool nn_file_is_weights(const char *path);
 
 /* Exact name; NULL when there is none. */
 const struct nn_file_tensor *nn_file_find(const struct nn_file *f, const char *name);
+/* The tensor NAME.weight of a linear layer, or its codes, NAME.qweight, which have as many rows. */
+const struct nn_file_tensor *nn_file_find_matrix(const struct nn_file *f, const char *name);
 /* NULL when there is none. */
 const char *nn_file_meta(const struct nn_file *f, const char *key);
 /* "safetensors", "PyTorch checkpoint", "GGUF". */
@@ -158,11 +160,14 @@ struct nn_weight_layout {
 enum nn_weight_flags {
     NN_WEIGHT_OPTIONAL = 1, /* absent: a null tensor */
     NN_WEIGHT_ONES = 2,     /* axes of length 1 do not count: [C, C, 1, 1] is taken for [C, C] */
+    /* the field is a struct nn_matrix. Names end in ".weight"; in its place there may be ".qweight",
+     * ".qscale" and, not needed, ".smooth", ".lora_down", ".lora_up" (docs/QUANT.md) */
+    NN_WEIGHT_MATRIX = 4,
 };
 
 /* One tensor of a model's struct. */
 struct nn_weight_row {
-    size_t field;               /* offsetof the nn_tensor */
+    size_t field;               /* offsetof the nn_tensor, or struct nn_matrix */
     const char *name;           /* "q.weight"; "q.weight|to_q.weight": the first that is there */
     int32_t shape[NN_MAX_RANK]; /* up to the first 0; NN_DIM(i) is element i of `dims` */
     unsigned flags;
@@ -217,6 +222,9 @@ struct nn_weights_opts {
     bool allow_bad; /* do not look for NaN, infinities and values the dtype cannot hold */
     fv_progress_fn on_progress;
     void *ud;
+    uint64_t room; /* bytes at least, of the first slab: for refills that take more than these */
+    uint64_t base; /* nn_weights_plan: added to where tensors are said to lie, that several plans stay
+                      apart */
     struct nn_weights_report *report; /* NULL = not wanted; the caller finishes it */
 };
 

@@ -158,17 +158,24 @@ static int place(struct nn_plan *p, struct nn_place *at, const struct nn_want *w
                  const struct nn_weights_opts *opts)
 {
     const struct nn_file_tensor *t = at->file;
+    const struct nn_weight_layout *layout = want->layout;
     at->want = want;
     at->name = t ? t->name : want->names[0];
-    if (t && !fits(want, t))
-        return wrong_shape(want, t, p->f);
-    at->from = nn_over(NULL, 0, stored_as(want, t, opts->dtype), want->rank, want->shape);
-    if (t && at->from.dtype == NN_I32 && !nn_data_is_integer(t->type))
+    if (want->part > NN_PART_PLAIN) {
+        FV_TRY(nn_part_place(p, at, at - (want->part - NN_PART_PLAIN)));
+        layout = nn_part_layout(want->part);
+    } else {
+        if (t && !fits(want, t))
+            return wrong_shape(want, t, p->f);
+        at->from = nn_over(NULL, 0, stored_as(want, t, opts->dtype), want->rank, want->shape);
+    }
+    at->layout = layout;
+    if (t && at->from.dtype == NN_I32 && !at->code && !nn_data_is_integer(t->type))
         return fv_fail(FV_EFORMAT, "%s: tensor '%.200s' is of type %s, expected integers",
                        p->f->parts[t->part], t->name, nn_data_name(t->type));
     at->to = at->from;
-    if (want->layout) {
-        want->layout->shape(&at->to);
+    if (layout) {
+        layout->shape(&at->to);
         at->to = nn_over(NULL, 0, at->from.dtype, at->to.rank, at->to.shape);
     }
     if (!stored_bytes(at->from) || !stored_bytes(at->to))
@@ -189,7 +196,7 @@ static uint32_t find_same(const struct nn_plan *p, uint32_t i, uint32_t *seen)
     uint32_t *first = &seen[a->file - p->f->tensors];
     if (*first) {
         const struct nn_place *b = &p->places[*first - 1];
-        if (a->from.dtype == b->from.dtype && a->want->layout == b->want->layout)
+        if (a->from.dtype == b->from.dtype && a->layout == b->layout)
             return *first - 1;
         return i;
     }
@@ -216,7 +223,8 @@ static void lay_out(struct nn_plan *p, uint64_t slab_max)
         p->slab_bytes[slab] = used;
         p->slab_count = slab + 1;
         p->bytes += bytes;
-        p->parameters += nn_count(at->from);
+        if (at->want->part <= NN_PART_CODES)
+            p->parameters += at->code ? (uint64_t)at->want->shape[0] * at->want->shape[1] : nn_count(at->from);
         p->file_bytes += at->file ? at->file->bytes : 0;
     }
     for (size_t i = 0; i < p->wants->count; i++) {
@@ -269,19 +277,28 @@ static int resolve(struct nn_plan *p, const char *prefix, uint32_t *seen,
     char text[400], error[1024];
     size_t wrong = 0;
     int code = 0;
+    for (size_t i = 0; i < p->wants->count; i++)
+        p->places[i].file = p->f ? lookup(p->f, prefix, &p->wants->items[i]) : NULL;
     for (size_t i = 0; i < p->wants->count; i++) {
         const struct nn_want *want = &p->wants->items[i];
         struct nn_place *at = &p->places[i];
-        at->file = p->f ? lookup(p->f, prefix, want) : NULL;
+        const struct nn_place *plain = want->part ? at - (want->part - NN_PART_PLAIN) : at;
+        if (want->part > NN_PART_PLAIN && !plain[NN_PART_CODES - NN_PART_PLAIN].file)
+            at->file = NULL; /* what belongs to codes alone */
+        if (!p->f && want->part > NN_PART_PLAIN)
+            continue;
         if (p->f && !at->file) {
-            if (want->flags & NN_WEIGHT_OPTIONAL)
+            if (want->flags & NN_WEIGHT_OPTIONAL || !nn_part_is_needed(at, plain, want->part))
                 continue;
             if (r)
                 note(r->arena, r->missing, missing.count, want->names[0]);
             add_name(&missing, want->names[0]);
             continue;
         }
-        int rc = place(p, at, want, opts);
+        int rc = want->part == NN_PART_CODES && plain->file
+                     ? fv_fail(FV_EFORMAT, "%s: there is both '%.200s' and '%.200s'", p->f->name,
+                               plain->file->name, at->file->name)
+                     : place(p, at, want, opts);
         at->same = rc < 0 ? (uint32_t)i : find_same(p, (uint32_t)i, seen);
         if (rc < 0 && !wrong++) {
             code = rc;
@@ -315,6 +332,8 @@ int nn_plan_make(struct nn_plan *p, const struct nn_wants *wants, const struct n
     int rc = seen && p->places && p->slab_bytes ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     if (rc >= 0 && opts->report)
         rc = start_report(opts->report, prefix);
+    if (rc >= 0)
+        rc = nn_codes_are_nf4(&p->nf4, f);
     if (rc >= 0)
         rc = resolve(p, prefix, seen, opts);
     if (rc >= 0 && f)

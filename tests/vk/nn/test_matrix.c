@@ -1,0 +1,275 @@
+/* Linear layers of codes: loaded through tables, multiplied, against their numbers in double; what is
+ * wrong with a file is named. */
+#include "shaders/nn/params.h"
+#include "support/quantised.h"
+#include "support/tensors.h"
+#include "vk/nn/weights.h"
+
+enum { BIAS = 1, GATES = 2, RESIDUAL = 4, STRIDED = 8 };
+
+struct row {
+    uint32_t rows, depth, columns;
+    struct test_codes how;
+    uint32_t act, with;
+};
+
+static const struct row rows[] = {
+    {1, 64, 1, {NN_CODE_INT4, 0, false}, 0, 0},
+    {3, 100, 1, {NN_CODE_INT4, 8, true}, 0, BIAS},
+    {1, 1, 5, {NN_CODE_INT4, 0, true}, 0, BIAS | RESIDUAL},
+    {5, 72, 33, {NN_CODE_INT4, 16, false}, NN_ACT_GELU_TANH, BIAS | STRIDED},
+    {7, 200, 96, {NN_CODE_INT4, 32, true}, NN_ACT_SILU, BIAS | RESIDUAL},
+    {130, 130, 70, {NN_CODE_INT4, 32, true}, 0, BIAS | GATES | RESIDUAL},
+    {64, 257, 100, {NN_CODE_INT4, 0, false}, 0, 0},
+    {3, 66, 31, {NN_CODE_NF4, 16, true}, 0, BIAS},
+    {40, 192, 64, {NN_CODE_NF4, 0, false}, NN_ACT_GELU_ERF, RESIDUAL},
+    {1, 65, 6, {NN_CODE_INT8, 8, true}, 0, BIAS},
+    {33, 128, 130, {NN_CODE_INT8, 0, false}, 0, BIAS | GATES | STRIDED},
+};
+
+struct layer {
+    struct nn_matrix w;
+};
+
+static const struct nn_weight_row wanted[] = {
+    {offsetof(struct layer, w), "a.weight|p.weight", {NN_DIM(0), NN_DIM(1)}, NN_WEIGHT_MATRIX, NN_SAME, NULL}};
+
+static int load(struct nn_weights **out, struct layer *l, const char *dir, uint32_t n, uint32_t k)
+{
+    struct nn_wants *w = NULL;
+    struct nn_file *f = NULL;
+    assert_ok(nn_file_open(&f, dir, NULL));
+    assert_ok(nn_wants_create(&w));
+    nn_wants_rows(w, l, wanted, 1, (uint32_t[]){n, k});
+    int rc = nn_weights_load(out, test_device(), w, f, NULL);
+    if (rc == 0) { /* dry runs know the same */
+        struct nn_matrix loaded = l->w;
+        uint64_t bytes = 0;
+        assert_ok(nn_weights_plan(&bytes, NULL, w, f, NULL));
+        assert_int_equal(bytes, (*out)->bytes);
+        assert_int_equal(l->w.code, loaded.code);
+        assert_true(nn_same_shape(l->w.codes, loaded.codes) && nn_same_shape(l->w.down, loaded.down));
+        l->w = loaded;
+    }
+    nn_wants_destroy(&w);
+    nn_file_close(&f);
+    return rc;
+}
+
+static void check_row(struct tensors *t, const struct row *w, const enum nn_dtype d[2])
+{
+    struct test_model m = {.seed = 7 + w->columns};
+    struct layer l = {0};
+    struct nn_weights *weights = NULL;
+    char what[96];
+    const char *dir = test_tmp_path("matrix");
+    test_model_add(&m, "p.weight", 2, (uint64_t[]){w->columns, w->depth});
+    test_quantise(&m, "p", &w->how);
+    test_model_write(&m, dir);
+    struct ref weight = test_dequantise(&m, "p", w->depth);
+    assert_ok(load(&weights, &l, dir, w->columns, w->depth));
+    assert_true(nn_is_null(l.w.plain));
+    struct ref x = ref_random(1, NN_SHAPE(w->rows, w->depth));
+    struct ref_linear o = {.act = w->act};
+    struct nn_linear_opts n = {.act = {(enum nn_act)w->act, 0, 0}, .dtype = d[1]};
+    nn_tensor in = w->with & STRIDED ? tensors_put_strided(t, &x, d[0]) : tensors_put(t, &x, d[0]);
+    if (w->with & BIAS) {
+        o.bias = ref_random(3, NN_SHAPE(w->columns));
+        n.bias = tensors_put(t, &o.bias, NN_F32);
+    }
+    if (w->with & GATES) {
+        o.gate = ref_random(4, NN_SHAPE(w->rows % 2 ? 1 : 2, w->columns));
+        n.gate = tensors_put(t, &o.gate, NN_F32);
+    }
+    if (w->with & RESIDUAL) {
+        o.residual = ref_random(5, NN_SHAPE(w->rows, w->columns));
+        n.residual = tensors_put(t, &o.residual, d[0]);
+    }
+    struct ref want = ref_linear(&x, &weight, &o);
+    snprintf(what, sizeof what, "%s %ux%ux%u rank %u %s", nn_code_name(w->how.code), w->rows, w->depth, w->columns,
+             w->how.rank, nn_dtype_name(d[0]));
+    tensors_expect(t, nn_linear_matrix(t->r, in, &l.w, &n), &want, 3e-7 + 2e-7 * sqrt(w->depth), what);
+    nn_weights_destroy(&weights);
+    ref_free(&x);
+    ref_free(&weight);
+    ref_free(&o.bias);
+    ref_free(&o.gate);
+    ref_free(&o.residual);
+    ref_free(&want);
+    test_model_finish(&m);
+}
+
+static void table(const struct nn_rec_opts *opts)
+{
+    static const enum nn_dtype types[][2] = {{NN_F32, NN_SAME}, {NN_F16, NN_F32}, {NN_BF16, NN_F16}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tensors t;
+        tensors_begin_with(&t, opts);
+        check_row(&t, &rows[i], types[i % 3]);
+        tensors_end(&t);
+    }
+}
+
+static void codes(void **state)
+{
+    (void)state;
+    table(NULL);
+}
+
+static void codes_by_shared_tiles(void **state)
+{
+    (void)state;
+    table(&(struct nn_rec_opts){.kernel = NN_KERNEL_SHARED});
+}
+
+static void codes_through_storage_buffers(void **state)
+{
+    (void)state;
+    table(&(struct nn_rec_opts){.ssbo = true});
+}
+
+/* Rows of the host's decoder are what the reference has. */
+static void decodes_rows(void **state)
+{
+    (void)state;
+    for (enum nn_code code = NN_CODE_INT4; code < NN_CODES; code++) {
+        enum { N = 3, K = 100 };
+        struct test_model m = {.seed = 3};
+        float row[K];
+        test_model_add(&m, "p.weight", 2, (uint64_t[]){N, K});
+        test_quantise(&m, "p", &(struct test_codes){code, 0, false});
+        struct ref want = test_dequantise(&m, "p", K);
+        const struct nn_save_tensor *q = test_model_find(&m, "p.qweight"), *s = test_model_find(&m, "p.qscale");
+        for (uint32_t n = 0; n < N; n++) {
+            nn_decode_row(row, code, (const uint8_t *)q->data + n * q->shape[1],
+                          (const uint16_t *)s->data + n * s->shape[1], K);
+            for (uint32_t k = 0; k < K; k++)
+                assert_near(row[k], want.v[n * K + k], 1e-7);
+        }
+        ref_free(&want);
+        test_model_finish(&m);
+    }
+}
+
+/* ---- bad files ---------------------------------------------------------------------------- */
+
+static void drop_scales(struct test_model *m)
+{
+    test_model_drop(m, "p.qscale");
+}
+
+static void drop_up(struct test_model *m)
+{
+    test_model_drop(m, "p.lora_up");
+}
+
+static void drop_down(struct test_model *m)
+{
+    test_model_drop(m, "p.lora_down");
+}
+
+static void drop_codes(struct test_model *m)
+{
+    test_model_drop(m, "p.qweight");
+}
+
+static void both(struct test_model *m)
+{
+    test_model_add(m, "p.weight", 2, (uint64_t[]){20, 100});
+}
+
+static void short_codes(struct test_model *m)
+{
+    test_model_find(m, "p.qweight")->shape[0] = 19;
+}
+
+static void odd_codes(struct test_model *m)
+{
+    test_model_find(m, "p.qweight")->type = NN_DATA_BOOL;
+}
+
+static void short_scales(struct test_model *m)
+{
+    test_model_find(m, "p.qscale")->shape[1] = 1;
+}
+
+static void odd_rank(struct test_model *m)
+{
+    test_model_find(m, "p.lora_down")->shape[0] = 12;
+}
+
+static void other_rank(struct test_model *m)
+{
+    test_model_find(m, "p.lora_up")->shape[1] = 8;
+}
+
+static void zero_smooth(struct test_model *m)
+{
+    ((float *)(uintptr_t)test_model_find(m, "p.smooth")->data)[70] = 0;
+}
+
+static void bad_scale(struct test_model *m)
+{
+    ((uint16_t *)(uintptr_t)test_model_find(m, "p.qscale")->data)[3] = 0x7e00;
+}
+
+static void new_format(struct test_model *m)
+{
+    m->meta = (struct nn_file_text){"fovea.quantization", "{\"method\": \"svdquant\", \"format\": 2}"};
+}
+
+static void no_json(struct test_model *m)
+{
+    m->meta = (struct nn_file_text){"fovea.quantization", "{\"method\": "};
+}
+
+static void refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*spoil)(struct test_model *);
+        const char *text;
+        int code;
+    } bad[] = {{drop_scales, "'a.qscale'", FV_EFORMAT},
+               {drop_up, "'a.lora_up'", FV_EFORMAT},
+               {drop_down, "'a.lora_down'", FV_EFORMAT},
+               {drop_codes, "'a.weight'", FV_EFORMAT},
+               {both, "both 'p.weight' and 'p.qweight'", FV_EFORMAT},
+               {short_codes, "'p.qweight' has the shape [19, 64], expected [20, 64]", FV_EFORMAT},
+               {odd_codes, "'p.qweight' is of type BOOL", FV_EFORMAT},
+               {short_scales, "'p.qscale' has the shape [20, 1], expected [20, 2]", FV_EFORMAT},
+               {odd_rank, "'p.lora_down' is of rank 12", FV_EFORMAT},
+               {other_rank, "'p.lora_up' has the shape [20, 8], expected [20, 16]", FV_EFORMAT},
+               {zero_smooth, "'p.smooth' holds 0 at [70]", FV_EFORMAT},
+               {bad_scale, "'p.qscale' holds NaN at [1, 1]", FV_EFORMAT},
+               {new_format, "format 2", FV_EUNSUPPORTED},
+               {no_json, "model.safetensors", FV_EFORMAT}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct test_model m = {.seed = 9};
+        struct layer l = {0};
+        struct nn_weights *w = NULL;
+        const char *dir = test_tmp_path("bad");
+        test_model_add(&m, "p.weight", 2, (uint64_t[]){20, 100});
+        test_quantise(&m, "p", &(struct test_codes){NN_CODE_INT4, 16, true});
+        bad[i].spoil(&m);
+        test_model_write(&m, dir);
+        assert_fails(load(&w, &l, dir, 20, 100), bad[i].code, bad[i].text);
+        assert_null(w);
+        test_model_finish(&m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(codes),
+        cmocka_unit_test(codes_by_shared_tiles),
+        cmocka_unit_test(codes_through_storage_buffers),
+        cmocka_unit_test(decodes_rows),
+        cmocka_unit_test(refuses),
+    };
+    test_device();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    test_device_done();
+    return failed;
+}

@@ -1,0 +1,92 @@
+/* Matrices of codes (matrix.h): into panels of numbers on the device (shaders/nn/matrix.comp), and
+ * decoded on the host. The low-rank branch is added to the numbers: as many operations as it would take
+ * with as many rows of x as the layer has inputs and outputs together over the rank; beyond that, less
+ * than multiplying by it; and x is not read again. */
+#include "vk/nn/matrix.h"
+#include "shaders/nn/params.h"
+#include "shaders/nn/matmul_params.h"
+#include "vk/base/half.h"
+#include "vk/nn/product.h"
+
+#include <stdio.h>
+
+_Static_assert(NN_CODED_INT4 == NN_CODE_INT4 && NN_CODED_NF4 == NN_CODE_NF4 && NN_CODED_INT8 == NN_CODE_INT8,
+               "codes have the same numbers in shaders");
+
+const float nn_nf4[16] = {NN_NF4_VALUES};
+
+const char *nn_code_name(enum nn_code code)
+{
+    static const char *const names[NN_CODES] = {"none", "int4", "nf4", "int8"};
+    return names[code];
+}
+
+uint32_t nn_code_bits(enum nn_code code)
+{
+    return code == NN_CODE_INT8 ? 8 : 4;
+}
+
+void nn_decode_row(float *out, enum nn_code code, const uint8_t *codes, const uint16_t *scales, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        float scale = fv_f16_to_f32(scales[k / NN_CODE_GROUP]);
+        int q = code == NN_CODE_INT8 ? (int8_t)codes[k] : codes[k / 2] >> 4 * (k % 2) & 15;
+        out[k] = scale * (code == NN_CODE_NF4 ? nn_nf4[q] : (float)(code == NN_CODE_INT4 ? q - 8 : q));
+    }
+}
+
+/* Panels [d->panel, + panels) of them. */
+static void record_part(struct nn_rec *r, nn_tensor to, const struct nn_matrix *m, struct nn_tile tile,
+                        uint32_t panel, uint32_t panels)
+{
+    uint32_t depth = to.shape[2], lanes = tile.lanes, rank = nn_low_rank(m);
+    uint32_t rows = tile.shared ? 32 : lanes == 4 ? 16 : lanes == 8 ? 24 : 32;
+    uint64_t one = (uint64_t)depth * 4 * lanes;
+    struct nn_matrix_push push = {.fours = m->codes.shape[0],
+                                  .depth = depth,
+                                  .groups = m->scales.shape[1],
+                                  .rank = rank / 4,
+                                  .last = m->columns - 1,
+                                  .panel = panel};
+    char variant[16];
+    snprintf(variant, sizeof variant, "%u", lanes);
+    nn_dispatch(r, &(struct nn_call){
+                       .shader = "nn/matrix",
+                       .variant = tile.shared ? "wide" : variant,
+                       .spec = {m->code, !nn_is_null(m->smooth), rank != 0, to.dtype},
+                       .nspec = 4,
+                       .subgroup = tile.shared ? 0 : lanes,
+                       .bind = {{.t = m->codes, .how = NN_READ_UVEC4},
+                                {.t = m->scales, .how = NN_READ4},
+                                {.t = m->smooth, .how = NN_READ4},
+                                {.t = m->down, .how = NN_READ4},
+                                {.t = m->up, .how = NN_READ4},
+                                {to, NN_STORAGE, panel * one, panels * one}},
+                       .nbind = 6,
+                       .push = &push,
+                       .push_size = sizeof push,
+                       .groups = panels,
+                       .groups_y = (depth + rows - 1) / rows,
+                       .flops = 2.0 * rank * (double)(panels * one),
+                       .bytes = (double)(nn_bytes(m->codes) + nn_bytes(m->scales)) * panels / to.shape[1] +
+                                (double)(panels * one * nn_dtype_bytes(to.dtype))});
+}
+
+nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile)
+{
+    uint32_t panels = nn_panels_of(m->rows, tile.lanes), depth = nn_up(m->columns, 4);
+    uint64_t one = 4ull * depth * tile.lanes * 4;
+    uint64_t most = nn_storage_max(r) / one;
+    nn_tensor to = nn_new(r, NN_F32, NN_SHAPE(1, panels, depth, 4 * tile.lanes));
+    /* parts begin at multiples of NN_ALIGN */
+    if (one % NN_ALIGN)
+        most = most / (NN_ALIGN / 16) * (NN_ALIGN / 16);
+    if (!most)
+        return nn_fail(r, FV_EUNSUPPORTED, "rows of %u elements are too long for this device", m->columns);
+    for (uint32_t at = 0; at < panels && !nn_failed(r);) {
+        uint32_t n = panels - at < most ? panels - at : (uint32_t)most;
+        record_part(r, to, m, tile, at, n);
+        at += n;
+    }
+    return to;
+}

@@ -1,0 +1,56 @@
+/* Private to vk/nn/: products of matrices whose right operand is in panels of columns,
+ * [batch][panel][depth][lane] fours of columns (product.c). What a product is made with:
+ *
+ *     struct nn_tile tile = nn_tile_for(r, rows);        // decides the width of panels
+ *     nn_panel_shape(shape, nn_lead(w, 0, 5), tile.lanes);
+ *     ... p.b of that shape, filled by nn_pack_panels or a kernel of one's own ...
+ *     p.a = nn_dense(r, nn_pad_last(r, x)), p.out = nn_target_for(r, y);
+ *     nn_multiply(r, &p, tile);
+ *     nn_finish_target(r, y, p.out); */
+#ifndef NN_PRODUCT_H
+#define NN_PRODUCT_H
+
+#include "vk/nn/op.h"
+
+static inline uint32_t nn_up(uint32_t n, uint32_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* out [batch.., rows, columns] = a [batch.., rows, depth] times the transpose of b [batch..,
+ * columns, depth]; three batch axes, given by their strides where operands repeat. */
+struct nn_product {
+    nn_tensor a, b; /* b: panels */
+    nn_tensor add, gate, residual, out;
+    uint32_t batch[3], rows, columns, depth; /* columns and depth are multiples of four */
+    uint32_t a_batch[3], b_batch[3], add_batch[3], a_row, add_row, gate_run;
+    float scale;
+    struct nn_activation act;
+};
+
+/* A panel is 4 * lanes columns. */
+struct nn_tile {
+    const char *name;
+    uint32_t lanes, rows;
+    bool shared; /* tiles in shared memory: no subgroup of a certain size is needed */
+};
+
+/* The kernel for so many rows of results. */
+struct nn_tile nn_tile_for(const struct nn_rec *r, uint32_t rows);
+uint32_t nn_panels_of(uint32_t columns, uint32_t lanes);
+/* [batch, panels, padded depth, 4 lanes] of b [z0, z1, z2, columns, depth]. */
+void nn_panel_shape(uint32_t shape[4], nn_tensor b, uint32_t lanes);
+/* b, of any strides, into panels. */
+void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, uint32_t lanes);
+/* matrix.c: a matrix of codes in panels, [1, panels, depth, 4 lanes]; a tensor of the pool. */
+struct nn_matrix;
+nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile);
+/* Parts such that results fit a binding, and operands where that is possible. */
+void nn_multiply(struct nn_rec *r, const struct nn_product *p, struct nn_tile tile);
+/* t with zeros after its last axis up to a multiple of four. */
+nn_tensor nn_pad_last(struct nn_rec *r, nn_tensor t);
+/* Where the kernel writes: y itself, or a padded tensor that nn_finish_target copies from. */
+nn_tensor nn_target_for(struct nn_rec *r, nn_tensor y);
+void nn_finish_target(struct nn_rec *r, nn_tensor y, nn_tensor target);
+
+#endif
