@@ -1,36 +1,71 @@
 /* fovea quantize: a model of 16 bits to one of 4 (docs/QUANT.md). */
+#include "app/calibrate.h"
 #include "app/cmd.h"
+#include "app/generate_jobs.h"
 #include "app/model_in.h"
 #include "app/progress.h"
 #include "app/quantize.h"
 #include "app/text.h"
 #include "vk/base/file.h"
 #include "vk/base/thread.h"
+#include "vk/device.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct values {
-    const char *output, *keep, *report, *plot;
-    int method, rank, text, progress;
-    bool link;
+    const char *output, *keep, *report, *plot, *prompts, *calibration;
+    int method, rank, text, grids, activations, rows, samples, steps, frames, dtype, progress;
+    double seed;
+    uint64_t memory;
+    struct opt_size size;
+    bool gptq, link;
 };
 
 static const char *const texts[] = {"16", "8", "4", NULL};
+static const char *const activations[] = {"16", "8", "4", NULL};
+static const unsigned activation_bits[] = {16, 8, 4};
+static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
+static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
     {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
      .help = "folder of the new model; of one weight file: its name"},
-    {"method", 0, OPT_ENUM, AT(method), .choices = qt_method_names, .def = "rtn4",
-     .help = "rtn4 and rtn8 round, nf4 to a normal distribution's values"},
-    {"keep", 0, OPT_STRING, AT(keep), .value = "NAME,..",
-     .help = "layers whose names contain one of these stay as they are"},
+    {"method", 0, OPT_ENUM, AT(method), .choices = qt_method_names, .def = "svdquant",
+     .help = "the others only round, to compare with"},
     {"text", 0, OPT_ENUM, AT(text), .choices = texts, .def = "16",
      .help = "bits of the text encoder; 16 copies it"},
+    {"keep", 0, OPT_STRING, AT(keep), .value = "NAME,..",
+     .help = "layers whose names contain one of these stay as they are"},
     {"link", 0, OPT_FLAG, AT(link), .help = "files that stay as they are become symbolic links"},
+    {.type = OPT_GROUP, .help = "SVDQuant"},
+    {"rank", 'r', OPT_INT, AT(rank), .def = "0", .max = 1024,
+     .help = "of the branch of 16 bits; 0 is 32, or 16 for layers up to 512"},
+    {"gptq", 0, OPT_FLAG, AT(gptq), .help = "rounding errors move on to what is not rounded yet; slower"},
+    {"grids", 0, OPT_INT, AT(grids), .rare = true, .def = "10", .min = 1, .max = 100,
+     .help = "steps of alpha that smoothing tries; 1: no smoothing"},
+    {"activations", 0, OPT_ENUM, AT(activations), .rare = true, .choices = activations, .def = "8",
+     .help = "bits of inputs that errors are judged with"},
+    {.type = OPT_GROUP, .help = "Calibration, by clips of the model of 16 bits"},
+    {"prompts", 'p', OPT_STRING, AT(prompts), .value = "FILE", .file = true,
+     .help = "a prompt a line; default some of a small grammar"},
+    {"samples", 'n', OPT_INT, AT(samples), .def = "8", .min = 1, .max = 10000, .help = "clips"},
+    {"steps", 0, OPT_INT, AT(steps), .def = "8", .min = 1, .max = 1000, .help = "of each"},
+    {"size", 's', OPT_SIZE, AT(size), .rare = true, .help = "of clips; default the model's usual, or half of it and so on"},
+    {"frames", 0, OPT_INT, AT(frames), .rare = true, .def = "0", .max = 10000, .help = "of clips; 0 likewise"},
+    {"rows", 0, OPT_INT, AT(rows), .rare = true, .def = "0", .max = 65536,
+     .help = "inputs of each layer that are kept; 0 is 128, with --gptq 512"},
+    {"seed", 0, OPT_FLOAT, AT(seed), .def = "1", .min = 0, .max = 999999999999, .value = "N",
+     .help = "of clips and of what is kept of them"},
+    {"dtype", 0, OPT_ENUM, AT(dtype), .rare = true, .choices = dtypes, .def = "f32",
+     .help = "storage of weights and activations on the device"},
+    {"memory", 0, OPT_BYTES, AT(memory), .value = "BYTES", .help = "of the device at most; default what is free"},
+    {"calibration", 0, OPT_STRING, AT(calibration), .rare = true, .value = "FILE", .file = true,
+     .help = "kept here, and taken from here when it is there"},
     {.type = OPT_GROUP, .help = "What came of it"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
      .help = "layer by layer, as JSON; - is standard output"},
@@ -44,8 +79,9 @@ struct work {
     const struct values *v;
     struct model_in model;
     struct progress progress;
-    char hash[17];
-    char **keep;      /* ended by NULL */
+    struct calibration calibration;
+    struct opt_args prompts; /* of the file */
+    char more[80], **keep;   /* keep: ended by NULL */
     cJSON *report;
     bool plotted;
 };
@@ -70,9 +106,35 @@ static int split_names(struct work *w, const char *list)
     return 0;
 }
 
-static struct quantize_settings settings(const struct work *w, enum qt_method method, const char *more)
+static struct quantize_settings settings(const struct work *w, enum qt_method method)
 {
-    return (struct quantize_settings){.opts = qt_usual(method), .keep = (const char *const *)w->keep, .more = more};
+    const struct values *v = w->v;
+    struct quantize_settings s = {.opts = qt_usual(method),
+                                  .own_rank = v->rank > 0,
+                                  .keep = (const char *const *)w->keep,
+                                  .more = *w->more ? w->more : NULL};
+    s.opts.gptq = v->gptq;
+    s.opts.grids = (unsigned)v->grids;
+    s.opts.activations = activation_bits[v->activations];
+    s.opts.seed = (uint64_t)v->seed;
+    if (v->rank)
+        s.opts.rank = (unsigned)v->rank;
+    return s;
+}
+
+static int check_values(const struct values *v, const char *from)
+{
+    char *x = v->output ? realpath(v->output, NULL) : NULL, *y = realpath(from, NULL);
+    bool same = x && y && !strcmp(x, y);
+    free(x);
+    free(y);
+    if (!v->output)
+        return fv_fail(CMD_USAGE, "-o OUT says where the quantised model goes");
+    if (same)
+        return fv_fail(CMD_USAGE, "%s is the model itself: -o another name", v->output);
+    if (v->method != QT_SVDQUANT && (v->gptq || v->rank))
+        return fv_fail(CMD_USAGE, "--%s is of --method svdquant", v->gptq ? "gptq" : "rank");
+    return 0;
 }
 
 /* ---- one file ----------------------------------------------------------------------------- */
@@ -90,14 +152,45 @@ static int tell(struct work *w, const struct quantize_file *q, const char *what)
     return quantize_plot(w->v->plot, q);
 }
 
-static int quantize_one(struct work *w, const char *from, const char *to, const char *what,
-                        const struct quantize_settings *s)
+static int get_inputs(void *ud, const struct quantize_layer *l, struct qt_seen *out)
 {
+    return calibration_get(ud, l->name, out);
+}
+
+static int write_one(struct work *w, struct quantize_file *q, const char *to, const char *what)
+{
+    const struct quantize_inputs in = {get_inputs, &w->calibration};
+    FV_TRY(quantize_write(q, to, w->calibration.count ? &in : NULL, progress_update, &w->progress));
+    return tell(w, q, what);
+}
+
+static int want_inputs(struct work *w, const struct quantize_file *q)
+{
+    size_t rows = w->v->rows ? (size_t)w->v->rows : w->v->gptq ? 512 : 128;
+    if (!w->calibration.arena)
+        FV_TRY(calibration_create(&w->calibration, rows, (uint64_t)w->v->seed));
+    for (size_t i = 0; i < q->count; i++)
+        FV_TRY(calibration_want(&w->calibration, q->layers[i].name, q->layers[i].k));
+    return 0;
+}
+
+/* A weight file alone: what goes into its layers can only come from a file. */
+static int one_file(struct work *w, const char *from)
+{
+    struct quantize_settings s = settings(w, (enum qt_method)w->v->method);
     struct quantize_file q;
-    FV_TRY(quantize_look(&q, from, s));
-    int rc = quantize_write(&q, to, NULL, progress_update, &w->progress);
+    FV_TRY(quantize_look(&q, from, &s));
+    int rc = 0;
+    if (w->v->calibration) {
+        rc = want_inputs(w, &q);
+        if (rc == 0)
+            rc = calibration_read(&w->calibration, w->v->calibration);
+    } else if (w->v->method == QT_SVDQUANT) {
+        rc = fv_fail(CMD_USAGE, "%s is not a whole model, so nothing can be sampled with it: --calibration FILE that was "
+                                "kept of one, or another --method", from);
+    }
     if (rc == 0)
-        rc = tell(w, &q, what);
+        rc = write_one(w, &q, w->v->output, fv_path_base(from));
     quantize_finish(&q);
     return rc;
 }
@@ -121,13 +214,43 @@ static int part_folder(struct work *w, const char *from, const char *name, char 
     return rc;
 }
 
-static int one_part(struct work *w, const char *from, const char *name, const struct quantize_settings *s)
+static int write_part(struct work *w, struct quantize_file *q, const char *from, const char *name)
 {
     char *file = NULL;
     int rc = part_folder(w, from, name, &file);
     if (rc == 0)
-        rc = quantize_one(w, from, file, name, s);
+        rc = write_one(w, q, file, name);
     free(file);
+    return rc;
+}
+
+static int calibrate(struct work *w)
+{
+    const struct values *v = w->v;
+    struct vk_device *dev;
+    struct calibration_opts o = {.samples = (size_t)v->samples,
+                                 .steps = (unsigned)v->steps,
+                                 .width = v->size.width,
+                                 .height = v->size.height,
+                                 .frames = (uint32_t)v->frames,
+                                 .dtype = dtype_values[v->dtype],
+                                 .on_progress = progress_update,
+                                 .ud = &w->progress};
+    FV_TRY(app_nn_device(w->app, &dev));
+    o.memory = v->memory ? v->memory : dev->caps.budget_bytes;
+    if (v->prompts) {
+        FV_TRY(generate_prompts(&w->prompts, v->prompts, &w->app->arena));
+        const char **list = fv_arena_alloc(&w->app->arena, (w->prompts.count + 1) * sizeof *list);
+        if (!list)
+            return FV_ENOMEM;
+        for (size_t i = 0; i < w->prompts.count; i++)
+            list[i] = w->prompts.items[i];
+        o.prompts = list;
+    }
+    char *own = fv_path_join(v->output, "calibration.safetensors");
+    int rc = own ? calibration_run(&w->calibration, &w->model, dev, &o, v->calibration ? v->calibration : own)
+                 : fv_fail(FV_ENOMEM, "out of memory");
+    free(own);
     return rc;
 }
 
@@ -145,37 +268,59 @@ static bool is_usual(const char *name)
     return !strcmp(name, "generate.json");
 }
 
+/* What is not quantised. */
+static int copy_rest(struct work *w)
+{
+    const struct model_in *m = &w->model;
+    if (!w->v->text)
+        FV_TRY(copy_part(w, m->text, "text_encoder", NULL));
+    FV_TRY(copy_part(w, m->tokenizer, "tokenizer", fv_is_dir(m->tokenizer) ? quantize_is_tokenizer : NULL));
+    FV_TRY(copy_part(w, m->vae, "vae", NULL));
+    return quantize_copy(m->model, w->v->output, is_usual, w->v->link);
+}
+
+static int write_model(struct work *w, struct quantize_file *dit, struct quantize_file *text)
+{
+    const struct values *v = w->v;
+    bool samples = v->method == QT_SVDQUANT || v->calibration;
+    FV_TRY(quantize_make_folder(v->output));
+    if (samples)
+        FV_TRY(want_inputs(w, dit));
+    if (samples && text)
+        FV_TRY(want_inputs(w, text));
+    if (samples)
+        FV_TRY(calibrate(w));
+    FV_TRY(write_part(w, dit, w->model.dit, "transformer"));
+    if (text)
+        FV_TRY(write_part(w, text, w->model.text, "text_encoder"));
+    FV_TRY(copy_rest(w));
+    char *own = fv_path_join(v->output, "calibration.safetensors");
+    if (own)
+        unlink(own);
+    free(own);
+    return 0;
+}
+
 static int whole_model(struct work *w)
 {
-    static const enum qt_method text_methods[] = {[1] = QT_RTN8, [2] = QT_RTN4};
     const struct values *v = w->v;
-    char more[64];
-    FV_TRY(model_in_hash(&w->model, w->hash));
-    snprintf(more, sizeof more, "\"source\":\"%s\"", w->hash);
-    struct quantize_settings s = settings(w, (enum qt_method)v->method, more);
-    FV_TRY(one_part(w, w->model.dit, "transformer", &s));
-    if (v->text) {
-        s = settings(w, text_methods[v->text], more);
-        s.keep = NULL;
-        FV_TRY(one_part(w, w->model.text, "text_encoder", &s));
-    } else {
-        FV_TRY(copy_part(w, w->model.text, "text_encoder", NULL));
-    }
-    FV_TRY(copy_part(w, w->model.tokenizer, "tokenizer", fv_is_dir(w->model.tokenizer) ? quantize_is_tokenizer : NULL));
-    FV_TRY(copy_part(w, w->model.vae, "vae", NULL));
-    return quantize_copy(w->model.model, v->output, is_usual, v->link);
+    enum qt_method four = v->method == QT_RTN8 ? QT_RTN4 : (enum qt_method)v->method;
+    struct quantize_file dit, text = {0};
+    char hash[17];
+    FV_TRY(model_in_hash(&w->model, hash));
+    snprintf(w->more, sizeof w->more, "\"source\":\"%s\"", hash);
+    struct quantize_settings s = settings(w, (enum qt_method)v->method), t = settings(w, v->text == 1 ? QT_RTN8 : four);
+    t.keep = NULL;
+    FV_TRY(quantize_look(&dit, w->model.dit, &s));
+    int rc = v->text ? quantize_look(&text, w->model.text, &t) : 0;
+    if (rc == 0)
+        rc = write_model(w, &dit, v->text ? &text : NULL);
+    quantize_finish(&dit);
+    quantize_finish(&text);
+    return rc;
 }
 
 /* ---- command ------------------------------------------------------------------------------ */
-
-static bool same_place(const char *a, const char *b)
-{
-    char *x = realpath(a, NULL), *y = realpath(b, NULL);
-    bool same = x && y && !strcmp(x, y);
-    free(x);
-    free(y);
-    return same;
-}
 
 static int write_report(struct work *w)
 {
@@ -201,26 +346,20 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     struct work w = {.app = app, .v = values};
     const char *from = args->items[0];
     double start = fv_now();
-    if (!w.v->output)
-        return fv_fail(CMD_USAGE, "-o OUT says where the quantised model goes");
-    if (same_place(from, w.v->output))
-        return fv_fail(CMD_USAGE, "%s is the model itself: -o another folder", w.v->output);
+    FV_TRY(check_values(w.v, from));
     FV_TRY(split_names(&w, w.v->keep));
     w.report = cJSON_CreateObject();
     progress_start(&w.progress, (enum progress_mode)w.v->progress, NULL, app->quiet);
     bool whole = model_in_is(from);
     int rc = whole ? model_in_find(&w.model, &(struct model_paths){.model = from}) : 0;
-    if (rc == 0 && whole)
-        rc = whole_model(&w);
-    else if (rc == 0) {
-        struct quantize_settings s = settings(&w, (enum qt_method)w.v->method, NULL);
-        rc = quantize_one(&w, from, w.v->output, fv_path_base(from), &s);
-    }
+    if (rc == 0)
+        rc = whole ? whole_model(&w) : one_file(&w, from);
     progress_done(&w.progress);
     cJSON_AddNumberToObject(w.report, "seconds", fv_now() - start);
     if (rc == 0)
         rc = write_report(&w);
     cJSON_Delete(w.report);
+    calibration_finish(&w.calibration);
     model_in_finish(&w.model);
     return rc;
 }
@@ -230,7 +369,7 @@ const struct cmd cmd_quantize = {
     .summary = "weights of 4 or 8 bits from a model of 16",
     .usage = "MODEL -o OUT [OPTION]...",
     .examples = "fovea quantize Open-Sora/ -o Open-Sora-4bit/\tthe transformer's blocks in 4 bits\n"
-                "fovea quantize Open-Sora/ -o small/ --text 8\tthe text encoder, too\n"
+                "fovea quantize Open-Sora/ -o best/ --gptq --text 8\tslower and nearer; the text encoder, too\n"
                 "fovea quantize model.safetensors -o out.safetensors --method nf4\tone weight file",
     .details = "MODEL is a folder as fovea generate takes it, or one weight file. Linear layers of the "
                "transformer's blocks are quantised; embedders, the final layer, tables and norms stay as "

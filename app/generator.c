@@ -117,6 +117,12 @@ static int on_progress(void *ud, const struct fv_progress *p)
     return g->o.on_progress ? g->o.on_progress(g->o.ud, &mine) : 0;
 }
 
+static int pass_trace(void *ud, const char *name, nn_tensor shape, const float *data)
+{
+    const struct generator *g = ud;
+    return g->o.on_trace(g->o.ud, name, shape, data);
+}
+
 static double begin(struct generator *g, const char *what)
 {
     vk_mem_restart_peak(g->dev);
@@ -191,6 +197,7 @@ static int encode_one(struct generator *g, const char *caption, struct generator
                                        .tokens = g->o.padding ? most : t->words,
                                        .ids = t->ids,
                                        .mask = g->o.padding ? t->mask : NULL,
+                                       .on_trace = g->o.on_trace ? pass_trace : NULL,
                                        .on_progress = on_progress,
                                        .ud = g};
     FV_TRY(df_t5_encode(g->t5, &run, t->states));
@@ -324,6 +331,12 @@ static int sample_progress(void *ud, const struct fv_progress *p)
     return on_progress(s->g, p);
 }
 
+static int sample_trace(void *ud, const char *name, nn_tensor shape, const float *data)
+{
+    const struct sampling *s = ud;
+    return pass_trace(s->g, name, shape, data);
+}
+
 static int take_steps(struct generator *g, struct sampling *s, float *z, struct df_sampled *done)
 {
     const struct generator_clip *clip = s->clip;
@@ -336,6 +349,7 @@ static int take_steps(struct generator *g, struct sampling *s, float *z, struct 
     what.joint = r->frame_mask && clip->joint;
     what.noise = draw;
     what.on_progress = sample_progress;
+    what.on_trace = g->o.on_trace ? sample_trace : NULL;
     what.ud = s;
     if (r->without)
         what.without = (struct df_text){g->dit_info.text_tokens, r->without->states, r->without->mask};

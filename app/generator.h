@@ -25,6 +25,7 @@ struct generator_opts {
     /* What is going on: "text" in layers, "encoding" in frames, "sampling" in steps, "decoding" in latents;
      * non-zero stops. */
     fv_progress_fn on_progress;
+    nn_trace_fn on_trace; /* every named value of the text encoder and the transformer; slower */
     void *ud;
 };
 

@@ -394,12 +394,13 @@ static int open_saver(struct quantize_file *q, struct nn_saver **s, const char *
     struct nn_file_text *meta = fv_arena_alloc(q->arena, (q->file->meta_count + 1) * sizeof *meta);
     char *text = NULL;
     size_t n = q->file->kind == NN_FILE_SAFETENSORS ? q->file->meta_count : 0;
-    if (!meta || asprintf(&text,
-                          "{\"format\":1,\"method\":\"%s\",\"bits\":%d,\"group\":%d,\"rank\":%u,\"gptq\":%s,"
-                          "\"grids\":%u,\"activations\":%u%s%s}",
+    char how[96] = "";
+    if (o->method == QT_SVDQUANT)
+        snprintf(how, sizeof how, ",\"gptq\":%s,\"grids\":%u,\"activations\":%u,\"seed\":%llu", o->gptq ? "true" : "false",
+                 o->grids, o->activations, (unsigned long long)o->seed);
+    if (!meta || asprintf(&text, "{\"format\":1,\"method\":\"%s\",\"bits\":%d,\"group\":%d,\"rank\":%u%s%s%s}",
                           qt_method_names[o->method], o->method == QT_RTN8 ? 8 : 4, QT_GROUP,
-                          o->method == QT_SVDQUANT ? o->rank : 0, o->gptq ? "true" : "false", o->grids, o->activations,
-                          q->s.more ? "," : "", q->s.more ? q->s.more : "") < 0)
+                          o->method == QT_SVDQUANT ? o->rank : 0, how, q->s.more ? "," : "", q->s.more ? q->s.more : "") < 0)
         return fv_fail(FV_ENOMEM, "out of memory");
     for (size_t i = 0; i < n; i++)
         meta[i] = q->file->meta[i];

@@ -412,6 +412,7 @@ struct df_sampling {
      * none), whether this step leaps. May be NULL. */
     int (*on_step)(void *ud, uint32_t step, enum df_event what, const float *data, size_t n);
     fv_progress_fn on_progress; /* in steps; of large models asked within them too, between blocks */
+    nn_trace_fn on_trace;       /* every named value of every step, and of captions; slower */
     void *ud;
 };
 struct df_sampled {

@@ -35,6 +35,12 @@ static int within_step(void *ud, const struct fv_progress *p)
     return is_cancelled(ud);
 }
 
+static int on_trace(void *ud, const char *name, nn_tensor shape, const float *data)
+{
+    const struct df_sampler *k = ud;
+    return k->s.on_trace(k->s.ud, name, shape, data);
+}
+
 static int make_run(struct df_sampler *k)
 {
     const struct df_dit_info *i = df_dit_info(k->d);
@@ -77,6 +83,7 @@ static int make_run(struct df_sampler *k)
                                   .times = times,
                                   .time_count = steps,
                                   .cache = k->s.cache,
+                                  .on_trace = k->s.on_trace ? on_trace : NULL,
                                   .on_progress = k->s.on_progress ? within_step : NULL,
                                   .ud = k});
     free(states);

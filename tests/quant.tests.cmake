@@ -1,3 +1,3 @@
 # The quantiser: its mathematics and packings; the command itself.
 fv_test(quant/test_layer LABELS cpu)
-fv_test(app/test_quantize_cli LABELS app)
+fv_test(app/test_quantize_cli LABELS app gpu one)

@@ -213,6 +213,62 @@ static void goes_on_where_it_was(void **state)
     unlink(path);
 }
 
+/* By calibration: nearer than rounding; a kept calibration gives the same bytes, and serves one file alone. */
+static void svdquant_is_nearer(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    static const char *const parts[] = {"transformer", "text_encoder"};
+    char *out, one[1200], two[1200];
+    const char *a = test_tmp_path("svd-a"), *b = test_tmp_path("svd-b"), *report = test_tmp_path("svd.json"),
+               *kept = test_tmp_path("calibration.safetensors"), *prompts = test_tmp_path("prompts.txt");
+    test_write_file(prompts, "a red ball\n\na blue box at night\n", 32);
+    int rc = test_fovea(&out, "quantize %s -o %s --text 4 --gptq --rows 64 --samples 2 --steps 2 -p %s --calibration %s "
+                              "--report %s", model, a, prompts, kept, report);
+    if (rc)
+        fail_msg("status %d\n%s", rc, out);
+    free(out);
+    cJSON *doc = test_read_json(report);
+    for (size_t i = 0; i < 2; i++) {
+        cJSON *part = cJSON_GetObjectItem(doc, parts[i]);
+        assert_true(cJSON_GetObjectItem(part, "mean_error")->valuedouble <
+                    0.7 * cJSON_GetObjectItem(part, "mean_plain_error")->valuedouble);
+    }
+    cJSON_Delete(doc);
+    /* The calibration is taken from the file: other --samples do not matter. */
+    assert_int_equal(test_fovea(&out, "quantize %s -o %s --gptq --rows 64 --calibration %s", model, b, kept), 0);
+    free(out);
+    snprintf(one, sizeof one, "%s/transformer/model.safetensors", a);
+    snprintf(two, sizeof two, "%s/transformer/model.safetensors", b);
+    struct fv_map m, n;
+    assert_ok(fv_map_open(&m, one));
+    assert_ok(fv_map_open(&n, two));
+    assert_int_equal(m.size, n.size);
+    assert_memory_equal(m.data, n.data, m.size);
+    fv_map_close(&m);
+    fv_map_close(&n);
+    const char *file = test_tmp_path("svd.safetensors");
+    assert_int_equal(test_fovea(&out, "quantize %s/transformer -o %s --rows 64 --calibration %s", model, file, kept), 0);
+    free(out);
+    struct nn_file *f;
+    assert_ok(nn_file_open(&f, file, NULL));
+    const struct nn_file_tensor *down = nn_file_find(f, "temporal_blocks.1.mlp.fc2.lora_down"),
+                                *up = nn_file_find(f, "temporal_blocks.1.mlp.fc2.lora_up"),
+                                *smooth = nn_file_find(f, "temporal_blocks.1.mlp.fc2.smooth");
+    assert_true(down && up && smooth);
+    assert_int_equal(down->type, NN_DATA_F16);
+    assert_int_equal(smooth->type, NN_DATA_F32);
+    assert_int_equal(down->shape[0], up->shape[1]);
+    assert_int_equal(down->shape[1], smooth->shape[0]);
+    nn_file_close(&f);
+    assert_int_equal(test_fovea(&out, "generate \"a red ball\" -o %s --seed 1 --model %s --steps 2", test_tmp_path("a.safetensors"), a), 0);
+    free(out);
+    refuse("is not a whole model", 2, "quantize %s/transformer -o %s", model, file);
+    refuse("for --rows 8", 1, "quantize %s -o %s --rows 8 --calibration %s", model, b, kept);
+    refuse("--gptq is of --method svdquant", 2, "quantize %s -o %s --method rtn4 --gptq", model, b);
+    refuse("is no calibration", 1, "quantize %s -o %s --calibration %s/transformer/model.safetensors", model, b, model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +276,7 @@ int main(void)
         cmocka_unit_test(layers_may_stay),
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(goes_on_where_it_was),
+        cmocka_unit_test(svdquant_is_nearer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
