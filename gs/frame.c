@@ -368,6 +368,15 @@ int gs_frame_submit(struct gs_frame *f, const struct gs_gpu_scene *s, const stru
     return draw(f);
 }
 
+/* Room for all Gaussians of a scene that is made for each view. Another frame may have made it. */
+static int grow_made(struct gs_made *m, size_t need)
+{
+    if (need <= m->scene->count)
+        return 0;
+    m->version++;
+    return gs_gpu_scene_resize(m->scene, need + need / 16);
+}
+
 /* Makes room for what the last attempt lacked. Returns 0, or FV_EGPUMEM when nothing is left
  * to try. */
 static int make_room(struct gs_renderer *r, const struct gs_plan *plan, const uint32_t *ctl)
@@ -456,6 +465,7 @@ static void fill_stats(struct gs_frame *f, const uint32_t *ctl)
     st->visible = ctl[GS_CTL_SUM];
     st->pairs = ctl[GS_CTL_PAIRS];
     st->spans = ctl[GS_CTL_SPAN_SUM];
+    st->made = ctl[GS_CTL_LIVE];
     st->slices = p->strip[0].plan.slices;
     st->bands = p->strip[0].plan.bands;
     st->device_bytes = working_bytes(p->r);
@@ -483,6 +493,8 @@ int gs_frame_wait(struct gs_frame *f)
         if (f->stats.retries == MAX_RETRIES)
             return fv_fail(FV_EGPUMEM, "the scene does not fit this device's buffers");
         struct gs_plan plan = p->strip[0].plan;
+        if (flags & GS_FLAG_LIVE)
+            FV_TRY(grow_made(p->scene->made, ctl[GS_CTL_LIVE_NEED]));
         FV_TRY(make_room(p->r, &plan, ctl));
         f->stats.retries++;
         FV_TRY(draw(f));

@@ -3,6 +3,7 @@
 #define GS_GPU_H
 
 #include "gs/gs.h"
+#include "shaders/gs/made.h"
 #include "shaders/gs/params.h"
 #include "vk/cmd.h"
 #include "vk/mem.h"
@@ -14,8 +15,16 @@ struct gs_chunk {
     uint32_t room;         /* Gaussians its buffers hold */
 };
 
+/* Of a scene that is made for each view. */
+struct gs_made {
+    struct gs_maker maker;
+    struct gs_gpu_scene *scene;
+    uint32_t version; /* of what its chunks hold */
+};
+
 struct gs_gpu_scene {
     struct vk_device *dev;
+    struct gs_made *made; /* NULL: its Gaussians stay as they are */
     size_t count;
     uint32_t sh_degree, sh_stride; /* vec4 per Gaussian */
     bool exact;
@@ -70,6 +79,7 @@ struct gs_view {
     bool exact, antialiased, depth; /* depth: drawn instead of colour */
     bool floats;                    /* the picture is kept as vec4 of floats, not RGBA8 words */
     uint32_t bands_sh;              /* SH bands to use */
+    struct gs_camera camera;        /* for who makes the scene */
     bool clear_counters;
 };
 

@@ -308,6 +308,62 @@ done:
     return rc;
 }
 
+int gs_gpu_scene_create_made(struct gs_gpu_scene **out, struct vk_device *dev,
+                             const struct gs_scene *around, size_t room, bool exact,
+                             const struct gs_maker *maker)
+{
+    struct gs_scene flat = *around;
+    flat.sh_degree = 0;
+    FV_TRY(gs_gpu_scene_make(out, dev, &flat, exact));
+    struct gs_gpu_scene *g = *out;
+    int rc = 0;
+    g->made = calloc(1, sizeof *g->made);
+    if (!g->made)
+        FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
+    *g->made = (struct gs_made){.maker = *maker, .scene = g, .version = 1};
+    FV_GOTO(gs_gpu_scene_resize(g, room ? room : 1));
+    return 0;
+done:
+    gs_gpu_scene_destroy(out);
+    return rc;
+}
+
+/* Rows of a chunk of float32 attributes. */
+static void fetch_rows(struct gs_scene *out, size_t at, size_t n, const float *geo, const float *sh)
+{
+    for (size_t i = 0; i < n; i++, geo += 12, sh += 4) {
+        memcpy(out->position + 3 * (at + i), geo, 12);
+        out->opacity[at + i] = (float)gs_logit((double)geo[3]);
+        memcpy(out->rotation + 4 * (at + i), geo + 4, 16);
+        memcpy(out->sh + 3 * (at + i), sh, 12);
+        for (int k = 0; k < 3; k++)
+            out->scale[3 * (at + i) + (size_t)k] = logf(geo[8 + k]);
+    }
+}
+
+int gs_gpu_scene_fetch(const struct gs_gpu_scene *g, size_t count, struct gs_scene *out)
+{
+    if (!g->exact || g->sh_degree || count > g->count)
+        return fv_fail(FV_EINVALID, "only exact scenes without harmonics are fetched");
+    FV_TRY(gs_scene_alloc(out, count, 0));
+    size_t at = 0;
+    int rc = 0;
+    for (uint32_t c = 0; rc >= 0 && c < g->chunk_count && at < count; c++) {
+        size_t n = count - at < g->chunks[c].count ? count - at : g->chunks[c].count;
+        float *geo = malloc(n * 64);
+        rc = geo ? vk_download(geo, &g->chunks[c].geo, 0, n * 48) : fv_fail(FV_ENOMEM, "out of memory");
+        if (rc >= 0)
+            rc = vk_download(geo + 12 * n, &g->chunks[c].sh, 0, n * 16);
+        if (rc >= 0)
+            fetch_rows(out, at, n, geo, geo + 12 * n);
+        free(geo);
+        at += n;
+    }
+    if (rc < 0)
+        gs_scene_finish(out);
+    return rc;
+}
+
 int gs_gpu_scene_update(struct gs_gpu_scene *g, const struct gs_scene *s)
 {
     static const struct gs_upload_opts quiet = {0};
@@ -329,6 +385,7 @@ void gs_gpu_scene_destroy(struct gs_gpu_scene **s)
         vk_buf_destroy(&(*s)->chunks[c].sh);
     }
     free((*s)->chunks);
+    free((*s)->made);
     free(*s);
     *s = NULL;
 }

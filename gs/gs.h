@@ -102,6 +102,24 @@ int gs_scene_save(const struct gs_scene *s, const char *path, const struct gs_sa
 /* "ply", "spz" ... for messages. */
 const char *gs_format_name(enum gs_format f);
 
+/* order[count]: rows along a Morton curve of their positions, so that neighbours in space become
+ * neighbours in memory. */
+int gs_scene_morton(const struct gs_scene *s, uint32_t *order);
+
+/* The vertices of a .ply as columns of numbers, for other rooms' files. data and name must outlive the
+ * table. Returns 0, FV_EFORMAT, FV_EUNSUPPORTED, FV_ENOMEM. */
+struct gs_ply_table;
+int gs_ply_table_open(struct gs_ply_table **out, const void *data, size_t size, const char *name);
+void gs_ply_table_close(struct gs_ply_table **t);
+size_t gs_ply_table_rows(const struct gs_ply_table *t);
+/* How many columns are named PREFIX0, PREFIX1 ... without a gap. */
+uint32_t gs_ply_table_numbered(const struct gs_ply_table *t, const char *prefix);
+/* One column into out[row * stride]. FV_EFORMAT: there is none of that name, or a value is not finite. */
+int gs_ply_table_read(const struct gs_ply_table *t, const char *column, float *out, size_t stride);
+/* dir/point_cloud/iteration_N/point_cloud.ply of the highest N of a training folder; the caller frees
+ * it; NULL when there is none. */
+char *gs_find_trained(const char *dir);
+
 /* Scene edits, in place. */
 int gs_scene_append(struct gs_scene *s, const struct gs_scene *more); /* SH to the higher degree */
 int gs_scene_crop(struct gs_scene *s, const float min[3], const float max[3]);
@@ -225,6 +243,38 @@ void gs_gpu_scene_destroy(struct gs_gpu_scene **s);
 /* Bytes of device memory a scene takes (uploaded or not). */
 uint64_t gs_gpu_scene_bytes(size_t count, int sh_degree, bool exact);
 
+/* A scene whose Gaussians are made anew for each view by kernels of another room, recorded into the
+ * frame before it is drawn. They have one colour each (SH 0), in the layout of gs/gpu_scene.c: packed or
+ * exact. What was made stays until it is made again: a maker that records nothing shows it once more. */
+struct vk_cmd;
+struct gs_make_chunk {
+    const struct vk_buf *geo, *sh;
+    uint32_t first, count; /* Gaussians */
+};
+struct gs_make {
+    struct vk_cmd *cmd;
+    const struct gs_camera *camera;
+    uint32_t lanes; /* subgroup size of kernels for CPU drivers; 0: the forms for GPUs */
+    bool tex;       /* texel buffers are large enough to be read through */
+    const struct gs_make_chunk *chunk;
+    uint32_t chunks, room;     /* Gaussians that fit */
+    uint32_t version;          /* changes when what the chunks held is lost */
+    const struct vk_buf *ctl;  /* gets, in words: */
+    uint32_t live_at, need_at; /* Gaussians that were made, at most `room`; raised to how many there are */
+    uint32_t flags_at, flag;   /* flag, where that is more than room: the frame is drawn again */
+};
+struct gs_maker {
+    void *ud;
+    void (*record)(void *ud, const struct gs_make *m); /* failures: vk_cmd_fail */
+};
+/* around: its positions say where Gaussians will be. room: how many are expected; it grows. The maker
+ * must outlive the scene. */
+int gs_gpu_scene_create_made(struct gs_gpu_scene **out, struct vk_device *dev,
+                             const struct gs_scene *around, size_t room, bool exact,
+                             const struct gs_maker *maker);
+/* Copies the Gaussians of an exact made scene as it was drawn last, into a zeroed scene. */
+int gs_gpu_scene_fetch(const struct gs_gpu_scene *g, size_t count, struct gs_scene *out);
+
 enum gs_output {
     GS_OUT_RGBA8,    /* blended over bg; A = 255 * alpha */
     GS_OUT_RGB_F32,  /* [H][W][3] as blended, unclamped */
@@ -268,6 +318,7 @@ struct gs_frame_stats {
     uint32_t visible;   /* Gaussians projected */
     uint64_t pairs;     /* (Gaussian, tile) pairs blended */
     uint64_t spans;     /* (Gaussian, tile row) pairs */
+    uint32_t made;      /* Gaussians of a scene that is made for each view */
     uint32_t retries;   /* times a buffer had to grow and the frame was drawn again */
     uint32_t slices, bands;
     uint64_t device_bytes; /* working memory of the renderer */

@@ -139,8 +139,7 @@ static long iteration_of(const char *name)
     return *end ? -1 : n;
 }
 
-/* dir/point_cloud/iteration_N/point_cloud.ply of the highest N; NULL when there is none. */
-static char *find_trained(const char *dir)
+char *gs_find_trained(const char *dir)
 {
     char *clouds = fv_path_join(dir, "point_cloud"), *best = NULL;
     long highest = -1;
@@ -198,7 +197,7 @@ static char *find_file(const char *dir, const char *name)
 
 static int load_folder(struct gs_scene *out, const char *path, const struct gs_load_opts *opts)
 {
-    char *file = find_trained(path);
+    char *file = gs_find_trained(path);
     if (!file)
         file = find_file(path, "lod-meta.json");
     if (!file)

@@ -117,6 +117,7 @@ void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct 
     enum gs_mode mode = o->mode != GS_MODE_AUTO ? o->mode : s->mode;
     v->antialiased = mode == GS_MODE_ANTIALIASED;
     v->exact = o->exact;
+    v->camera = *c;
     v->bands_sh = s->sh_degree + 1;
     if (o->sh_bands > 0 && (uint32_t)o->sh_bands < v->bands_sh)
         v->bands_sh = (uint32_t)o->sh_bands;
@@ -251,8 +252,8 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
                                       .variant = variant,
                                       .spec = {group, v->bands_sh, s->sh_stride, v->antialiased,
                                                plan->tile_w, plan->tile_h, plan->bin_tiles,
-                                               s->exact, slice != ~0u, v->depth},
-                                      .nspec = 10,
+                                               s->exact, slice != ~0u, v->depth, s->made != NULL},
+                                      .nspec = 11,
                                       .subgroup = plan->wide ? 0 : group,
                                       .bind = {{&r->params, v->params_at, sizeof v->params},
                                                {&chunk->geo, .format = GS_U4},
@@ -269,25 +270,56 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
     }
 }
 
-static void begin_view(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v)
+/* Has a scene that is made for each view made. */
+static void make(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
+                 const struct gs_view *v, const struct gs_plan *plan)
+{
+    enum { MOST = 64 }; /* of 2^22 Gaussians each */
+    struct gs_make_chunk chunk[MOST];
+    struct gs_make m = {.cmd = cmd,
+                        .camera = &v->camera,
+                        .lanes = plan->wide ? 0 : r->lanes,
+                        .tex = r->tex,
+                        .chunk = chunk,
+                        .version = s->made->version,
+                        .ctl = &r->ctl,
+                        .live_at = GS_CTL_LIVE,
+                        .need_at = GS_CTL_LIVE_NEED,
+                        .flags_at = GS_CTL_FLAGS,
+                        .flag = GS_FLAG_LIVE};
+    for (uint32_t c = 0; c < s->chunk_count && c < MOST; c++) {
+        chunk[c] = (struct gs_make_chunk){&s->chunks[c].geo, &s->chunks[c].sh, m.room,
+                                          s->chunks[c].count};
+        m.room += s->chunks[c].count;
+        m.chunks++;
+    }
+    vk_cmd_scope(cmd, "decode");
+    s->made->maker.record(s->made->maker.ud, &m);
+    vk_cmd_scope(cmd, "project");
+}
+
+static void begin_view(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
+                       const struct gs_view *v, const struct gs_plan *plan)
 {
     vk_cmd_scope(cmd, "project");
     vk_cmd_update(cmd, &r->params, v->params_at, &v->params, sizeof v->params);
     if (v->clear_counters)
         vk_cmd_fill(cmd, &r->ctl, 0, 4 * GS_CTL_WORDS, 0);
+    if (s->made)
+        make(r, cmd, s, v, plan);
 }
 
 void gs_project_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
                        const struct gs_view *v, const struct gs_plan *plan)
 {
-    begin_view(r, cmd, v);
+    begin_view(r, cmd, s, v, plan);
     project(r, cmd, s, v, plan, "", ~0u);
 }
 
 void gs_raster_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
                       const struct gs_view *v, const struct gs_plan *plan)
 {
-    begin_view(r, cmd, v);
+    begin_view(r, cmd, s, v, plan);
     if (plan->slices > 1) {
         struct gs_project_push push = {plan->slices, 0, plan->slots, 0};
         vk_cmd_fill(cmd, &r->piece, 0, 4 * 1024, 0);

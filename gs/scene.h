@@ -78,8 +78,6 @@ void gs_scene_drop_bad(struct gs_scene *s);
 bool gs_scene_has_bad(const struct gs_scene *s);
 /* Overwrites row `to` by row `from`. */
 void gs_scene_move_row(struct gs_scene *s, size_t to, size_t from);
-/* Order of the Gaussians along a Morton curve of their positions: out[count] indices. */
-int gs_scene_morton(const struct gs_scene *s, uint32_t *out);
 /* Permutes all arrays: new row i = old row order[i]. */
 int gs_scene_reorder(struct gs_scene *s, const uint32_t *order);
 /* Sign of SH coefficient k (0..15) under flips of the axes (each +1 or -1). */

@@ -1,5 +1,6 @@
 # Scenes: .ply, .compressed.ply, .splat, .ksplat, detection, edits.
 fv_test(gs/test_ply LABELS cpu)
+fv_test(gs/test_ply_table LABELS cpu)
 fv_test(gs/test_compressed_ply LABELS cpu)
 fv_test(gs/test_splat LABELS cpu)
 fv_test(gs/test_ksplat LABELS cpu)

@@ -10,6 +10,7 @@
 // Variants: EXACT computes in full precision, from float32 or packed attributes; COUNT only
 // counts a slice's visible Gaussians; HISTOGRAM counts them by depth, to cut the scene into slices.
 #include "gs/common.glsl"
+#include "gs/made.h"
 #include "lib/sh.glsl"
 #include "lib/splat.glsl"
 layout(local_size_x_id = 0) in;
@@ -23,6 +24,7 @@ layout(constant_id = 6) const uint BIN_TILES = 8;
 // if branches on them would fold away much of it (200 ms here, a frame).
 layout(constant_id = 8) const bool SLICED = false; // only Gaussians of slice pc.slice
 layout(constant_id = 9) const bool DEPTH = false;  // colour = depth, 1 / depth, 1
+layout(constant_id = 10) const bool MADE = false;  // ctl says how many Gaussians there are
 
 layout(binding = 0) uniform Params { gs_params p; };
 // FLOATS: position, opacity | quaternion | standard deviations, 0
@@ -104,15 +106,20 @@ void main()
     uint slot = SLICED ? first_slot[block] : block * GS_BLOCK;
     uint key_low = SLICED ? ctl[GS_CTL_SLICE + pc.slice] : 0u;
     uint key_end = SLICED ? ctl[GS_CTL_SLICE + pc.slice + 1u] : ~0u;
-    uint found = 0u;
+    uint found = 0u, count = pc.count, end = GS_BLOCK;
+    if (MADE) {
+        uint first = pc.block * GS_BLOCK, mine = gl_WorkGroupID.x * GS_BLOCK;
+        count = min(count, max(ctl[GS_CTL_LIVE], first) - first);
+        end = min(end, max(count, mine) - mine);
+    }
     vec2 last = vec2(p.size.xy) - 1.0;
-    for (uint i = 0u; i < GS_BLOCK; i += gl_WorkGroupSize.x) {
-        uint index = gl_WorkGroupID.x * GS_BLOCK + i + lane, g = min(index, pc.count - 1u);
+    for (uint i = 0u; i < end; i += gl_WorkGroupSize.x) {
+        uint index = gl_WorkGroupID.x * GS_BLOCK + i + lane, g = min(index, count - 1u);
         gaussian o = load(g);
         vec3 m = o.mean;
         vec3 t = vec3(dot(p.view0.xyz, m) + p.view0.w, dot(p.view1.xyz, m) + p.view1.w,
                       dot(p.view2.xyz, m) + p.view2.w);
-        bool ok = index < pc.count && t.z > p.eye.w;
+        bool ok = index < count && t.z > p.eye.w;
         ok = ok && all(greaterThanEqual(m, p.crop_min.xyz)) && all(lessThanEqual(m, p.crop_max.xyz));
         float iz = 1.0 / max(t.z, 1e-6);
         vec2 centre = t.xy * iz * p.focal.xy + p.focal.zw;
@@ -154,8 +161,8 @@ void main()
         prefix(ok ? 1u : 0u, before, total);
         found += total;
 #else
-        uvec2 tile = uvec2(low) / uvec2(TILE_W, TILE_H), end = uvec2(high) / uvec2(TILE_W, TILE_H);
-        uint rows = end.y - tile.y + 1u, bins = end.x / BIN_TILES - tile.x / BIN_TILES + 1u;
+        uvec2 tile = uvec2(low) / uvec2(TILE_W, TILE_H), last_tile = uvec2(high) / uvec2(TILE_W, TILE_H);
+        uint rows = last_tile.y - tile.y + 1u, bins = last_tile.x / BIN_TILES - tile.x / BIN_TILES + 1u;
         uint work = min(rows, 1023u) | min(bins, 63u) << 10;
         vec3 color = DEPTH ? vec3(t.z, iz, 1.0) : color_of(g, m);
         float scale = 0.5 * 1.44269504 * inv * EXP_S;
