@@ -80,6 +80,7 @@ int check_splat(struct check *c, const char *dir);
 int check_formats(struct check *c, const char *dir);
 int check_cameras(struct check *c, const char *dir);
 int check_queen(struct check *c, const char *dir);
+int check_neural(struct check *c, const char *dir);
 int check_tokenizer(struct check *c, const char *dir);
 int check_prompts(struct check *c, const char *dir);
 

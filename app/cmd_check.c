@@ -16,13 +16,15 @@ struct values {
 };
 
 /* From ARCH_NETWORKS on: networks, in check_nn.c's tables by name. */
-enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS, ARCH_QUEEN, ARCH_SENTENCES,
-       ARCH_CLIP_WORDS, ARCH_PROMPTS, ARCH_NETWORKS };
+enum { ARCH_AUTO, ARCH_SPLAT, ARCH_FORMATS, ARCH_CAMERAS, ARCH_QUEEN, ARCH_SCAFFOLD,
+       ARCH_SAGS, ARCH_SENTENCES, ARCH_CLIP_WORDS, ARCH_PROMPTS, ARCH_NETWORKS };
 static const char *const archs[] = {"auto",
                                     "splat",
                                     "formats",
                                     "cameras",
                                     "queen",
+                                    "scaffold",
+                                    "sags",
                                     "tokenizer_sentencepiece",
                                     "tokenizer_clip",
                                     "opensora12_text",
@@ -300,6 +302,7 @@ static int check_dir(struct check *c, int arch, const char *dir)
     FV_TRY(arch == ARCH_SPLAT     ? check_splat(c, dir)
            : arch == ARCH_FORMATS ? check_formats(c, dir)
            : arch == ARCH_QUEEN   ? check_queen(c, dir)
+           : arch == ARCH_SCAFFOLD || arch == ARCH_SAGS ? check_neural(c, dir)
            : arch == ARCH_PROMPTS ? check_prompts(c, dir)
            : arch == ARCH_SENTENCES || arch == ARCH_CLIP_WORDS ? check_tokenizer(c, dir)
                                   : check_cameras(c, dir));
@@ -343,13 +346,15 @@ const struct cmd cmd_check = {
     .examples = "fovea check --arch splat golden/01_forward/*\tprojection and pictures\n"
                 "fovea check --arch formats golden/03_formats/*\treaders and writers\n"
                 "fovea check --arch queen golden/05_queen/*\tQUEEN's decoders, gates, coder, frames\n"
+                "fovea check --arch sags golden/04_scaffold_sags/sags*\tanchors into Gaussians\n"
         "fovea check --arch cvvae golden/nn/cvvae --trace\ta network, layer by layer",
     .details =
         "Exit status 0 only when every quantity holds. A directory is one case: scene.ply, "
         "cameras.json and CAMERA_IMPLEMENTATION folders of .npy arrays (splat); scene.ply, encoded "
         "files and decoded_*.ply (formats); camera files with expected.json, here or one level "
         "down (cameras); config.json, NAME.json or coded_*, frame* and NAME.safetensors "
-        "(queen); texts with what is to become of them, and the tokenizer (tokenizer_*), which for "
+        "(queen); config.json, camera.json, inputs, weights, intermediate and outputs.safetensors, "
+        "render_*.npy (scaffold, sags); texts with what is to become of them, and the tokenizer (tokenizer_*), which for "
         "tokenizer_clip may be in ../../../data/tokenizers/clip; prompts (opensora12_text).\n\n"
         "opensora12_e2e goes from prompts to frames with the models of ../opensora12_stdit3, "
         "../opensora12_vae and ../tokenizer_sentencepiece.\n\n"

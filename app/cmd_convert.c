@@ -1,4 +1,5 @@
 /* fovea convert: scenes to another format, merged and edited. */
+#include "app/neural_in.h"
 #include "app/scene_in.h"
 #include "app/stream_in.h"
 #include "app/text.h"
@@ -12,11 +13,12 @@
 
 struct values {
     const char *output, *rotate;
-    int format, mode, spz_version, frame, progress;
+    int format, mode, spz_version, frame, progress, appearance;
     struct scene_opts scene;
     struct opt_box crop;
-    struct opt_vec3 translate;
+    struct opt_vec3 translate, eye;
     double scale, min_opacity;
+    bool lite;
 };
 
 /* In the order of enum gs_format. */
@@ -27,7 +29,7 @@ static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
     {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
-     .help = ".ply .compressed.ply .splat .spz .sog .glb"},
+     .help = ".ply .compressed.ply .splat .spz .sog .glb; .safetensors of anchors"},
     {"format", 'f', OPT_ENUM, AT(format), .def = "auto", .choices = formats,
      .help = "when the name does not say it"},
     {.type = OPT_GROUP, .help = "What is kept"},
@@ -35,6 +37,10 @@ static const struct opt opts[] = {
     {"min-opacity", 0, OPT_FLOAT, AT(min_opacity), .def = "0", .max = 1,
      .help = "Gaussians at least this opaque, 0 to 1"},
     {"frame", 0, OPT_INT, AT(frame), .def = "0", .max = 16777215, .help = "of a stream (.fvv)"},
+    {"eye", 0, OPT_VEC3, AT(eye),
+     .help = "of anchors: the place whose view is baked, x,y,z; default in front of the scene"},
+    {"appearance", 0, OPT_INT, AT(appearance), .rare = true, .def = "0", .max = 1048575,
+     .help = "of anchors (Scaffold-GS): the training picture whose light is taken"},
     SCENE_OPTS(struct values, scene),
     {.type = OPT_GROUP, .help = "Moving it"},
     {"rotate", 0, OPT_STRING, AT(rotate), .value = "TURNS",
@@ -45,6 +51,8 @@ static const struct opt opts[] = {
     {.type = OPT_GROUP, .help = "Writing"},
     {"mode", 0, OPT_ENUM, AT(mode), .def = "auto", .choices = modes,
      .help = "pixel filter written to the file; auto keeps what the input says"},
+    {"lite", 0, OPT_FLAG, AT(lite), .rare = true,
+     .help = "of SAGS to .safetensors: points half way between two others keep no features"},
     {"spz-version", 0, OPT_INT, AT(spz_version), .def = "3", .min = 2, .max = 4,
      .help = "of .spz output"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -114,6 +122,9 @@ static int parse_rotation(const char *text, float q[4])
 
 static int load(struct gs_scene *scene, const char *path, const struct values *v, struct progress *p)
 {
+    const double eye[3] = {(double)v->eye.v[0], (double)v->eye.v[1], (double)v->eye.v[2]};
+    if (nl_is(path))
+        return neural_in_bake(path, eye, v->eye.set, (uint32_t)v->appearance, scene);
     if (!stream_in_is(path))
         return scene_in_load(scene, path, &v->scene, p);
     struct stream_in in;
@@ -180,6 +191,29 @@ static void summary(const struct values *v, const struct gs_scene *s, size_t rea
     putchar('\n');
 }
 
+/* Anchors with their networks in one file, nothing decoded. */
+static int save_anchors(struct app *app, const struct values *v, const struct opt_args *args)
+{
+    struct nl_model m;
+    char size[32];
+    if (args->count != 1 || !nl_is(args->items[0]))
+        return fv_fail(CMD_USAGE, "%s: .safetensors holds one scene of anchors (Scaffold-GS, SAGS)",
+                       v->output);
+    if (v->crop.set || v->min_opacity > 0 || v->rotate || v->scale != 1 || v->translate.set || v->eye.set)
+        return fv_fail(CMD_USAGE, "%s: anchors are written as they are: no edits, no --eye", v->output);
+    FV_TRY(nl_open(&m, args->items[0], NULL));
+    int rc = v->lite ? nl_make_lite(&m) : 0;
+    if (rc >= 0)
+        rc = nl_save(&m, v->output);
+    bytes_text(size, file_bytes(v->output));
+    if (rc >= 0 && !app->quiet && m.midpoints)
+        printf("%s: %u points, %u of them midpoints, %s\n", v->output, m.count, m.midpoints, size);
+    else if (rc >= 0 && !app->quiet)
+        printf("%s: %u anchors, %s\n", v->output, m.count, size);
+    nl_finish(&m);
+    return rc;
+}
+
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     const struct values *v = values;
@@ -189,6 +223,10 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (!v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o scene.spz");
     FV_TRY(parse_rotation(v->rotate, rotate));
+    if (v->lite && !fv_ends_with(v->output, ".safetensors"))
+        return fv_fail(CMD_USAGE, "--lite: %s is of Gaussians; it is for .safetensors", v->output);
+    if (fv_ends_with(v->output, ".safetensors"))
+        return save_anchors(app, v, args);
     progress_start(&p, (enum progress_mode)v->progress, NULL, app->quiet);
     int rc = load_all(&scene, v, args, &p);
     size_t read = scene.count;
@@ -213,6 +251,7 @@ const struct cmd cmd_convert = {
     .usage = "IN... -o OUT [OPTION]...",
     .examples = "fovea convert scene.ply -o scene.spz\tto a tenth of the size\n"
                 "fovea convert a.ply b.ply -o both.sog --min-opacity 0.02\tmerged and thinned\n"
+                "fovea convert garden_sags/ -o garden.spz\tanchors, as one place sees them\n"
                 "fovea convert talk.fvv --frame 12 -o 12.ply\ta frame of a stream",
     .details = "Crop and opacity are in the coordinates of the input; turning, scaling and "
                "moving come after them, in this order. Spherical harmonics turn with the scene.",

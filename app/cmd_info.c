@@ -3,6 +3,7 @@
 #include "app/image_io.h"
 #include "app/info_model.h"
 #include "app/info_weights.h"
+#include "app/neural_in.h"
 #include "app/scene_in.h"
 #include "app/stream_in.h"
 #include "app/text.h"
@@ -300,6 +301,54 @@ static int info_stream(struct report *r, const char *path, struct progress *p)
     return rc;
 }
 
+/* ---- anchors ---------------------------------------------------------------------------- */
+
+static int info_anchors(struct report *r, const char *path)
+{
+    struct nl_model m;
+    struct nl_part part[NL_PARTS];
+    struct gs_scene around;
+    struct gs_bounds b;
+    char text[160];
+    uint64_t sum = 0;
+    FV_TRY(nl_open(&m, path, NULL));
+    int rc = neural_in_around(&m, &around);
+    if (rc < 0) {
+        nl_finish(&m);
+        return rc;
+    }
+    gs_scene_bounds(&around, &b);
+    gs_scene_finish(&around);
+    say_text(r, "kind", NULL, "anchors");
+    snprintf(text, sizeof text, "%s, decoded for each view",
+             m.arch == NL_SAGS ? "SAGS points" : "Scaffold-GS anchors");
+    if (!r->json)
+        say_text(r, "", "what", text);
+    say_text(r, "arch", NULL, nl_arch_name(m.arch));
+    say_count(r, "anchors", m.arch == NL_SAGS ? "points" : "anchors", m.count);
+    say_count(r, "offsets", "Gaussians each", m.offsets);
+    say_count(r, "feature", "feature", m.feature);
+    if (m.arch == NL_SAGS)
+        say_count(r, "neighbours", "neighbours", m.neighbours);
+    if (m.midpoints)
+        say_count(r, "midpoint_count", "of them between", m.midpoints);
+    if (m.appearance)
+        say_count(r, "appearances", "appearances", m.cameras);
+    say_vec3(r, "min", "from", b.min);
+    say_vec3(r, "max", "to", b.max);
+    nl_parts(&m, part);
+    for (int i = 0; part[i].name; i++) {
+        snprintf(text, sizeof text, "%s_bytes", part[i].name);
+        for (char *c = text; *c; c++)
+            *c = *c == ' ' ? '_' : *c;
+        say_bytes(r, text, part[i].name, part[i].bytes);
+        sum += part[i].bytes;
+    }
+    say_bytes(r, "bytes", "in all", sum);
+    nl_finish(&m);
+    return 0;
+}
+
 /* ---- cameras ---------------------------------------------------------------------------- */
 
 static int info_cameras(struct report *r, const char *path, const struct opt_size *size)
@@ -481,6 +530,8 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
                     struct progress *p)
 {
     if (!fv_is_dir(path)) {
+        if (nl_is(path))
+            return info_anchors(r, path);
         if (nn_file_is_weights(path))
             return info_weights(r->object, path, v->tensors);
         if (stream_in_is(path))
@@ -492,6 +543,8 @@ static int info_any(struct app *app, struct report *r, const char *path, const s
         if (image_has_suffix(path))
             return info_picture(r, path);
     }
+    if (fv_is_dir(path) && nl_is(path))
+        return info_anchors(r, path);
     if (model_in_is(path))
         return info_model(r->object, path, &v->size);
     bool maybe_cameras = fv_is_dir(path) || fv_ends_with(path, ".json") ||

@@ -1,4 +1,5 @@
 /* fovea render: a scene along cameras to video, pictures or arrays. */
+#include "app/neural_in.h"
 #include "app/progress.h"
 #include "app/render_loop.h"
 #include "app/scene_in.h"
@@ -19,7 +20,7 @@ struct values {
     const char *output, *cameras, *camera;
     int format, aov, progress;
     struct opt_size size;
-    int frames, supersample, mode, stereo;
+    int frames, supersample, mode, stereo, appearance;
     double live, seconds, splat_scale, eye_distance;
     struct opt_rate fps;
     struct opt_vec3 bg;
@@ -76,6 +77,8 @@ static const struct opt opts[] = {
     {"exact", 0, OPT_FLAG, AT(exact), .rare = true,
      .help = "reference arithmetic; always on for .npy"},
     SCENE_OPTS(struct values, scene),
+    {"appearance", 0, OPT_INT, AT(appearance), .rare = true, .def = "0", .max = 1048575,
+     .help = "of anchors (Scaffold-GS): the training picture whose light is taken"},
     {"live", 0, OPT_FLOAT, AT(live), .rare = true, .def = "0", .max = 86400,
      .help = "a stream that is still written: wait until nothing was added for so many seconds"},
     {.type = OPT_GROUP, .help = "Video"},
@@ -107,6 +110,7 @@ struct work {
     struct sink *sink;
     struct gs_scene scene;
     struct stream_in moving; /* in place of the scene, of a stream */
+    struct neural_in neural; /* or of anchors */
     struct gs_gpu_scene *gpu;
     struct gs_renderer *renderer;
     struct progress progress;
@@ -232,9 +236,22 @@ static int open_sink(struct work *w)
     return rc;
 }
 
+static int load_anchors(struct app *app, struct work *w)
+{
+    struct vk_device *dev;
+    struct nl_gpu_opts how = {.exact = w->exact, .camera = (uint32_t)w->v->appearance};
+    FV_TRY(app_device(app, &dev));
+    FV_TRY(neural_in_load(&w->neural, dev, w->scene_path, &how));
+    shots_place(&w->shots, &w->neural.around);
+    gs_scene_finish(&w->neural.around);
+    return gs_renderer_create(&w->renderer, dev);
+}
+
 static int load(struct app *app, struct work *w)
 {
     struct vk_device *dev;
+    if (nl_is(w->scene_path))
+        return load_anchors(app, w);
     if (w->moving.stream) {
         FV_TRY(stream_in_first(&w->moving));
         w->moving.opts.on_wait = NULL; /* frames are counted from here on */
@@ -282,7 +299,7 @@ static int moving_at(void *ud, size_t shot, const struct gs_gpu_scene **out)
 static int draw(struct work *w)
 {
     struct render_job job = {.renderer = w->renderer,
-                             .scene = w->gpu,
+                             .scene = w->neural.gpu ? nl_gpu_scene(w->neural.gpu) : w->gpu,
                              .opts = render_opts(w),
                              .shots = &w->shots,
                              .output = &w->output,
@@ -362,6 +379,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     sink_stats_finish(&stats);
     gs_renderer_destroy(&w.renderer);
     gs_gpu_scene_destroy(&w.gpu);
+    neural_in_finish(&w.neural);
     stream_in_finish(&w.moving);
     gs_scene_finish(&w.scene);
     shots_finish(&w.shots);

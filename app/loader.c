@@ -1,5 +1,6 @@
 /* See loader.h. */
 #include "app/loader.h"
+#include "app/neural_in.h"
 #include "app/stream_in.h"
 #include "vk/base/thread.h"
 
@@ -31,7 +32,9 @@ void loaded_destroy(struct loaded **s_)
         return;
     thumbs_stop(&s->thumbs);
     play_stop(&s->play);
-    gs_gpu_scene_destroy(&s->gpu);
+    if (!s->neural)
+        gs_gpu_scene_destroy(&s->gpu);
+    nl_gpu_destroy(&s->neural);
     gs_cameras_finish(&s->cameras);
     gs_scene_finish(&s->info);
     free(s->cameras_path);
@@ -140,6 +143,16 @@ static int load_still(struct loader *l, struct loaded *s, struct gs_scene *scene
                                &(struct gs_upload_opts){.on_progress = on_progress, .ud = l});
 }
 
+static int load_anchors(struct loader *l, struct loaded *s, struct gs_scene *scene)
+{
+    struct neural_in in;
+    FV_TRY(neural_in_load(&in, l->dev, l->path, NULL));
+    s->neural = in.gpu;
+    s->gpu = nl_gpu_scene(in.gpu);
+    *scene = in.around;
+    return 0;
+}
+
 static int load_stream(struct loader *l, struct loaded *s, struct gs_scene *scene)
 {
     struct play_opts how = l->opts.play;
@@ -168,9 +181,12 @@ static int load(struct loader *l, struct loaded *s)
     strcpy(s->name, l->name);
     s->file_bytes = size_on_disk(l->path);
     FV_GOTO(load_cameras(l, s));
-    FV_GOTO(stream_in_is(l->path) ? load_stream(l, s, &scene) : load_still(l, s, &scene));
+    FV_GOTO(stream_in_is(l->path) ? load_stream(l, s, &scene)
+            : nl_is(l->path)      ? load_anchors(l, s, &scene)
+                                  : load_still(l, s, &scene));
     gs_scene_bounds(&scene, &s->bounds);
-    s->device_bytes = gs_gpu_scene_bytes(scene.count, scene.sh_degree, false);
+    s->device_bytes = s->neural ? nl_gpu_bytes(s->neural)
+                                : gs_gpu_scene_bytes(scene.count, scene.sh_degree, false);
     s->seconds = fv_now() - start;
     if (scene.dropped && !*s->notice)
         snprintf(s->notice, sizeof s->notice, "%zu Gaussians with unusable values were left out.",

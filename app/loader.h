@@ -18,6 +18,7 @@ struct loaded {
     char *path;
     char name[300]; /* as loader_name */
     struct gs_gpu_scene *gpu; /* NULL: it is a stream, */
+    struct nl_gpu *neural;    /* whose gpu is: a scene of anchors */
     struct play *play;        /* which plays, */
     struct thumbs *thumbs;    /* and is drawn small: NULL before that begins, or if it does not */
     struct gs_scene info; /* as read, but without its arrays; of a stream its first frame */

@@ -26,9 +26,9 @@ install(TARGETS fovea_static fovea_shared
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${PROJECT_BINARY_DIR}/fovea.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 # Headers keep their room path: #include <fovea/gs/gs.h> with -I<prefix>/include/fovea.
-foreach(dir vk/base vk vk/nn vae diffusion quant gs)
+foreach(dir vk/base vk vk/nn vae diffusion quant gs neural)
   file(GLOB headers ${PROJECT_SOURCE_DIR}/${dir}/*.h)
-  if(dir STREQUAL "gs" OR dir STREQUAL "vae" OR dir STREQUAL "diffusion" OR dir STREQUAL "quant")
+  if(dir MATCHES "^(gs|vae|diffusion|quant|neural)$")
     set(headers ${PROJECT_SOURCE_DIR}/${dir}/${dir}.h)
   endif()
   if(dir STREQUAL "gs")

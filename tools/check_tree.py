@@ -17,14 +17,15 @@ ROOMS = {
     "diffusion": ["vk/", "diffusion/"],
     "quant": ["vk/", "quant/"],
     "gs": ["vk/", "gs/", "shaders/gs/"],
-    "app": ["vk/", "gs/gs.h", "vae/vae.h", "diffusion/diffusion.h", "quant/quant.h", "app/"],
+    "neural": ["vk/", "gs/gs.h", "shaders/neural/", "neural/"],
+    "app": ["vk/", "gs/gs.h", "neural/neural.h", "vae/vae.h", "diffusion/diffusion.h", "quant/quant.h", "app/"],
 }
 BANNED = re.compile(r"\b(exit|abort|printf|puts|getenv|perror)\s*\(")
 bad = []
 
 
 def room_of(path):
-    return next((r for r in ("vk/base", "vk/nn", "vk", "vae", "diffusion", "quant", "gs", "app") if path.startswith(r + "/")), None)
+    return next((r for r in ("vk/base", "vk/nn", "vk", "vae", "diffusion", "quant", "gs", "neural", "app") if path.startswith(r + "/")), None)
 
 
 for folder, dirs, files in os.walk(ROOT):

@@ -1,0 +1,121 @@
+#version 460
+// The listed anchors' Gaussians, as the renderer reads them (gs/gpu_scene.c).
+//   workgroup = one subgroup of SG (else 64 invocations) = one block of NL_BLOCK anchors; an invocation
+//   has an anchor at a time. C: gpu_view.c; twin: decode.c
+#include "neural/anchor.glsl"
+IN_UINT(3, list)
+IN_UINT(4, start)
+layout(binding = 5) readonly buffer Raw { float raw[]; };
+layout(binding = 6) writeonly buffer Geo { uvec4 geo[]; };
+layout(binding = 7) writeonly buffer Sh { uvec4 sh[]; };
+
+vec3 sigmoid(vec3 x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+vec3 offset_of(uint anchor, uint k)
+{
+    uint at = anchor * STRIDE + NL_PLACE;
+    vec3 o;
+    [[unroll]] for (uint a = 0u; a < 3u; a++) {
+        uint n = 3u * k + a;
+        if (FLOATS) {
+            o[a] = uintBitsToFloat(LD4(place, at + n / 4u)[n % 4u]);
+        } else {
+            vec2 two = unpackHalf2x16(LD4(place, at + n / 8u)[n / 2u % 4u]);
+            o[a] = (n & 1u) == 0u ? two.x : two.y;
+        }
+    }
+    return o;
+}
+
+uint scale_code(float log2_s)
+{
+    return uint(clamp((log2_s + 30.0) * (2097151.0 / 60.0), 0.0, 2097151.0) + 0.5);
+}
+
+uint snorm16(float v)
+{
+    return uint(int(round(v * 32767.0))) & 0xffffu;
+}
+
+void put(uint at, vec3 p, float opacity, vec3 deviation, vec4 q, vec3 colour)
+{
+    vec3 dc = (colour - 0.5) * (1.0 / 0.28209479177387814);
+    q *= inversesqrt(max(dot(q, q), 1e-24));
+    if (FLOATS) {
+        geo[3u * at] = floatBitsToUint(vec4(p, opacity));
+        geo[3u * at + 1u] = floatBitsToUint(q);
+        geo[3u * at + 2u] = floatBitsToUint(vec4(deviation, 0.0));
+        sh[at] = floatBitsToUint(vec4(dc, 0.0));
+        return;
+    }
+    vec3 l = log2(max(deviation, 1e-12));
+    uvec3 code = uvec3(scale_code(l.x), scale_code(l.y), scale_code(l.z));
+    geo[2u * at] = floatBitsToUint(vec4(p, opacity));
+    geo[2u * at + 1u] = uvec4(code.x | code.y << 21, code.y >> 11 | code.z << 10,
+                              snorm16(q.x) | snorm16(q.y) << 16, snorm16(q.z) | snorm16(q.w) << 16);
+    sh[at] = uvec4(packHalf2x16(dc.xy), packHalf2x16(vec2(dc.z, 0.0)), 0u, 0u);
+}
+
+#ifdef SAGS
+// Seven outputs: the columns are two vec4, whose last is the second layer's bias.
+void covariance_of(vec4 h[ROW_QUADS], out vec3 s, out vec4 q)
+{
+    uint tail = NET1 + 4u * Q * (1u + Q);
+    vec4 a = LD4(net, tail + 8u * Q), b = LD4(net, tail + 8u * Q + 1u);
+    for (uint i = 0u; i < 4u * Q; i++) {
+        vec4 x = LD4(net, tail + 2u * i), y = LD4(net, tail + 2u * i + 1u);
+        float v = max(row_dot(NET1 + 4u * Q + i * Q, h) + y.w, 0.0);
+        a += v * x;
+        b += v * y;
+    }
+    s = a.xyz;
+    q = vec4(a.w, b.xyz);
+}
+#endif
+
+void main()
+{
+    uint block = pc.block + GROUP_ID, from = block * NL_LIST, n = LD1(list, from);
+    uint begin = LD1(start, block), lane = gl_LocalInvocationID.x;
+    for (uint i = 0u; i < n; i += gl_WorkGroupSize.x) {
+        bool mine = i + lane < n;
+        uint entry = from + 2u + 2u * min(i + lane, n - 1u);
+        uint mask = mine ? LD1(list, entry) : 0u, where = LD1(list, entry + 1u);
+        uint local = where & 255u, a = GROUP_ID * NL_BLOCK + local, at = begin + (where >> 8);
+        vec3 p = uintBitsToFloat(LD4(place, a * STRIDE).xyz);
+        vec3 spread = uintBitsToFloat(LD4(place, a * STRIDE + 1u).xyz);
+        vec3 size = uintBitsToFloat(LD4(place, a * STRIDE + 2u).xyz);
+        vec4 view = view_of(p), hs[ROW_QUADS], hc[ROW_QUADS];
+        hidden(a, 1u, NET1, view, hs);
+        hidden(a, 2u, NET2, view, hc);
+        uint out_at = (block * NL_BLOCK + local) * OFFSETS;
+#ifdef SAGS
+        vec3 s;
+        vec4 q;
+        covariance_of(hs, s, q);
+        vec3 colour = three_layers(NET2, hc);
+        uint to = at - pc.first;
+        if (mask != 0u && to < pc.room)
+            put(to, p + offset_of(a, 0u) * spread, tanh(raw[out_at]), size * sigmoid(s), q,
+                sigmoid(colour));
+#else
+        for (uint k = 0u; k < OFFSETS; k++) {
+            uint w = NET1 + 4u * Q + k * (7u * Q + 2u), c = NET2 + 4u * Q + k * (3u * Q + 1u);
+            vec4 b0 = LD4(net, w + 7u * Q), b1 = LD4(net, w + 7u * Q + 1u), b2 = LD4(net, c + 3u * Q);
+            vec3 s = b0.xyz + vec3(row_dot(w, hs), row_dot(w + Q, hs), row_dot(w + 2u * Q, hs));
+            vec4 q = vec4(b0.w, b1.xyz) + vec4(row_dot(w + 3u * Q, hs), row_dot(w + 4u * Q, hs),
+                                               row_dot(w + 5u * Q, hs), row_dot(w + 6u * Q, hs));
+            vec3 colour = b2.xyz + vec3(row_dot(c, hc), row_dot(c + Q, hc), row_dot(c + 2u * Q, hc));
+            bool alive = (mask >> k & 1u) != 0u;
+            uint to = at - pc.first;
+            if (alive && to < pc.room)
+                put(to, p + offset_of(a, k) * spread, tanh(raw[out_at + k]), size * sigmoid(s), q,
+                    sigmoid(colour));
+            at += alive ? 1u : 0u;
+        }
+#endif
+    }
+}

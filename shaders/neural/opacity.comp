@@ -1,0 +1,76 @@
+#version 460
+// Which anchors of a block are looked at and have Gaussians: opacities of all of these, and a list.
+//   workgroup = one subgroup of SG (else 64 invocations) = one block of NL_BLOCK anchors
+//   list  [blocks][NL_LIST]; raw [anchor][OFFSETS] before tanh        C: gpu_view.c; twin: decode.c
+#include "neural/anchor.glsl"
+#include "lib/splat.glsl"
+layout(constant_id = 8) const float LEAST = 0.0; // Gaussians above it live: 0, or what a picture shows
+layout(binding = 3) writeonly buffer List { uint list[]; };
+layout(binding = 4) writeonly buffer Raw { float raw[]; };
+
+// As the rasteriser that models are trained with asks: in front of 0.2, and three standard deviations of
+// the anchor's own extent reach a tile of the picture.
+bool looked_at(vec3 p, vec3 deviation, vec3 axis)
+{
+    vec3 t = vec3(dot(pc.view0.xyz, p) + pc.view0.w, dot(pc.view1.xyz, p) + pc.view1.w,
+                  dot(pc.view2.xyz, p) + pc.view2.w);
+    float iz = 1.0 / max(t.z, 1e-6), width = pc.eye.w, height = pc.height;
+    vec2 limit = 0.65 * vec2(width, height) / pc.focal.xy;
+    vec2 c = clamp(t.xy * iz, -limit, limit);
+    vec3 j0 = (pc.view0.xyz - pc.view2.xyz * c.x) * (pc.focal.x * iz);
+    vec3 j1 = (pc.view1.xyz - pc.view2.xyz * c.y) * (pc.focal.y * iz);
+    mat3 r = rotation_matrix(vec4(sqrt(max(1.0 - dot(axis, axis), 0.0)), axis));
+    vec3 l0 = vec3(dot(j0, r[0]), dot(j0, r[1]), dot(j0, r[2])) * deviation;
+    vec3 l1 = vec3(dot(j1, r[0]), dot(j1, r[1]), dot(j1, r[2])) * deviation;
+    float a = dot(l0, l0) + 0.3, b = dot(l0, l1), d = dot(l1, l1) + 0.3, mid = 0.5 * (a + d);
+    float det = a * d - b * b;
+    float radius = ceil(3.0 * sqrt(mid + sqrt(max(0.1, mid * mid - det))));
+    vec2 at = pc.focal.xy * t.xy * iz + pc.focal.zw;
+    vec2 end = ceil(vec2(width, height) / 16.0) * 16.0;
+    return t.z > 0.2 && det != 0.0 && at.x + radius >= 1.0 && at.y + radius >= 1.0 &&
+           at.x - radius < end.x && at.y - radius < end.y;
+}
+
+void main()
+{
+    uint block = pc.block + GROUP_ID, lane = gl_LocalInvocationID.x, to = block * NL_LIST;
+    uint anchors = 0u, gaussians = 0u;
+    for (uint i = 0u; i < NL_BLOCK; i += gl_WorkGroupSize.x) {
+        uint index = GROUP_ID * NL_BLOCK + i + lane, a = min(index, pc.count - 1u);
+        uvec4 g0 = LD4(place, a * STRIDE), g1 = LD4(place, a * STRIDE + 1u);
+        vec3 p = uintBitsToFloat(g0.xyz);
+        vec3 axis = vec3(uintBitsToFloat(g0.w), uintBitsToFloat(g1.w),
+                         uintBitsToFloat(LD4(place, a * STRIDE + 2u).w));
+        bool ok = index < pc.count && (ALL || looked_at(p, uintBitsToFloat(g1.xyz), axis));
+        vec4 h[ROW_QUADS];
+        hidden(a, 0u, 0u, view_of(p), h);
+        uint mask = 0u, out_at = (block * NL_BLOCK + i + lane) * OFFSETS;
+#ifdef SAGS
+        float o = three_layers(0u, h).x;
+        mask = o > LEAST ? 1u : 0u;
+        raw[out_at] = o;
+#else
+        for (uint k = 0u; k < OFFSETS; k++) {
+            uint row = 4u * Q + k * (Q + 1u);
+            float o = row_dot(row, h) + LD4(net, row + Q).x;
+            mask |= o > LEAST ? 1u << k : 0u;
+            raw[out_at + k] = o;
+        }
+#endif
+        mask = ok ? mask : 0u;
+        uint before, total, count, counts;
+        prefix(mask != 0u ? 1u : 0u, before, total);
+        prefix(uint(bitCount(mask)), count, counts);
+        if (mask != 0u) {
+            uint at = to + 2u + 2u * (anchors + before);
+            list[at] = mask;
+            list[at + 1u] = i + lane | (gaussians + count) << 8;
+        }
+        anchors += total;
+        gaussians += counts;
+    }
+    if (lane == 0u) {
+        list[to] = anchors;
+        list[to + 1u] = gaussians;
+    }
+}

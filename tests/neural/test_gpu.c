@@ -1,0 +1,216 @@
+/* The kernels against the twin: what they decode, which anchors they look at, when they run. */
+#include "neural/neural.h"
+#include "support/neural.h"
+#include "support/test.h"
+
+enum { ANCHORS = 700 };
+
+struct rig {
+    struct nl_model model;
+    struct nl_encoded encoded;
+    struct nl_gpu *gpu;
+    struct gs_renderer *renderer;
+    struct gs_frame *frame;
+};
+
+static void open_rig(struct rig *r, const char *kind, const struct nl_gpu_opts *o)
+{
+    struct vk_device *dev = test_device();
+    assert_ok(nl_open(&r->model, test_neural(kind, ANCHORS), NULL));
+    assert_ok(nl_encode(&r->model, NULL, &r->encoded));
+    assert_ok(nl_gpu_create(&r->gpu, dev, &r->model, &r->encoded, o));
+    assert_ok(gs_renderer_create(&r->renderer, dev));
+    assert_ok(gs_frame_create(&r->frame, r->renderer));
+}
+
+static void close_rig(struct rig *r)
+{
+    gs_frame_destroy(&r->frame);
+    gs_renderer_destroy(&r->renderer);
+    nl_gpu_destroy(&r->gpu);
+    nl_encoded_finish(&r->encoded);
+    nl_finish(&r->model);
+}
+
+static struct gs_camera camera_at(double x, double z)
+{
+    struct gs_camera c = {.width = 96, .height = 64, .fx = 90, .fy = 90, .cx = 48, .cy = 32};
+    gs_camera_look_at(&c, (const double[]){x, -1.2, z}, (const double[]){0.3, -0.3, 0},
+                      (const double[]){0, -1, 0});
+    return c;
+}
+
+static const float *draw(struct rig *r, const struct gs_camera *c, struct gs_render_opts o)
+{
+    assert_ok(gs_frame_submit(r->frame, nl_gpu_scene(r->gpu), c, &o));
+    assert_ok(gs_frame_wait(r->frame));
+    return r->frame->pixels;
+}
+
+static const char *const kinds[] = {"scaffold", "bank", "sags"};
+static const enum gs_raster designs[] = {GS_RASTER_LANES, GS_RASTER_WIDE};
+
+static void near_rows(const float *a, const float *b, size_t n, const char *what)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)a[i] - (double)b[i]) <= 5e-5 + 2e-4 * fabs((double)b[i])))
+            fail_msg("%s: value %zu is %.8g, expected %.8g", what, i, (double)a[i], (double)b[i]);
+}
+
+/* With exact all anchors give the twin's Gaussians, in its order. */
+static void decodes_as_the_twin(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct rig r = {0};
+        struct nl_gaussians want;
+        struct gs_scene got = {0}, baked;
+        struct gs_camera c = camera_at(1.5, -3);
+        double eye[3];
+        open_rig(&r, kinds[i / 2], &(struct nl_gpu_opts){.exact = true, .all = true, .camera = i / 2 == 1 ? 2 : 0});
+        gs_camera_centre(&c, eye);
+        assert_ok(nl_decode(&r.model, &r.encoded, eye, i / 2 == 1 ? 2 : 0, &want));
+        draw(&r, &c, (struct gs_render_opts){.exact = true, .raster = designs[i % 2]});
+        assert_int_equal(r.frame->stats.made, want.count);
+        assert_true(want.count > want.rows / 8 && want.count < want.rows);
+        assert_ok(gs_gpu_scene_fetch(nl_gpu_scene(r.gpu), want.count, &got));
+        assert_ok(nl_bake(&want, &baked));
+        near_rows(got.position, baked.position, 3 * got.count, "position");
+        near_rows(got.scale, baked.scale, 3 * got.count, "scale");
+        near_rows(got.rotation, baked.rotation, 4 * got.count, "rotation");
+        near_rows(got.sh, baked.sh, 3 * got.count, "colour");
+        for (size_t k = 0; k < got.count; k++) {
+            float a = 1 / (1 + expf(-got.opacity[k]));
+            near_rows(&a, &want.opacity[k], 1, "opacity");
+        }
+        gs_scene_finish(&got);
+        gs_scene_finish(&baked);
+        nl_gaussians_finish(&want);
+        close_rig(&r);
+    }
+}
+
+/* Only anchors the view looks at are decoded: as many Gaussians as the twin's of these. */
+static void looks_where_the_view_does(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct rig r = {0};
+        struct nl_gaussians all;
+        struct gs_camera c = camera_at(0.6, -1.2);
+        uint8_t visible[ANCHORS];
+        double eye[3];
+        uint32_t want = 0, seen = 0;
+        open_rig(&r, kinds[i / 2], &(struct nl_gpu_opts){.exact = true});
+        gs_camera_centre(&c, eye);
+        nl_visible(&r.model, &c, visible);
+        assert_ok(nl_decode(&r.model, &r.encoded, eye, 0, &all));
+        for (uint32_t k = 0; k < all.rows; k++)
+            want += all.alive[k] && visible[k / r.model.offsets];
+        for (uint32_t k = 0; k < ANCHORS; k++)
+            seen += visible[k];
+        assert_true(seen > ANCHORS / 10 && seen < ANCHORS * 9 / 10);
+        draw(&r, &c, (struct gs_render_opts){.exact = true, .raster = designs[i % 2]});
+        assert_int_equal(r.frame->stats.made, want);
+        nl_gaussians_finish(&all);
+        close_rig(&r);
+    }
+}
+
+/* The usual form, of halves and packed Gaussians, draws what the exact one does. */
+static void packed_is_close(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct rig exact = {0}, fast = {0};
+        struct gs_camera c = camera_at(1.5, -3);
+        size_t n = 3 * (size_t)c.width * c.height;
+        float *want = malloc(n * sizeof *want), *got = malloc(n * sizeof *got);
+        open_rig(&exact, kinds[i / 2], &(struct nl_gpu_opts){.exact = true});
+        memcpy(want, draw(&exact, &c, (struct gs_render_opts){.output = GS_OUT_RGB_F32, .raster = designs[i % 2]}),
+               n * sizeof *want);
+        close_rig(&exact);
+        open_rig(&fast, kinds[i / 2], NULL);
+        const uint8_t *p =
+            (const void *)draw(&fast, &c, (struct gs_render_opts){.raster = designs[i % 2]});
+        double light = 0;
+        for (size_t k = 0; k < n; k++) {
+            got[k] = p[k / 3 * 4 + k % 3] / 255.0f;
+            want[k] = fminf(want[k], 1);
+            light += (double)want[k];
+        }
+        double psnr = gs_psnr(got, want, n);
+        if (!(psnr > 40) || !(light > 0.02 * (double)n))
+            fail_msg("%s: %.2f dB, mean %.3f", kinds[i / 2], psnr, light / (double)n);
+        free(want);
+        free(got);
+        close_rig(&fast);
+    }
+}
+
+/* A view is decoded once; the room for its Gaussians grows by itself and does not lose them. */
+static void decodes_when_the_camera_moves(void **state)
+{
+    (void)state;
+    struct rig r = {0};
+    struct gs_camera c = camera_at(1.5, -3), d = camera_at(0.6, -1.2);
+    struct gs_render_opts o = {.has_bg = true, .bg = {0.2f, 0.3f, 0.4f}};
+    size_t size = 4 * (size_t)c.width * c.height;
+    uint8_t *first = malloc(size);
+    open_rig(&r, "scaffold", NULL);
+    memcpy(first, draw(&r, &c, o), size);
+    uint32_t made = r.frame->stats.made, retries = r.frame->stats.retries;
+    uint64_t decodes = nl_gpu_decodes(r.gpu);
+    assert_true(retries >= 1); /* half of the Gaussians were expected to be alive at most */
+    assert_int_equal(decodes, retries + 1);
+    assert_memory_equal(draw(&r, &c, o), first, size);
+    assert_int_equal(nl_gpu_decodes(r.gpu), decodes);
+    assert_int_equal(r.frame->stats.made, made);
+    o.bg[0] = 0.9f; /* not the view's */
+    draw(&r, &c, o);
+    assert_int_equal(nl_gpu_decodes(r.gpu), decodes);
+    o.bg[0] = 0.2f;
+    draw(&r, &d, o);
+    assert_int_equal(nl_gpu_decodes(r.gpu), decodes + 1);
+    assert_memory_equal(draw(&r, &c, o), first, size);
+    assert_int_equal(nl_gpu_decodes(r.gpu), decodes + 2);
+    o.stereo = true;
+    draw(&r, &c, o); /* each eye sees Gaussians of its own */
+    assert_int_equal(nl_gpu_decodes(r.gpu), decodes + 4);
+    free(first);
+    close_rig(&r);
+}
+
+static void refuses_what_kernels_cannot(void **state)
+{
+    (void)state;
+    struct nl_model m;
+    struct nl_encoded e;
+    struct nl_gpu *gpu;
+    assert_ok(nl_open(&m, test_neural("bank", 8), NULL));
+    assert_ok(nl_encode(&m, NULL, &e));
+    assert_fails(nl_gpu_create(&gpu, test_device(), &m, &e, &(struct nl_gpu_opts){.camera = 4}),
+                 FV_EINVALID, "appearance 4: the model has 4");
+    m.net[NL_COLOUR].layer[0].out = 65;
+    assert_fails(nl_gpu_create(&gpu, test_device(), &m, &e, NULL), FV_EUNSUPPORTED, "65 hidden units");
+    assert_null(gpu);
+    nl_encoded_finish(&e);
+    nl_finish(&m);
+}
+
+static int done(void **state)
+{
+    (void)state;
+    test_device_done();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decodes_as_the_twin),           cmocka_unit_test(looks_where_the_view_does),
+        cmocka_unit_test(packed_is_close),               cmocka_unit_test(decodes_when_the_camera_moves),
+        cmocka_unit_test(refuses_what_kernels_cannot),
+    };
+    return cmocka_run_group_tests(tests, NULL, done);
+}
