@@ -37,7 +37,7 @@ bool encode_report_psnr(const struct encode_report *r, double *mean, double *wor
 }
 
 static const char *const sections[] = {"motion", "positions", "rotations", "scales", "opacities",
-                                       "colours", "sh1", "sh2", "sh3", "deaths", "births"};
+                                       "colours", "sh1", "sh2", "sh3", "deaths", "births", "basis"};
 static const char *const kinds[] = {"base", "entry", "residual"};
 
 static void add_frames(cJSON *root, const struct encode_report *r)

@@ -528,8 +528,9 @@ struct gs_stream_report {
     double step_scale;        /* found to reach it */
     uint64_t bytes, base_bytes, entry_bytes, residual_bytes;
     uint32_t bases, entries, residuals;
-    uint64_t section_bytes[11]; /* levels and motion, positions, rotations, scales, opacities,
-                                   colours, SH 1 to 3, deaths, births; of all frames */
+    uint64_t section_bytes[12]; /* levels and motion, positions, rotations, scales, opacities,
+                                   colours, SH 1 to 3, deaths, births, trajectory bases; of all
+                                   frames */
 };
 /* Encodes frames into a file, which takes its name when it is complete. Gaussians are found again in
  * the next frame by their order, else by what they look like and where; the others die and are born.

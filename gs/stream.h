@@ -14,7 +14,10 @@
  *             differences, orthonormal
  * opacity     alpha                                             1/16 step
  * colour      band 0, luma and chroma, orthonormal               1/16 step
- * SH 1..3     the same of each coefficient                      1/16 step */
+ * SH 1..3     the same of each coefficient                      1/16 step
+ *
+ * The prediction is moved by rigid clusters of a group and, where frames are mixtures of a few shapes
+ * (expressions), by coefficients of the base's trajectory basis. */
 #ifndef GS_STREAM_H
 #define GS_STREAM_H
 
@@ -38,6 +41,12 @@ enum gs_attr {
 #define GS_UNITS 16            /* the same of all but position and rotation */
 #define GS_LEVELS 10           /* how well a Gaussian is seen; step sizes differ by half octaves */
 #define GS_STREAM_MAX_COUNT (1u << 26)
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* whose time is better spent on small streams */
+#define GS_STREAM_FREE (1u << 12)
+#else
+#define GS_STREAM_FREE (1u << 20)
+#endif
+#define GS_NO_ROW UINT32_MAX
 #define GS_STREAM_MAX_CLUSTERS 32
 #define GS_STREAM_LIMIT (1 << 26) /* greatest |integer| of a state */
 
@@ -78,6 +87,24 @@ int gs_key_models_create(struct gs_key_models **out, int sh_degree);
 void gs_key_models_destroy(struct gs_key_models **m);
 void gs_key_models_copy(struct gs_key_models *to, const struct gs_key_models *from);
 
+/* How Gaussians move together, of a base whose frames are mixtures of a few shapes (blend shapes):
+ * frames have coefficients, a Gaussian is off its place by the sum of coefficient x vector / 2^shift, in
+ * the frame of the cluster it moves with. */
+enum {
+    GS_BASIS_MOST = 63,           /* vectors */
+    GS_BASIS_LIMIT = 1 << 22,     /* greatest |number| of one */
+    GS_MORPH_LIMIT = (1 << 18) - 1, /* greatest |coefficient| */
+    GS_MORPH_MODELS = 8,
+};
+struct gs_stream_basis {
+    uint32_t vectors;
+    uint8_t fine;                 /* its steps over those of residuals, in sixteenths */
+    uint8_t shift[GS_BASIS_MOST]; /* < 16 */
+    uint32_t members, *member;    /* the base's Gaussians that it moves, in their order */
+    int32_t *v;                   /* [members][vectors][3], in units of position */
+};
+void gs_stream_basis_destroy(struct gs_stream_basis **b);
+
 /* What a base key fixes. */
 struct gs_stream_base {
     float origin[3];
@@ -89,6 +116,7 @@ struct gs_stream_base {
     uint8_t *turn_level;          /* of rotation: round Gaussians may turn more */
     uint32_t (*near)[GS_NEAR];    /* earlier Gaussians nearby */
     struct gs_key_models *learned; /* of the key */
+    struct gs_stream_basis *basis; /* NULL: none */
 };
 int gs_stream_base_create(struct gs_stream_base *b, uint32_t count, int sh_degree);
 /* The same without what a key teaches. */
@@ -146,7 +174,13 @@ static inline int32_t gs_stream_limited(int64_t v)
     return (int32_t)(v > GS_STREAM_LIMIT ? GS_STREAM_LIMIT : v < -GS_STREAM_LIMIT ? -GS_STREAM_LIMIT : v);
 }
 
-#define GS_NO_ROW UINT32_MAX
+/* Few bytes do not get to ask for much memory: whether so many Gaussians, or vectors of them, are more
+ * than so many bytes may hold. */
+static inline bool gs_stream_too_many(uint64_t count, uint64_t bytes)
+{
+    return count > GS_STREAM_FREE && count / 64 > bytes;
+}
+
 /* How the encoder names a Gaussian's axes, for as long as a base lasts. */
 struct gs_stream_pose {
     uint32_t row;    /* of the scene */
@@ -190,7 +224,8 @@ enum {
     GS_SECTION_DEATHS = GS_SECTION_ATTRS + GS_ATTRS,
     GS_SECTION_BIRTHS,
     GS_SECTION_BORN_SH,
-    GS_SECTIONS = GS_SECTION_BORN_SH + 3
+    GS_SECTION_BASIS = GS_SECTION_BORN_SH + 3, /* a base's */
+    GS_SECTIONS
 };
 struct gs_section {
     uint8_t *bytes; /* reading, borrowed */
@@ -228,6 +263,23 @@ static inline enum gs_part gs_attr_part(enum gs_attr a)
     return a < GS_COLOUR ? GS_GEOMETRY : GS_COLOURS;
 }
 
+/* Writes a base's basis, of which vectors, fine, shifts and members are set: wanted is what it should
+ * be, [vectors][members][3]; base->basis->v becomes what a reader has. Empty where readers would not take
+ * so many values in so few bytes. stream_basis.c */
+int gs_stream_write_basis(struct gs_stream_base *base, const int32_t *wanted, struct gs_section *out);
+/* Reads that of a base that was read; none if the section is empty. FV_EFORMAT. */
+int gs_stream_read_basis(struct gs_stream_base *base, const struct gs_section *in);
+
+/* What a group's frames make of a basis. */
+struct gs_stream_morph {
+    bool used;        /* by this group */
+    uint32_t *place;  /* [count]: which of the basis' members a Gaussian is; GS_NO_ROW: none */
+    int32_t *offset;  /* [members][3]: how far off its place each is, not turned */
+    int32_t coef[GS_BASIS_MOST], last[GS_BASIS_MOST], before[GS_BASIS_MOST]; /* of the last frames */
+    int32_t turned[GS_STREAM_MAX_CLUSTERS][4]; /* since the base */
+    struct gs_bit models[GS_MORPH_MODELS][GS_SIGNED_MODELS], linear;
+};
+
 /* Frames that build on each other: the first on the base, the others each on the one before. */
 struct gs_stream_group { /* of a writer or of a reader */
     const struct gs_stream_base *key;  /* the base */
@@ -260,10 +312,22 @@ struct gs_stream_group { /* of a writer or of a reader */
     uint32_t moved_at;           /* when clusters moved last, and how */
     struct gs_rigid moved[GS_STREAM_MAX_CLUSTERS];
     struct gs_rigid_matrix matrix[GS_STREAM_MAX_CLUSTERS];
+    struct gs_stream_morph morph;
     uint64_t id;                /* another for each group there was */
 };
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b);
 void gs_stream_group_finish(struct gs_stream_group *g);
+/* The parts of that that are a basis': room for it, back to the base, a frame's coefficients coded,
+ * the state moved from the last ones to them. stream_basis.c */
+int gs_stream_morph_create(struct gs_stream_morph *m, const struct gs_stream_base *base);
+void gs_stream_morph_finish(struct gs_stream_morph *m);
+void gs_stream_morph_begin(struct gs_stream_morph *m, const struct gs_stream_base *base);
+void gs_stream_code_morph(struct gs_coder *c, struct gs_stream_morph *m,
+                          const struct gs_stream_basis *b, bool first);
+int gs_stream_morph_apply(struct gs_stream_group *g);
+/* How far off its place coefficients bring a member. */
+void gs_stream_morph_offset(int32_t out[3], const struct gs_stream_basis *b, uint32_t place,
+                            const int32_t coef[]);
 /* Before numbers of an attribute change. */
 int gs_stream_group_own(struct gs_stream_group *g, enum gs_attr a);
 /* Back to the base, for the first frame of a group. */
@@ -292,6 +356,16 @@ int gs_stream_find_clusters(struct gs_stream_group *g, int32_t *const positions[
                             uint32_t frame_count, uint32_t most);
 /* Turn and move of every cluster from the state to the target. */
 void gs_stream_fit_rigid(struct gs_stream_group *g, const struct gs_stream_state *target);
+/* That, and the coefficients of the basis where it is used. stream_basis_fit.c */
+int gs_stream_fit_motion(struct gs_stream_group *g, const struct gs_stream_state *target);
+/* Positions of a group's frames, to which the state is the base, without what the basis makes of them:
+ * still[frames], each allocated or NULL, also when it fails. */
+int gs_stream_still(const struct gs_stream_group *g, int32_t *const positions[], uint32_t frames,
+                    int32_t *still[]);
+/* Makes a base's basis of positions in frames to come, in steps of so many sixteenths of residuals', and
+ * its section; none where too little moves. from: the base's positions, before they were quantised. */
+int gs_stream_fit_basis(struct gs_stream_base *base, const int32_t *from, int32_t *const positions[],
+                        uint32_t frames, uint8_t fine, struct gs_section *out);
 /* Where clusters turn about: the mean place of their members. */
 void gs_stream_set_centres(struct gs_stream_group *g);
 

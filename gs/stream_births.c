@@ -92,6 +92,7 @@ static int make_room(struct gs_stream_group *g, uint32_t count)
                     grow_active(&g->active[a], g->room, room) &&
                     grow_active(&g->active_before[a], g->room, room);
         }
+        whole = whole && (!g->morph.place || grow(&g->morph.place, room, sizeof *g->morph.place));
         for (int k = 0; more && k < GS_PARTS; k++)
             whole = whole && grow_zeros(&g->touched[k], g->room, room, sizeof *g->touched[k]);
         whole = whole && (!more || grow_zeros(&g->altered, g->room, room, sizeof *g->altered));
@@ -181,6 +182,8 @@ static int remove_dead(struct gs_stream_group *g, const int32_t *dead)
         own->level[to] = own->level[i];
         own->turn_level[to] = own->turn_level[i];
         g->label[to] = g->label[i];
+        if (g->morph.place)
+            g->morph.place[to] = g->morph.place[i];
         for (int a = 0; a < (int)gs_attr_end(g->state.sh_degree); a++) {
             move_row(g->state.v[a], to, i, (size_t)gs_attr_comps((enum gs_attr)a) * sizeof(int32_t));
             move_row(g->q[a], to, i, (size_t)gs_attr_coded((enum gs_attr)a) * sizeof(int32_t));
@@ -204,6 +207,8 @@ static int append(struct gs_stream_group *g, const struct gs_stream_base *born, 
     memcpy(own->level + had, born->level, n);
     memcpy(own->turn_level + had, born->turn_level, n);
     memcpy(g->label + had, label, n);
+    if (g->morph.place)
+        memset(g->morph.place + had, 0xff, n * sizeof *g->morph.place);
     for (uint32_t i = 0; i < n; i++)
         for (int k = 0; k < GS_NEAR; k++)
             own->near[had + i][k] = born->near[i][k] == ~0u ? ~0u : had + born->near[i][k];
@@ -397,7 +402,7 @@ static int read_some(struct gs_stream_group *g, const struct gs_section in[GS_SE
     uint32_t n = code_count(&c, 0);
     uint64_t total = (uint64_t)g->state.count + n;
     /* few bytes do not get to ask for much memory */
-    if (total > GS_STREAM_MAX_COUNT || (total > 1u << 20 && n / 64 > s->size))
+    if (total > GS_STREAM_MAX_COUNT || (total > GS_STREAM_FREE && n / 64 > s->size))
         return fv_fail(FV_EFORMAT, "births: %u in %zu bytes, to %u Gaussians", n, s->size,
                        g->state.count);
     FV_TRY(make_born(&born, g, n));

@@ -55,6 +55,7 @@ static const char *section_name(uint8_t kind, int section)
         return kind == GS_CHUNK_BASE ? "levels" : "model";
     return section == GS_SECTION_DEATHS   ? "deaths"
            : section == GS_SECTION_BIRTHS ? "births"
+           : section == GS_SECTION_BASIS  ? "basis"
                                           : attrs[section - GS_SECTION_ATTRS];
 }
 
@@ -62,7 +63,9 @@ static const char *section_name(uint8_t kind, int section)
  * themselves name no section but that. */
 static const char *part_name(uint8_t kind, const uint8_t *data, uint32_t size, uint32_t at)
 {
-    int list[GS_SECTIONS], n = gs_own_sections(kind, list);
+    int list[GS_SECTIONS];
+    bool basis = kind == GS_CHUNK_BASE && size > 8 && data[7] == GS_BASE_BASIS;
+    int n = gs_own_sections(kind, basis, list);
     struct fv_cursor c = fv_cursor_over(data, size);
     size_t fixed = kind != GS_CHUNK_BASE ? 1 : size > 8 && data[7] == GS_BASE_FLOATS ? 8 : 52;
     uint64_t end[GS_SECTIONS], sum = 0;

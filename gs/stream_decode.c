@@ -103,8 +103,12 @@ static int load_integers(struct gs_stream *s, const struct frame_chunks *chunks,
     FV_TRY(gs_get_base(&s->base, sh_degree, &chunks->own, sections, s->name));
     memcpy(&sections[GS_SECTION_ATTRS + GS_SH1], chunks->band, sizeof chunks->band);
     int rc = check_bands(s, chunks->own.frame, s->base.state.sh_degree, 7, chunks);
-    if (rc == 0 && (rc = gs_stream_read_key(&s->base, sections)) == FV_EFORMAT)
-        fv_wrap(rc, "%s: frame %u: ", s->name, chunks->own.frame);
+    if (rc == 0) {
+        rc = gs_stream_read_key(&s->base, sections);
+        rc = rc == 0 ? gs_stream_read_basis(&s->base, &sections[GS_SECTION_BASIS]) : rc;
+        if (rc == FV_EFORMAT)
+            fv_wrap(rc, "%s: frame %u: ", s->name, chunks->own.frame);
+    }
     if (rc == 0)
         rc = s->is_queen ? gs_queen_track_of(&s->queen, &s->base)
                          : gs_stream_group_create(&s->group, &s->base);
@@ -133,7 +137,7 @@ static int load_base(struct gs_stream *s, uint32_t frame, int sh_degree)
     FV_TRY(read_chunks(s, frame, sh_degree, &chunks));
     drop_base(s);
     enum gs_base_kind kind = gs_base_kind(&chunks.own);
-    s->is_queen = kind != GS_BASE_DIRECT;
+    s->is_queen = kind == GS_BASE_FLOATS || kind == GS_BASE_INTEGERS;
     int rc = kind == GS_BASE_FLOATS ? load_floats(s, &chunks, sh_degree)
                                     : load_integers(s, &chunks, sh_degree);
     if (rc < 0)
@@ -346,7 +350,11 @@ int gs_stream_verify(struct gs_stream *s, uint32_t frame)
     struct frame_chunks chunks;
     if (frame >= s->info.frame_count)
         return fv_fail(FV_EINVALID, "%s: frame %u of %u", s->name, frame, s->info.frame_count);
-    return read_chunks(s, frame, 3, &chunks);
+    FV_TRY(read_chunks(s, frame, 3, &chunks));
+    bool base = s->frames[frame].kind == GS_FRAME_BASE; /* of its degree; others list their bands */
+    uint32_t at = base ? 4 : 0;
+    uint8_t is = chunks.own.size > at ? chunks.own.data[at] : 0;
+    return check_bands(s, frame, base ? is & 3 : 3, base ? 7 : is, &chunks);
 }
 
 /* ---- what is there ---- */

@@ -1,6 +1,7 @@
 /* Writing .fvv files (gs.h, docs/STREAM.md): which frames are bases, entries and residuals.
  *
  *   group of frames --> base, if there is none that fits --> poses, grid
+ *                   --> shapes that its frames are mixtures of, where these are
  *                   --> who is who from frame to frame, clusters of what moves alike
  *                   --> entry or residual, a frame at a time: deaths, changes, births
  *
@@ -42,8 +43,11 @@ static void put_chunks(const struct gs_encoder *e, struct gs_bytes *out,
                        const struct gs_section sections[GS_SECTIONS])
 {
     if (kind == GS_FRAME_BASE)
-        gs_put_base(out, e->out.frames, e->queen ? GS_BASE_INTEGERS : GS_BASE_DIRECT, &e->base,
-                    sections);
+        gs_put_base(out, e->out.frames,
+                    e->queen        ? GS_BASE_INTEGERS
+                    : e->base.basis ? GS_BASE_BASIS
+                                    : GS_BASE_DIRECT,
+                    &e->base, sections);
     else
         gs_put_residual(out, e->out.frames, kind == GS_FRAME_ENTRY, e->base.state.sh_degree, sections);
 }
@@ -87,6 +91,16 @@ static int tell_frame(struct gs_encoder *e, enum gs_stream_frame_kind kind, uint
     if (rc == 0)
         e->o->on_frame(e->o->frame_ud, &told);
     return rc;
+}
+
+/* Before the first base, which says whether there is a basis; where others read meanwhile, at once. */
+static int put_header(struct gs_encoder *e)
+{
+    if (e->has_header)
+        return 0;
+    e->has_header = true;
+    e->out.version = e->base.basis ? GS_STREAM_VERSION_BASIS : GS_STREAM_VERSION;
+    return gs_stream_out_header(&e->out, &e->scene, e->o->fps, e->group_frames, e->o->start);
 }
 
 static int put_frame(struct gs_encoder *e, enum gs_stream_frame_kind kind,
@@ -169,6 +183,7 @@ static int make_base(struct gs_encoder *e, struct gs_section sections[GS_SECTION
 {
     struct gs_scene *s = &e->scene;
     struct gs_stream_state target;
+    gs_stream_basis_destroy(&e->base.basis);
     FV_TRY(gs_tuner_find_steps(e->tuner, &e->base, s, e->aim, &e->report->step_scale));
     FV_TRY(gs_stream_make_poses(e->pose, &e->base, s));
     FV_TRY(gs_track_begin(&e->track, e->pose, (uint32_t)s->count));
@@ -344,6 +359,137 @@ static bool next_steps(struct gs_encoder *e, struct search *s, double psnr, doub
     return false;
 }
 
+/* ---- the basis ---- */
+
+static void drop_samples(struct gs_encoder *e)
+{
+    for (uint32_t k = 0; k < e->samples; k++)
+        free(e->sample[k]);
+    e->samples = 0;
+}
+
+/* Loads another frame; *same: its rows are those of the scene at hand before, in that order. */
+static int load_sample(struct gs_encoder *e, uint32_t frame, bool *same)
+{
+    uint32_t *to = NULL;
+    *same = false;
+    gs_scene_finish(&e->last);
+    e->last = e->scene;
+    e->scene = (struct gs_scene){0};
+    FV_TRY(gs_encode_load(e, frame));
+    if (e->scene.count != e->last.count)
+        return 0;
+    int rc = gs_encode_match(e, &to);
+    *same = !to;
+    free(to);
+    return rc;
+}
+
+static int keep_sample(struct gs_encoder *e)
+{
+    size_t size = 3 * e->scene.count * sizeof **e->sample;
+    float *kept = malloc(size + 1);
+    if (!kept)
+        return fv_fail(FV_ENOMEM, "no memory for positions of %zu Gaussians", e->scene.count);
+    memcpy(kept, e->scene.position, size);
+    e->sample[e->samples++] = kept;
+    return 0;
+}
+
+/* Positions of the base's frame and of some that it may serve; the scene at hand stays. None where
+ * they are too few, or rows change their order: who is who over many frames is not known then. */
+static int take_samples(struct gs_encoder *e)
+{
+    enum { LEAST = 12, MOST_NUMBERS = 1 << 23 };
+    uint32_t first = e->out.frames, left = e->frame_count - first - 1;
+    uint32_t room = MOST_NUMBERS / (e->base.state.count + 1);
+    drop_samples(e);
+    room = room < GS_ENCODE_SAMPLES ? room : GS_ENCODE_SAMPLES;
+    room = room < left ? room : left;
+    if (room < LEAST)
+        return 0;
+    bool same = true;
+    int rc = keep_sample(e);
+    for (uint32_t k = 1; k <= room && rc == 0 && same; k++) {
+        rc = gs_encode_tell(e, "choosing step sizes", first);
+        if (rc == 0)
+            rc = load_sample(e, first + (uint32_t)((uint64_t)left * k / room), &same);
+        if (rc == 0 && same)
+            rc = keep_sample(e);
+    }
+    gs_scene_finish(&e->last);
+    if (!same)
+        drop_samples(e);
+    return rc < 0 ? rc : gs_encode_load(e, first);
+}
+
+/* Gives the base at hand the basis that its samples tell, if one is wanted, in steps of e->fine. */
+static int add_basis(struct gs_encoder *e, struct gs_section *out)
+{
+    int32_t *units[GS_ENCODE_SAMPLES + 1] = {NULL};
+    uint32_t count = e->base.state.count, *row = malloc(((size_t)count + 1) * sizeof *row);
+    gs_stream_basis_destroy(&e->base.basis);
+    free(out->bytes);
+    *out = (struct gs_section){0};
+    int rc = row ? 0 : fv_fail(FV_ENOMEM, "no memory for a basis");
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        row[i] = e->pose[i].row;
+    for (uint32_t k = 0; rc == 0 && e->fine && k < e->samples; k++) {
+        const struct gs_scene at = {.count = count, .position = e->sample[k]};
+        units[k] = malloc((3 * (size_t)count + 1) * sizeof **units);
+        if (units[k])
+            gs_stream_positions(units[k], &e->base, &at, row, count);
+        else
+            rc = fv_fail(FV_ENOMEM, "no memory for a basis");
+    }
+    if (rc == 0 && e->fine && e->samples)
+        rc = gs_stream_fit_basis(&e->base, units[0], units + 1, e->samples - 1, e->fine, out);
+    for (uint32_t k = 0; k < e->samples; k++)
+        free(units[k]);
+    free(row);
+    return rc;
+}
+
+/* The base of the steps that the tuner has now, with its basis, if one is wanted. */
+static int make_again(struct gs_encoder *e, struct gs_section sections[GS_SECTIONS])
+{
+    gs_sections_free(sections);
+    FV_TRY(make_base(e, sections));
+    return e->fine ? add_basis(e, &sections[GS_SECTION_BASIS]) : 0;
+}
+
+/* Tries bases of finer and finer steps while frames that are probed and the base cost less for it. */
+static int choose_basis(struct gs_encoder *e, struct gs_section sections[GS_SECTIONS])
+{
+    static const uint8_t fines[] = {8, 4, 3, 2};
+    const double enough = 0.99;
+    double least = 0, psnr = 0, bytes;
+    uint8_t best = 0;
+    e->fine = 0;
+    if (e->queen || e->o->live || (e->has_header && e->out.version != GS_STREAM_VERSION_BASIS))
+        return 0;
+    FV_TRY(take_samples(e));
+    if (!e->samples)
+        return 0;
+    int rc = probe(e, chunks_size(e, GS_FRAME_BASE, sections), false, &psnr, &least);
+    for (size_t k = 0; k < sizeof fines && rc == 0; k++) {
+        e->fine = fines[k];
+        rc = add_basis(e, &sections[GS_SECTION_BASIS]);
+        if (rc < 0 || !e->base.basis)
+            break;
+        rc = probe(e, chunks_size(e, GS_FRAME_BASE, sections), false, &psnr, &bytes);
+        if (bytes > enough * least)
+            break;
+        least = bytes;
+        best = e->fine;
+    }
+    if (rc == 0 && e->fine != best) {
+        e->fine = best;
+        rc = add_basis(e, &sections[GS_SECTION_BASIS]);
+    }
+    return rc;
+}
+
 /* A later base, of which `sections` is what the steps so far make: they are moved to where frames from
  * here on take what is left for them, if they are to their base as those of the last one were to it. */
 static int keep_to_size(struct gs_encoder *e, struct gs_section sections[GS_SECTIONS])
@@ -359,22 +505,15 @@ static int keep_to_size(struct gs_encoder *e, struct gs_section sections[GS_SECT
     for (int round = 0; round < ROUNDS; round++) {
         if (next_scale(e, &search, of_base * chunks_size(e, GS_FRAME_BASE, sections), wanted))
             break;
-        gs_sections_free(sections);
-        FV_TRY(make_base(e, sections));
+        FV_TRY(make_again(e, sections));
     }
     return 0;
 }
 
-/* A base of the scene at hand; the next frame of the file. */
-static int write_base(struct gs_encoder *e)
+/* Room for a base of the scene at hand, and what its frames are seen as. */
+static int begin_base(struct gs_encoder *e)
 {
-    const double off = 0.75; /* dB: steps found for an earlier base do not suit this one */
-    enum { PROBES = 4, SIZE_PROBES = 8 };
-    int probes = e->o->frame_bytes > 0 ? SIZE_PROBES : PROBES;
-    struct gs_section sections[GS_SECTIONS];
     struct gs_scene *s = &e->scene;
-    bool again = e->tuner != NULL;
-    double psnr;
     drop_base(e);
     if (!e->tuner) {
         FV_TRY(look_ahead(e, look_at_size));
@@ -384,33 +523,49 @@ static int write_base(struct gs_encoder *e)
     FV_TRY(look_ahead(e, look_at_weights));
     FV_TRY(gs_stream_base_create(&e->base, (uint32_t)s->count, s->sh_degree));
     e->pose = malloc((s->count + 1) * sizeof *e->pose);
-    if (!e->pose)
-        return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
-    FV_TRY(make_base(e, sections));
+    return e->pose ? 0 : fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", s->count);
+}
+
+/* The first base made again, of steps that bring frames after it to what is asked for. */
+static int search_steps(struct gs_encoder *e, struct gs_section sections[GS_SECTIONS])
+{
+    enum { PROBES = 4, SIZE_PROBES = 8 };
+    int probes = e->o->frame_bytes > 0 ? SIZE_PROBES : PROBES;
     struct search search = {0};
-    if (again && e->o->frame_bytes > 0)
-        FV_TRY(keep_to_size(e, sections));
-    for (int round = 0; round < probes && !again; round++) {
+    for (int round = 0; round < probes; round++) {
         double reached = e->o->psnr, bytes = 0, whole = chunks_size(e, GS_FRAME_BASE, sections);
-        int rc = probe(e, whole, !round || e->o->frame_bytes <= 0, &reached, &bytes);
+        FV_TRY(probe(e, whole, !round || e->o->frame_bytes <= 0, &reached, &bytes));
         /* round 0 had steps that do not suit the rates */
-        bool done = rc == 0 && round && next_steps(e, &search, reached, bytes);
-        if (done)
+        if (round && next_steps(e, &search, reached, bytes))
             break;
-        gs_sections_free(sections);
-        if (rc < 0)
-            return rc;
-        FV_TRY(make_base(e, sections));
+        FV_TRY(make_again(e, sections));
     }
-    int rc = scene_psnr(e, &e->base.state, &psnr);
+    return 0;
+}
+
+/* A base of the scene at hand; the next frame of the file. */
+static int write_base(struct gs_encoder *e)
+{
+    const double off = 0.75; /* dB: steps found for an earlier base do not suit this one */
+    struct gs_section sections[GS_SECTIONS];
+    bool again = e->tuner != NULL;
+    double psnr = 0;
+    FV_TRY(begin_base(e));
+    FV_TRY(make_base(e, sections));
+    int rc = choose_basis(e, sections);
+    if (rc == 0 && !again)
+        rc = search_steps(e, sections);
+    else if (rc == 0 && e->o->frame_bytes > 0)
+        rc = keep_to_size(e, sections);
+    rc = rc == 0 ? scene_psnr(e, &e->base.state, &psnr) : rc;
     if (rc == 0 && again && e->o->frame_bytes <= 0 && fabs(psnr - e->aim) > off) {
         gs_tuner_forget(e->tuner);
-        gs_sections_free(sections);
-        FV_TRY(make_base(e, sections));
-        rc = scene_psnr(e, &e->base.state, &psnr);
+        rc = make_again(e, sections);
+        rc = rc == 0 ? scene_psnr(e, &e->base.state, &psnr) : rc;
     }
-    if (rc == 0)
-        rc = make_group_state(e);
+    drop_samples(e);
+    rc = rc == 0 ? make_group_state(e) : rc;
+    rc = rc == 0 ? put_header(e) : rc;
     if (rc < 0) {
         gs_sections_free(sections);
         return rc;
@@ -469,8 +624,8 @@ static int encode(struct gs_encoder *e)
 {
     bool base = true;
     FV_TRY(gs_encode_load(e, 0));
-    FV_TRY(gs_stream_out_header(&e->out, &e->scene, e->o->fps, e->group_frames,
-                                e->o->start));
+    if (e->o->live)
+        FV_TRY(put_header(e));
     while (e->out.frames < e->frame_count) {
         uint32_t end = e->out.frames - e->out.frames % e->group_frames + e->group_frames;
         FV_TRY(encode_group(e, e->out.frames, end < e->frame_count ? end : e->frame_count, &base));
@@ -511,6 +666,7 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
     e.report->bytes = e.out.written;
     e.report->psnr = e.report->bases ? e.psnr_sum / e.report->bases : 0;
     drop_base(&e);
+    drop_samples(&e);
     free(e.level);
     gs_scene_finish(&e.scene);
     gs_scene_finish(&e.last);

@@ -7,7 +7,7 @@
 #include "gs/stream_file.h"
 #include "gs/stream_queen.h"
 
-enum { GS_ENCODE_SIZES = 64 };
+enum { GS_ENCODE_SIZES = 64, GS_ENCODE_SAMPLES = 96 };
 
 struct gs_encoder {
     const struct gs_stream_opts *o;
@@ -17,7 +17,7 @@ struct gs_encoder {
     uint32_t frame_count, group_frames, clusters;
     struct gs_tuner *tuner;
     struct gs_bounds bounds; /* of the widest frame looked at */
-    bool has_bounds;
+    bool has_bounds, has_header;
     struct vk_device *dev;
     struct gs_stream_out out;
 
@@ -30,6 +30,11 @@ struct gs_encoder {
     uint8_t *level;              /* [2][fitted.scene.count]: levels, those of rotations */
     struct gs_stream_pose *pose; /* of the base */
     struct gs_track track;
+    /* positions [count][3] of the base's rows in its frame and in some of those that it may serve; steps
+     * of a basis of them, in sixteenths of residuals' (0: none) */
+    float *sample[GS_ENCODE_SAMPLES + 1];
+    uint32_t samples;
+    uint8_t fine;
     float size_level[GS_ENCODE_SIZES]; /* mean level of the base's Gaussians of a size */
     double psnr_sum;
     double aim; /* dB asked of bases, for frames that build on them to reach o->psnr */

@@ -178,8 +178,8 @@ static int write_changes(struct gs_encoder *e, struct gs_section sections[GS_SEC
     struct gs_stream_state target;
     FV_TRY(gs_stream_state_create(&target, e->track.count, e->base.state.sh_degree));
     gs_stream_from_scene(&target, &e->base, &e->scene, e->track.now);
-    gs_stream_fit_rigid(&e->group, &target);
-    int rc = gs_stream_write_residual(&e->group, &target, sections);
+    int rc = gs_stream_fit_motion(&e->group, &target);
+    rc = rc == 0 ? gs_stream_write_residual(&e->group, &target, sections) : rc;
     gs_stream_state_finish(&target);
     return rc;
 }
@@ -277,6 +277,52 @@ static int write_fitted(struct gs_encoder *e, const uint8_t *dead, uint32_t deat
     return rc;
 }
 
+/* Clusters of a group's frames, with the basis or without. */
+static int find_motion(struct gs_encoder *e, const struct gs_encode_group *g, int32_t *const still[],
+                       bool basis)
+{
+    e->group.morph.used = basis;
+    return gs_stream_find_clusters(&e->group, basis ? still : g->positions, g->frames, e->clusters);
+}
+
+/* What the places of a group's last frame would cost, were it the first. */
+static int try_motion(struct gs_encoder *e, const struct gs_encode_group *g, int32_t *const still[],
+                      bool basis, size_t *bytes)
+{
+    struct gs_section sections[GS_SECTIONS] = {{0}};
+    struct gs_stream_state target = e->group.key->state;
+    FV_TRY(find_motion(e, g, still, basis));
+    target.v[GS_POSITION] = g->positions[g->frames - 1];
+    int rc = gs_stream_fit_motion(&e->group, &target);
+    rc = rc == 0 ? gs_stream_write_residual(&e->group, &target, sections) : rc;
+    *bytes = sections[GS_SECTION_MODEL].size + sections[GS_SECTION_ATTRS + GS_POSITION].size;
+    gs_sections_free(sections);
+    gs_stream_group_begin(&e->group);
+    return rc;
+}
+
+/* How a group's Gaussians move: the basis is used where it makes the last frame cheaper. */
+static int begin_motion(struct gs_encoder *e, const struct gs_encode_group *g, uint32_t deaths)
+{
+    if (!e->base.basis)
+        return gs_stream_find_clusters(&e->group, g->positions, g->frames, e->clusters);
+    int32_t **still = calloc(g->frames + 1, sizeof *still);
+    bool basis = true;
+    int rc = still ? gs_stream_still(&e->group, g->positions, g->frames, still)
+                   : fv_fail(FV_ENOMEM, "no memory for a group of frames");
+    if (rc == 0 && !deaths) { /* trials end with all of the base's Gaussians */
+        size_t with = 0, without = 0;
+        rc = try_motion(e, g, still, true, &with);
+        rc = rc == 0 ? try_motion(e, g, still, false, &without) : rc;
+        basis = with <= without;
+    }
+    rc = rc == 0 ? find_motion(e, g, still, basis) : rc;
+    for (uint32_t t = 0; still && t < g->frames; t++)
+        free(still[t]);
+    free(still);
+    return rc;
+}
+
 /* One of the direct model: deaths, changes, births. */
 static int write_direct(struct gs_encoder *e, const struct gs_encode_group *g, uint32_t k,
                         const uint8_t *dead, uint32_t deaths, const uint32_t *rows, uint32_t births,
@@ -285,7 +331,7 @@ static int write_direct(struct gs_encoder *e, const struct gs_encode_group *g, u
     if (deaths)
         FV_TRY(gs_stream_write_deaths(&e->group, dead, sections));
     if (!k)
-        FV_TRY(gs_stream_find_clusters(&e->group, g->positions, g->frames, e->clusters));
+        FV_TRY(begin_motion(e, g, deaths));
     FV_TRY(write_changes(e, sections));
     return births ? write_births(e, rows, births, sections) : 0;
 }

@@ -93,7 +93,7 @@ int gs_chunk_place(uint8_t kind)
 /* ---- frames ---- */
 
 /* Of a base, all but what only changes have. */
-int gs_own_sections(uint8_t kind, int list[GS_SECTIONS])
+int gs_own_sections(uint8_t kind, bool basis, int list[GS_SECTIONS])
 {
     int n = 0;
     for (int k = 0; k < GS_SECTION_ATTRS + GS_SH1; k++)
@@ -101,6 +101,8 @@ int gs_own_sections(uint8_t kind, int list[GS_SECTIONS])
     if (kind != GS_CHUNK_BASE) {
         list[n++] = GS_SECTION_DEATHS;
         list[n++] = GS_SECTION_BIRTHS;
+    } else if (basis) {
+        list[n++] = GS_SECTION_BASIS;
     }
     return n;
 }
@@ -119,7 +121,7 @@ static uint8_t bands_of(const struct gs_section sections[GS_SECTIONS])
 static void put_frame(struct gs_bytes *out, uint8_t kind, uint32_t frame, struct gs_bytes *body,
                       int sh_degree, const struct gs_section *sections)
 {
-    int list[GS_SECTIONS], n = gs_own_sections(kind, list);
+    int list[GS_SECTIONS], n = gs_own_sections(kind, sections[GS_SECTION_BASIS].size > 0, list);
     if (kind != GS_CHUNK_BASE)
         gs_bytes_put(body, &(uint8_t){bands_of(sections)}, 1);
     for (int k = 0; k < n; k++)
@@ -164,7 +166,9 @@ void gs_put_residual(struct gs_bytes *out, uint32_t frame, bool entry, int sh_de
 static int get_sections(struct fv_cursor *c, const struct gs_stream_chunk *chunk,
                         struct gs_section *sections, const char *name)
 {
-    int list[GS_SECTIONS], n = gs_own_sections(chunk->kind, list);
+    int list[GS_SECTIONS];
+    bool basis = chunk->kind == GS_CHUNK_BASE && gs_base_kind(chunk) == GS_BASE_BASIS;
+    int n = gs_own_sections(chunk->kind, basis, list);
     memset(sections, 0, GS_SECTIONS * sizeof *sections);
     for (int k = 0; k < n; k++) {
         uint64_t size = gs_get_varint(c);
@@ -192,10 +196,9 @@ static bool usable(const struct gs_stream_base *b)
     return good && b->step[GS_ROTATION] <= 2;
 }
 
-/* Few bytes do not get to ask for much memory. */
 static bool few_bytes(const struct gs_stream_chunk *chunk, uint32_t count)
 {
-    return count > GS_STREAM_MAX_COUNT || (count > 1u << 20 && count / 64 > chunk->size);
+    return count > GS_STREAM_MAX_COUNT || gs_stream_too_many(count, chunk->size);
 }
 
 int gs_get_base(struct gs_stream_base *b, int sh_degree, const struct gs_stream_chunk *chunk,
@@ -240,7 +243,7 @@ void gs_put_floats(struct gs_bytes *out, uint32_t frame, const struct gs_scene *
 enum gs_base_kind gs_base_kind(const struct gs_stream_chunk *chunk)
 {
     uint8_t kind = chunk->size < 8 ? 0 : chunk->data[7];
-    return kind <= GS_BASE_INTEGERS ? (enum gs_base_kind)kind : GS_BASE_DIRECT;
+    return kind <= GS_BASE_BASIS ? (enum gs_base_kind)kind : GS_BASE_DIRECT;
 }
 
 int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_stream_chunk *chunk,

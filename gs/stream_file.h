@@ -24,6 +24,7 @@ enum {
 #define GS_STREAM_MAGIC "fvv\x1a"
 enum {
     GS_STREAM_VERSION = 1,
+    GS_STREAM_VERSION_BASIS = 2, /* its bases may have a basis */
     GS_STREAM_PREFIX = 8,       /* magic and version */
     GS_CHUNK_HEAD = 12,
     GS_STREAM_TAIL = GS_CHUNK_HEAD + 8, /* the end chunk */
@@ -58,8 +59,8 @@ int gs_chunk_place(uint8_t kind);
 /* The chunk at c, which moves behind it. False at the end of the bytes: `cut` says whether within a
  * chunk. `whole` is false when its sum is wrong. */
 bool gs_get_chunk(struct fv_cursor *c, struct gs_stream_chunk *out, bool *whole, bool *cut);
-/* Sections that a frame's own chunk holds; their number. */
-int gs_own_sections(uint8_t kind, int list[GS_SECTIONS]);
+/* Sections that a frame's own chunk holds, basis: of a base that has one; their number. */
+int gs_own_sections(uint8_t kind, bool basis, int list[GS_SECTIONS]);
 /* stream_damage.c: the first byte that is wrong of a chunk, with its head, of `size` bytes of payload; -1
  * where too many bits are to tell. */
 int64_t gs_chunk_damage(const uint8_t *chunk, uint32_t size);
@@ -73,6 +74,7 @@ enum gs_base_kind {
     GS_BASE_DIRECT,   /* integers */
     GS_BASE_FLOATS,   /* the QUEEN model's, over floats */
     GS_BASE_INTEGERS, /* and over integers */
+    GS_BASE_BASIS,    /* integers and a trajectory basis */
 };
 /* Chunks of a frame, from its sections. */
 void gs_put_base(struct gs_bytes *out, uint32_t frame, enum gs_base_kind kind,
@@ -98,6 +100,7 @@ int gs_get_residual(const struct gs_stream_chunk *chunk, struct gs_section secti
 struct gs_stream_out {
     struct fv_writer file;
     bool live; /* others read it meanwhile: frames are there when they are done, whatever comes after */
+    uint32_t version; /* to be set before the header */
     uint64_t written;
     struct gs_bytes index;
     uint32_t frames;

@@ -19,6 +19,21 @@ enum { PIECE = 1 << 20, MOST_SEARCH = 64 << 20 };
 
 /* ---- bytes ---- */
 
+static int make_room(struct gs_stream *s, size_t need)
+{
+    size_t room = s->bytes_room ? s->bytes_room : 1 << 12;
+    while (room < need)
+        room *= 2;
+    if (room == s->bytes_room)
+        return 0;
+    uint8_t *bytes = realloc(s->bytes, room);
+    if (!bytes)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    s->bytes = bytes;
+    s->bytes_room = room;
+    return 0;
+}
+
 int gs_stream_load(struct gs_stream *s, uint64_t offset, size_t size)
 {
     if (offset != s->bytes_at) {
@@ -28,8 +43,7 @@ int gs_stream_load(struct gs_stream *s, uint64_t offset, size_t size)
     /* in pieces: a damaged size does not get to ask for much memory */
     while (s->have < size) {
         size_t n = size - s->have < PIECE ? size - s->have : PIECE, got = 0;
-        while (s->bytes_room - s->have < n)
-            FV_TRY(fv_grow(&s->bytes, &s->bytes_room, s->bytes_room, 1));
+        FV_TRY(make_room(s, s->have + n));
         int rc = s->source.read(s->source.ud, offset + s->have, s->bytes + s->have, n, &got);
         if (rc < 0)
             return rc;
@@ -467,9 +481,9 @@ static int read_header(struct gs_stream *s)
         return fv_fail(FV_EFORMAT, "%s: not a stream (.fvv)", s->name);
     struct fv_cursor c = fv_cursor_over(s->bytes + 4, 4);
     uint32_t version = fv_get_u32(&c);
-    if (version != GS_STREAM_VERSION)
-        return fv_fail(FV_EUNSUPPORTED, "%s: version %u, this program reads version %d", s->name,
-                       version, GS_STREAM_VERSION);
+    if (version != GS_STREAM_VERSION && version != GS_STREAM_VERSION_BASIS)
+        return fv_fail(FV_EUNSUPPORTED, "%s: version %u, this program reads versions %d and %d", s->name,
+                       version, GS_STREAM_VERSION, GS_STREAM_VERSION_BASIS);
     s->info.fps = 30;
     s->scan.at = GS_STREAM_PREFIX;
     if (s->have < GS_STREAM_PREFIX + GS_CHUNK_HEAD)
@@ -511,7 +525,9 @@ static int read_first(struct gs_stream *s)
     struct fv_cursor first = fv_cursor_over(own.data, own.size);
     s->info.count = fv_get_u32(&first);
     s->info.sh_degree = fv_get_u8(&first) & 3;
-    s->info.model = gs_base_kind(&own) == GS_BASE_DIRECT ? GS_STREAM_DIRECT : GS_STREAM_QUEEN;
+    enum gs_base_kind kind = gs_base_kind(&own);
+    bool direct = kind == GS_BASE_DIRECT || kind == GS_BASE_BASIS;
+    s->info.model = direct ? GS_STREAM_DIRECT : GS_STREAM_QUEEN;
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* The writer's side of rigid clusters (stream.h): which Gaussians move alike, and how. */
-#include "gs/stream.h"
+#include "gs/stream_motion.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,37 +8,46 @@
 enum { SAMPLES = 7, FEATURES = 3 * SAMPLES + 3, MEANS_ROUNDS = 6, RIGID_ROUNDS = 5, SMOOTH_ROUNDS = 3,
        LEAST_MEMBERS = 6 };
 
-struct fit {
-    double from[3], to[3]; /* centroids */
-    double q[4];           /* turn, w >= 0 */
-};
-
-/* Largest eigenvector of a symmetric matrix, by Jacobi rotations. */
-static void principal(double m[4][4], double out[4])
+void gs_eigen(double *m, double *v, uint32_t n, uint32_t stride)
 {
-    double v[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
-    for (int round = 0; round < 24; round++)
-        for (int p = 0; p < 3; p++)
-            for (int q = p + 1; q < 4; q++) {
-                if (fabs(m[p][q]) < 1e-300)
+    enum { SWEEPS = 24 };
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            v[i * stride + j] = i == j;
+    bool turned = true;
+    for (int sweep = 0; sweep < SWEEPS && turned; sweep++) {
+        turned = false;
+        for (size_t p = 0; p < n; p++)
+            for (size_t q = p + 1; q < n; q++) {
+                double a = m[p * stride + p], b = m[q * stride + q], off = m[p * stride + q];
+                if (fabs(off) <= 1e-14 * sqrt(fabs(a * b)) || fabs(off) < 1e-300)
                     continue;
-                double theta = (m[q][q] - m[p][p]) / (2 * m[p][q]);
+                double theta = (b - a) / (2 * off);
                 double t = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
                 double c = 1 / sqrt(t * t + 1), s = t * c;
-                for (int k = 0; k < 4; k++) {
-                    double a = m[k][p], b = m[k][q];
-                    m[k][p] = c * a - s * b;
-                    m[k][q] = s * a + c * b;
+                turned = true;
+                for (size_t k = 0; k < n; k++) {
+                    double x = m[k * stride + p], y = m[k * stride + q];
+                    m[k * stride + p] = c * x - s * y;
+                    m[k * stride + q] = s * x + c * y;
                 }
-                for (int k = 0; k < 4; k++) {
-                    double a = m[p][k], b = m[q][k];
-                    m[p][k] = c * a - s * b;
-                    m[q][k] = s * a + c * b;
-                    a = v[k][p], b = v[k][q];
-                    v[k][p] = c * a - s * b;
-                    v[k][q] = s * a + c * b;
+                for (size_t k = 0; k < n; k++) {
+                    double x = m[p * stride + k], y = m[q * stride + k];
+                    double z = v[k * stride + p], u = v[k * stride + q];
+                    m[p * stride + k] = c * x - s * y;
+                    m[q * stride + k] = s * x + c * y;
+                    v[k * stride + p] = c * z - s * u;
+                    v[k * stride + q] = s * z + c * u;
                 }
             }
+    }
+}
+
+/* Largest eigenvector of a symmetric matrix. */
+static void principal(double m[4][4], double out[4])
+{
+    double v[4][4];
+    gs_eigen(&m[0][0], &v[0][0], 4, 4);
     int best = 0;
     for (int k = 1; k < 4; k++)
         if (m[k][k] > m[best][best])
@@ -49,8 +58,8 @@ static void principal(double m[4][4], double out[4])
 
 /* Least squares over the Gaussians of a label: to = R (from - centroid) + centroid (Horn 1987,
  * closed-form absolute orientation). index[n]: which Gaussians; label NULL: all of them. */
-static bool fit_points(struct fit *f, const int32_t *from, const int32_t *to, const uint32_t *index,
-                       size_t n, const uint8_t *label, uint8_t which)
+bool gs_fit_points(struct gs_fit *f, const int32_t *from, const int32_t *to, const uint32_t *index,
+                   size_t n, const uint8_t *label, uint8_t which)
 {
     size_t members = 0;
     double a[3] = {0}, b[3] = {0}, s[3][3] = {{0}};
@@ -90,7 +99,7 @@ static bool fit_points(struct fit *f, const int32_t *from, const int32_t *to, co
     return true;
 }
 
-static void turned(double out[3], const double q[4], const double v[3])
+void gs_fit_turned(double out[3], const double q[4], const double v[3])
 {
     const double *u = q + 1;
     double w = q[0], dot = 0, square = 0;
@@ -104,10 +113,10 @@ static void turned(double out[3], const double q[4], const double v[3])
     }
 }
 
-static void moved(double out[3], const struct fit *f, const double p[3])
+void gs_fit_moved(double out[3], const struct gs_fit *f, const double p[3])
 {
     double d[3] = {p[0] - f->from[0], p[1] - f->from[1], p[2] - f->from[2]};
-    turned(out, f->q, d);
+    gs_fit_turned(out, f->q, d);
     for (int k = 0; k < 3; k++)
         out[k] += f->to[k];
 }
@@ -193,23 +202,23 @@ static int means(struct scan *s, uint32_t most)
 }
 
 /* A cluster's motion to each of the later frames; false when it has too few members. */
-static bool fit_samples(struct fit fit[SAMPLES], const struct scan *s, uint8_t cluster)
+static bool fit_samples(struct gs_fit fit[SAMPLES], const struct scan *s, uint8_t cluster)
 {
     for (uint32_t u = 0; u < s->samples; u++)
-        if (!fit_points(&fit[u], s->start, s->frame[u], s->index, s->n, s->cluster, cluster))
+        if (!gs_fit_points(&fit[u], s->start, s->frame[u], s->index, s->n, s->cluster, cluster))
             return false;
     return true;
 }
 
 /* Squares of the distances by which such motions miss a Gaussian, summed over the frames. */
-static double miss(const struct fit fit[SAMPLES], const struct scan *s, size_t i)
+static double miss(const struct gs_fit fit[SAMPLES], const struct scan *s, size_t i)
 {
     const int32_t *p = s->start + 3 * (size_t)s->index[i];
     double error = 0;
     for (uint32_t u = 0; u < s->samples; u++) {
         const int32_t *t = s->frame[u] + 3 * (size_t)s->index[i];
         double to[3];
-        moved(to, &fit[u], (const double[3]){p[0], p[1], p[2]});
+        gs_fit_moved(to, &fit[u], (const double[3]){p[0], p[1], p[2]});
         for (int k = 0; k < 3; k++)
             error += (to[k] - t[k]) * (to[k] - t[k]);
     }
@@ -227,7 +236,7 @@ static int refine(struct scan *s, uint32_t most)
         for (size_t i = 0; i < s->n; i++)
             least[i] = HUGE_VAL;
         for (uint32_t j = 0; j < most; j++) {
-            struct fit fit[SAMPLES];
+            struct gs_fit fit[SAMPLES];
             bool all = fit_samples(fit, s, (uint8_t)j);
             for (size_t i = 0; i < s->n && all; i++) {
                 double error = miss(fit, s, i);
@@ -259,7 +268,7 @@ static int smooth(struct scan *s, const struct gs_stream_base *b, uint32_t most)
     }
     memset(label, NONE, b->state.count);
     for (uint32_t j = 0; j < most; j++) {
-        struct fit fit[SAMPLES];
+        struct gs_fit fit[SAMPLES];
         bool all = fit_samples(fit, s, (uint8_t)j);
         for (size_t i = 0; i < s->n; i++) {
             double step = gs_stream_step(b, GS_POSITION, s->index[i], true);
@@ -379,15 +388,15 @@ void gs_stream_fit_rigid(struct gs_stream_group *g, const struct gs_stream_state
         index[i] = i;
     for (uint32_t j = 0; j < g->clusters; j++) {
         struct gs_rigid *r = &g->rigid[j];
-        struct fit f;
+        struct gs_fit f;
         for (int k = 0; k < 3; k++)
             r->turn[k] = r->move[k] = 0;
-        if (!index || !fit_points(&f, g->state.v[GS_POSITION], target->v[GS_POSITION], index, count,
-                                  g->label, (uint8_t)(j + 1)))
+        if (!index || !gs_fit_points(&f, g->state.v[GS_POSITION], target->v[GS_POSITION], index, count,
+                                     g->label, (uint8_t)(j + 1)))
             continue;
         double to[3], unit = (double)(1 << 30) / (double)(1u << r->shift);
         double whole = f.q[0] < 0.01 ? 0.9999 : 1; /* half a turn has no sign */
-        moved(to, &f, (const double[3]){r->centre[0], r->centre[1], r->centre[2]});
+        gs_fit_moved(to, &f, (const double[3]){r->centre[0], r->centre[1], r->centre[2]});
         for (int k = 0; k < 3; k++) {
             r->turn[k] = near_last(f.q[k + 1] * whole * unit, g->last[j].turn[k]);
             r->move[k] = near_last(to[k] - r->centre[k], g->last[j].move[k]);

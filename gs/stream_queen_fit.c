@@ -9,6 +9,7 @@
  * what a reader has, so what is left of a frame comes into the next one's differences. */
 #include "gs/stream_queen.h"
 #include "gs/scene.h"
+#include "gs/stream_motion.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,36 +78,6 @@ static bool invert(double a[MOST][MOST], uint32_t n)
     }
     memcpy(a, b, sizeof b);
     return true;
-}
-
-/* Eigenvectors of a symmetric matrix into the columns of v, by Jacobi's rotations; values stay on
- * a's diagonal. */
-static void eigen(double a[MOST][MOST], double v[MOST][MOST], uint32_t n)
-{
-    memset(v, 0, sizeof(double[MOST][MOST]));
-    for (uint32_t i = 0; i < n; i++)
-        v[i][i] = 1;
-    for (int sweep = 0; sweep < 12; sweep++)
-        for (uint32_t p = 0; p < n; p++)
-            for (uint32_t q = p + 1; q < n; q++) {
-                if (fabs(a[p][q]) <= 1e-14 * sqrt(fabs(a[p][p] * a[q][q])))
-                    continue;
-                double theta = (a[q][q] - a[p][p]) / (2 * a[p][q]);
-                double t = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                for (uint32_t k = 0; k < n; k++) {
-                    double x = a[k][p], y = a[k][q];
-                    a[k][p] = c * x - s * y;
-                    a[k][q] = s * x + c * y;
-                }
-                for (uint32_t k = 0; k < n; k++) {
-                    double x = a[p][k], y = a[q][k], z = v[k][p], u = v[k][q];
-                    a[p][k] = c * x - s * y;
-                    a[q][k] = s * x + c * y;
-                    v[k][p] = c * z - s * u;
-                    v[k][q] = s * z + c * u;
-                }
-            }
 }
 
 /* The way back from w: w^T (w w^T)^-1. */
@@ -226,7 +197,7 @@ static void principal(struct fit *f, struct map *m, uint32_t most)
     for (uint32_t a = 0; a < n; a++)
         for (uint32_t b = 0; b < a; b++)
             c[b][a] = c[a][b];
-    eigen(c, v, n);
+    gs_eigen(&c[0][0], &v[0][0], n, MOST);
     for (f->latents = 0; f->latents < n && f->latents < most; f->latents++) {
         uint32_t best = n;
         for (uint32_t k = 0; k < n; k++)

@@ -47,6 +47,7 @@ int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_bas
     }
     if (rc == 0 && !whole)
         rc = fv_fail(FV_ENOMEM, "no memory for frames of %u Gaussians", count);
+    rc = rc == 0 ? gs_stream_morph_create(&g->morph, b) : rc;
     for (int a = 0; rc == 0 && a < (int)gs_attr_end(b->state.sh_degree); a++)
         rc = create_attr(g, (enum gs_attr)a, count);
     if (rc < 0) {
@@ -78,6 +79,7 @@ void gs_stream_group_finish(struct gs_stream_group *g)
             free(g->state.v[a]);
     gs_stream_base_finish(&g->own);
     gs_key_models_destroy(&g->births);
+    gs_stream_morph_finish(&g->morph);
     free(g->deaths);
     free(g->label);
     free(g->changed);
@@ -165,6 +167,7 @@ void gs_stream_group_begin(struct gs_stream_group *g)
     memset(g->rigid, 0, sizeof g->rigid);
     memset(g->last, 0, sizeof g->last);
     gs_bits_reset(&g->motion[0][0], sizeof g->motion / sizeof(struct gs_bit));
+    gs_stream_morph_begin(&g->morph, g->key);
 }
 
 /* Of the next frame: none yet. */
@@ -228,16 +231,19 @@ static int code_clusters(struct gs_coder *c, struct gs_stream_group *g)
         return fv_fail(FV_EFORMAT, "motion: %u clusters, expected at most %d", clusters,
                        GS_STREAM_MAX_CLUSTERS);
     g->clusters = clusters;
-    FV_TRY(code_labels(c, g));
+    if (clusters || !g->key->basis)
+        FV_TRY(code_labels(c, g));
     for (uint32_t j = 0; j < clusters; j++)
         g->rigid[j].shift = gs_code_plain(c, 5, g->rigid[j].shift);
     return 0;
 }
 
-/* Clusters at a group's start; then what each one's motion adds to that of the frame before. */
+/* Clusters at a group's start; then what each one's motion adds to that of the frame before, and what
+ * the basis is multiplied by. */
 static int code_motion(struct gs_coder *c, struct gs_stream_group *g)
 {
-    if (!g->begun)
+    bool first = !g->begun;
+    if (first)
         FV_TRY(code_clusters(c, g));
     for (uint32_t j = 0; j < g->clusters; j++) {
         struct gs_rigid *r = &g->rigid[j], *last = &g->last[j];
@@ -250,6 +256,8 @@ static int code_motion(struct gs_coder *c, struct gs_stream_group *g)
                 (int64_t)last->move[k] +
                 gs_code_signed(c, g->motion[1], r->move[k] - last->move[k]));
     }
+    if (g->key->basis)
+        gs_stream_code_morph(c, &g->morph, g->key->basis, first);
     return 0;
 }
 
@@ -298,7 +306,7 @@ static int predict(struct gs_stream_group *g)
                 gs_stream_limited((int64_t)g->rigid[j].centre[k] + g->rigid[j].move[k]);
     memcpy(g->last, g->rigid, sizeof g->last);
     g->begun = true;
-    return 0;
+    return gs_stream_morph_apply(g);
 }
 
 /* ---- attributes ---- */
@@ -514,7 +522,7 @@ int gs_stream_write_residual(struct gs_stream_group *g, const struct gs_stream_s
 {
     int rc = 0;
     begin_symbols(g);
-    if (g->clusters) {
+    if (g->clusters || g->morph.used) {
         struct gs_coder c;
         gs_coder_write(&c);
         rc = code_motion(&c, g);

@@ -64,6 +64,7 @@ void gs_stream_base_finish(struct gs_stream_base *b)
     free(b->turn_level);
     free(b->near);
     gs_key_models_destroy(&b->learned);
+    gs_stream_basis_destroy(&b->basis);
     *b = (struct gs_stream_base){0};
 }
 

@@ -21,7 +21,7 @@ static int put(struct gs_stream_out *out, struct gs_bytes *bytes)
 
 int gs_stream_out_open(struct gs_stream_out *out, const char *path, bool live)
 {
-    *out = (struct gs_stream_out){.live = live};
+    *out = (struct gs_stream_out){.live = live, .version = GS_STREAM_VERSION};
     return live ? fv_writer_open_in_place(&out->file, path) : fv_writer_open(&out->file, path);
 }
 
@@ -49,7 +49,7 @@ int gs_stream_out_header(struct gs_stream_out *out, const struct gs_scene *s, do
     }
     n += snprintf(text + n, sizeof text - (size_t)n, "}");
     gs_bytes_put(&bytes, GS_STREAM_MAGIC, 4);
-    gs_bytes_u32(&bytes, GS_STREAM_VERSION);
+    gs_bytes_u32(&bytes, out->version);
     gs_bytes_chunk(&bytes, GS_CHUNK_HEADER, 0, text, (size_t)n);
     FV_TRY(put(out, &bytes));
     gs_bytes_varint(&out->index, out->written);
@@ -77,7 +77,9 @@ int gs_stream_out_frame(struct gs_stream_out *out, enum gs_stream_frame_kind kin
                         struct gs_stream_report *r)
 {
     for (int k = 0; k < GS_SECTIONS; k++) /* births with their SH */
-        r->section_bytes[k < GS_SECTION_BIRTHS ? k : GS_SECTION_BIRTHS] += sections[k].size;
+        r->section_bytes[k == GS_SECTION_BASIS    ? GS_SECTION_BIRTHS + 1
+                         : k < GS_SECTION_BIRTHS ? k
+                                                 : GS_SECTION_BIRTHS] += sections[k].size;
     gs_sections_free(sections);
     *(kind == GS_FRAME_BASE    ? &r->base_bytes
       : kind == GS_FRAME_ENTRY ? &r->entry_bytes

@@ -1,38 +1,11 @@
 /* Base keys of several pieces: any number of threads reads what the writer, which goes through them in
  * one loop, has; a key that is none is an error of all of them. */
+#include "support/stream.h"
 #include "support/test.h"
 
 #include "gs/stream.h"
 
 #include <sched.h>
-
-static int by_code(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
-static void random_target(struct gs_stream_state *s, uint32_t count, int degree, unsigned bits)
-{
-    uint64_t seed = count, *code = malloc(count * sizeof *code);
-    assert_ok(gs_stream_state_create(s, count, degree));
-    for (uint32_t i = 0; i < count; i++)
-        code[i] = test_rand(&seed) % ((uint64_t)1 << 3 * bits);
-    qsort(code, count, sizeof *code, by_code);
-    for (size_t i = 0; i < count; i++) {
-        int32_t grid[3], v[3];
-        gs_stream_morton_grid(grid, code[i]);
-        for (size_t k = 0; k < 3; k++) {
-            s->v[GS_POSITION][3 * i + k] = grid[k] * GS_POSITION_UNITS;
-            v[k] = (int32_t)test_uniform(&seed, -8000, 8000);
-        }
-        gs_quat_from_vector(s->v[GS_ROTATION] + 4 * i, v);
-    }
-    for (int a = GS_SCALE; a < (int)gs_attr_end(degree); a++)
-        for (size_t i = 0; i < count * (size_t)gs_attr_comps((enum gs_attr)a); i++)
-            s->v[a][i] = (int32_t)test_uniform(&seed, a == GS_SCALE ? 0 : -300, 300);
-    free(code);
-}
 
 static void make_base(struct gs_stream_base *b, uint32_t count, int degree, unsigned bits)
 {
@@ -90,7 +63,7 @@ static void threads_read_what_was_written(void **state)
         struct gs_stream_base written, read;
         struct gs_section sections[GS_SECTIONS];
         uint64_t seed = k;
-        random_target(&target, cases[k].count, cases[k].degree, cases[k].bits);
+        test_stream_target(&target, cases[k].count, cases[k].degree, cases[k].bits);
         make_base(&written, cases[k].count, cases[k].degree, cases[k].bits);
         for (uint32_t i = 0; i < cases[k].count; i++)
             written.level[i] = (uint8_t)(test_rand(&seed) % GS_LEVELS);
@@ -119,7 +92,7 @@ static void keys_that_are_none(void **state)
     struct gs_stream_state target;
     struct gs_stream_base b;
     struct gs_section sections[GS_SECTIONS];
-    random_target(&target, COUNT, DEGREE, BITS);
+    test_stream_target(&target, COUNT, DEGREE, BITS);
     make_base(&b, COUNT, DEGREE, BITS);
     assert_ok(gs_stream_write_key(&b, &target, sections));
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {

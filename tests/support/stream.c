@@ -88,3 +88,31 @@ void test_stream_write(const char *path, const struct test_stream *t)
     gs_stream_state_finish(&target);
     free(pose);
 }
+
+static int by_code(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+void test_stream_target(struct gs_stream_state *s, uint32_t count, int degree, unsigned bits)
+{
+    uint64_t seed = count, *code = malloc(count * sizeof *code);
+    assert_ok(gs_stream_state_create(s, count, degree));
+    for (uint32_t i = 0; i < count; i++)
+        code[i] = test_rand(&seed) % ((uint64_t)1 << 3 * bits);
+    qsort(code, count, sizeof *code, by_code);
+    for (size_t i = 0; i < count; i++) {
+        int32_t grid[3], v[3];
+        gs_stream_morton_grid(grid, code[i]);
+        for (size_t k = 0; k < 3; k++) {
+            s->v[GS_POSITION][3 * i + k] = grid[k] * GS_POSITION_UNITS;
+            v[k] = (int32_t)test_uniform(&seed, -8000, 8000);
+        }
+        gs_quat_from_vector(s->v[GS_ROTATION] + 4 * i, v);
+    }
+    for (int a = GS_SCALE; a < (int)gs_attr_end(degree); a++)
+        for (size_t i = 0; i < count * (size_t)gs_attr_comps((enum gs_attr)a); i++)
+            s->v[a][i] = (int32_t)test_uniform(&seed, a == GS_SCALE ? 0 : -300, 300);
+    free(code);
+}

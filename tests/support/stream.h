@@ -13,5 +13,8 @@ struct test_stream {
 };
 /* Writes it; the same numbers give the same bytes. */
 void test_stream_write(const char *path, const struct test_stream *t);
+/* Numbers to make a base of: places of a grid of 2^bits a side, in Morton order, any of the others. */
+struct gs_stream_state;
+void test_stream_target(struct gs_stream_state *s, uint32_t count, int degree, unsigned bits);
 
 #endif
