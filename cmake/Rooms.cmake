@@ -17,6 +17,7 @@ if(FOVEA_SANITIZE)
   add_link_options(-fsanitize=address,undefined)
 endif()
 if(FOVEA_FUZZ)
+  add_compile_definitions(FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)
   add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
                       -fno-sanitize-recover=undefined
                       $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=vptr>)

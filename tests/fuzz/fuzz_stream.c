@@ -1,21 +1,25 @@
-/* Any bytes as an .fvv file, the sums of its chunks mostly put right, from a source that has them and
- * from one that is slow: every frame that it has, forwards and from the end. */
+/* Any bytes as an .fvv file, the sums of its chunks mostly put right, from a source that has them or
+ * from one that is slow: frames forwards, then some from the end. */
 #include "fuzz.h"
 #include "gs/stream_file.h"
 
 #include <string.h>
 #include <zlib.h>
 
+/* The next chunk's head; NULL where there is none. */
+static uint8_t *next_chunk(uint8_t *data, struct fv_cursor *c, struct gs_stream_chunk *chunk)
+{
+    bool whole, cut;
+    uint8_t *head = data + c->at;
+    return fv_cursor_left(c) > 0 && gs_get_chunk(c, chunk, &whole, &cut) ? head : NULL;
+}
+
 static void mend_sums(uint8_t *data, size_t size)
 {
     struct fv_cursor c = fv_cursor_over(data, size);
     struct gs_stream_chunk chunk;
-    bool whole, cut;
     c.at = GS_STREAM_PREFIX;
-    while (fv_cursor_left(&c) > 0) {
-        uint8_t *head = data + c.at;
-        if (!gs_get_chunk(&c, &chunk, &whole, &cut))
-            break;
+    for (uint8_t *head; (head = next_chunk(data, &c, &chunk));) {
         uint32_t sum = (uint32_t)crc32_z(crc32_z(0, head, 8), chunk.data, chunk.size);
         for (int k = 0; k < 4; k++)
             head[8 + k] = (uint8_t)(sum >> 8 * k);
@@ -84,7 +88,7 @@ static uint64_t bytes_have(void *ud, uint64_t offset)
 
 static void play(struct bytes *b)
 {
-    enum { FRAMES = 12 };
+    enum { FRAMES = 12, SEEKS = 3 };
     const struct gs_source source = {b, bytes_info, bytes_read, bytes_want, bytes_have, NULL};
     struct gs_stream *s = NULL;
     struct gs_scene scene = {0};
@@ -96,7 +100,7 @@ static void play(struct bytes *b)
         return;
     }
     const struct gs_stream_info *i = gs_stream_info(s);
-    for (uint32_t k = 0; k < 2 * FRAMES; k++) {
+    for (uint32_t k = 0; k < FRAMES + SEEKS; k++) {
         uint32_t known = i->frame_count;
         if (k < FRAMES && k >= known)
             while ((rc = gs_stream_more(s)) == FV_EAGAIN)
@@ -128,9 +132,42 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint32_t dice = (uint32_t)crc32_z(0, mended, size);
     if (size > GS_STREAM_PREFIX && dice % 4) /* else what is damaged is looked over */
         mend_sums(mended, size);
-    play(&(struct bytes){mended, size, size, .in_order = dice & 4});
-    play(&(struct bytes){mended, size, 0, dice, .slow = true, .in_order = dice & 8, .grows = dice & 16,
-                         .fails = dice & 32});
+    bool slow = dice & 64;
+    play(&(struct bytes){mended, size, slow ? 0 : size, dice, slow, .in_order = dice & 8,
+                         .grows = slow && dice & 16, .fails = slow && dice & 32});
     free(mended);
     return 0;
 }
+
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed);
+
+/* Mostly the payload of one chunk, which may become longer or shorter without what comes after it
+ * being lost. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed)
+{
+    enum { MOST_CHUNKS = 256 };
+    struct fv_cursor c = fv_cursor_over(data, size);
+    struct gs_stream_chunk chunk;
+    size_t at[MOST_CHUNKS], n = 0;
+    c.at = GS_STREAM_PREFIX;
+    for (uint8_t *head; n < MOST_CHUNKS && (head = next_chunk(data, &c, &chunk));)
+        at[n++] = (size_t)(head - data);
+    if (size <= GS_STREAM_PREFIX || size >= most || !n || seed % 8 == 0)
+        return LLVMFuzzerMutate(data, size, most);
+    c.at = at[seed / 8 % n];
+    uint8_t *head = next_chunk(data, &c, &chunk);
+    size_t end = c.at, room = most - (size - chunk.size);
+    uint8_t *payload = malloc(room + 1);
+    fuzz_check(payload);
+    memcpy(payload, head + GS_CHUNK_HEAD, chunk.size);
+    size_t now = LLVMFuzzerMutate(payload, chunk.size, room);
+    memmove(head + GS_CHUNK_HEAD + now, data + end, size - end);
+    memcpy(head + GS_CHUNK_HEAD, payload, now);
+    for (int k = 0; k < 4; k++)
+        head[4 + k] = (uint8_t)(now >> 8 * k);
+    free(payload);
+    return size - chunk.size + now;
+}
+#endif
