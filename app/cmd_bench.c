@@ -6,6 +6,7 @@
  * Last, a few frames with every pass alone. */
 #include "app/bench_dit.h"
 #include "app/bench_ops.h"
+#include "app/bench_quant.h"
 #include "app/bench_queen.h"
 #include "app/bench_stream.h"
 #include "app/progress.h"
@@ -57,9 +58,9 @@ static const struct opt opts[] = {
     {"raster", 0, OPT_ENUM, AT(raster), .def = "auto", .choices = rasters,
      .help = "design: for CPU drivers (lanes) or GPUs (wide)"},
     SCENE_OPTS(struct values, scene),
-    {"ssbo", 0, OPT_FLAG, AT(ssbo), .help = "ops: read storage buffers, not texel buffers"},
+    {"ssbo", 0, OPT_FLAG, AT(ssbo), .help = "ops, quant: read storage buffers, not texel buffers"},
     {"rounds", 0, OPT_INT, AT(rounds), .def = "3", .min = 1, .max = 1000,
-     .help = "ops: runs over all rows, of which the fastest counts"},
+     .help = "ops, quant: runs over all rows, of which the fastest counts"},
     {"alone", 0, OPT_FLAG, AT(alone), .help = "ops: no ratios to copies and matrix products"},
     {"steps", 0, OPT_INT, AT(steps), .def = "2", .min = 1, .max = 1000, .help = "dit: of the sampler"},
     {"memory", 0, OPT_BYTES, AT(memory), .value = "BYTES",
@@ -393,6 +394,14 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                              .ssbo = v->ssbo,
                                              .alone = v->alone,
                                              .progress = (enum progress_mode)v->progress});
+    if (!strcmp(args->items[0], "quant"))
+        return bench_quant(app, &(struct bench_quant){.filters = args->items + 1,
+                                                      .filter_count = args->count - 1,
+                                                      .rounds = (uint32_t)v->rounds,
+                                                      .json = v->json,
+                                                      .csv = v->csv,
+                                                      .ssbo = v->ssbo,
+                                                      .progress = (enum progress_mode)v->progress});
     if (!strcmp(args->items[0], "stream")) {
         if (args->count != 2)
             return fv_fail(CMD_USAGE, "stream needs a file: fovea bench stream STREAM.fvv");
@@ -418,7 +427,8 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (!queen && strcmp(args->items[0], "render"))
         return fv_fail(CMD_USAGE,
                        "no benchmark \"%s\"; there are: fovea bench render SCENE, fovea bench "
-                       "stream STREAM, fovea bench queen SCENE, fovea bench dit MODEL, fovea bench ops",
+                       "stream STREAM, fovea bench queen SCENE, fovea bench dit MODEL, fovea bench ops, "
+                       "fovea bench quant",
                        args->items[0]);
     if (args->count < 2)
         return fv_fail(CMD_USAGE, "%s needs a scene file: fovea bench %s SCENE", args->items[0],
@@ -458,13 +468,17 @@ const struct cmd cmd_bench = {
                 "fovea bench stream talk.fvv\tdecoding, seeking and playing a stream\n"
                 "fovea bench queen scene.ply\tdecode and update a frame of a QUEEN stream\n"
                 "fovea bench dit OpenSora-STDiT-v3 --memory 1G\tsteps of a transformer, weights beyond 1 GB from the disk\n"
-                "fovea bench ops linear\tops whose name or size contains \"linear\"",
+                "fovea bench ops linear\tops whose name or size contains \"linear\"\n"
+                "fovea bench quant 1024x1152x1152\tlinear layers of 4-bit weights against plain ones",
     .details = "Wall and CPU time are of frames drawn one at a time, after half a second of "
                "warming up; CPU time is the whole process's. Passes are medians of five frames "
                "with every pass submitted alone, so their sum exceeds a frame's time.\n\n"
                "bench ops [TEXT]... runs the tensor ops whose rows contain a TEXT, and compares their "
                "rates with those of a copy of 64 MiB and of the fastest matrix product: by CPU time "
-               "where the device is a CPU driver.",
+               "where the device is a CPU driver.\n\n"
+               "bench quant [SIZE]... runs linear layers, rows x inputs x outputs, of f32, f16 and 4-bit "
+               "weights, with a low-rank branch (r32) and with inputs rounded to 8 bits (x8), and compares "
+               "their times; GFLOP/s are the layer's own, without the branch's.",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,

@@ -108,6 +108,8 @@ endforeach()
 fv_nn_shader(nn/matmul "tiled:-DTILED=1" "tiledb:-DTILED=1 -DBF16=1")
 fv_nn_shader(nn/matrix "4:-DLANES=4 -DROWS=16" "8:-DLANES=8 -DROWS=24" "16:-DLANES=16 -DROWS=32"
              "wide:-DWIDE=1")
+fv_nn_shader(nn/quantise_rows)
+fv_nn_shader(nn/matrix_int8 "plain:-DPLAIN=1" "dot:-DDOT=1")
 fv_nn_shader(nn/attention_softmax)
 fv_nn_shader(nn/attention "4:-DLANES=4 -DROWS=2" "8:-DLANES=8 -DROWS=2" "16:-DLANES=16 -DROWS=2"
              "shared:-DLANES=64 -DROWS=1 -DSHARED=1")

@@ -66,6 +66,7 @@ static void trim_features(struct features *want, const struct features *have)
     want->v13.subgroupSizeControl = have->v13.subgroupSizeControl;
     want->v13.computeFullSubgroups = have->v13.computeFullSubgroups;
     want->v13.maintenance4 = have->v13.maintenance4;
+    want->v13.shaderIntegerDotProduct = have->v13.shaderIntegerDotProduct;
 }
 
 /* --- messages of the validation layer --- */
@@ -311,6 +312,7 @@ static void fill_features(const struct properties *p, const struct features *f, 
 {
     c->f16 = f->v12.shaderFloat16;
     c->i8 = f->v12.shaderInt8;
+    c->dot8 = f->v13.shaderIntegerDotProduct;
     c->i16 = f->core.features.shaderInt16;
     c->i64 = f->core.features.shaderInt64;
     c->storage8 = f->v12.storageBuffer8BitAccess;

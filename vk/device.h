@@ -31,6 +31,7 @@ struct vk_caps {
     uint32_t max_texel_elements, max_push_bytes;
     uint64_t storage_align, texel_align, atom_size;
     bool f16, i8, i16, i64, storage8, storage16; /* usable (and enabled) */
+    bool dot8; /* products of four bytes a word (SPV_KHR_integer_dot_product), fast or not */
     bool unified;                                /* device memory that the host can map, coherent */
     bool timestamps;
     double timestamp_ns; /* per tick */

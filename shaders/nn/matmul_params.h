@@ -43,6 +43,19 @@ struct nn_matrix_push {
     NN_UINT panel;        /* what the first workgroup does */
 };
 
+/* quantise_rows.comp: fours of a row of x, groups of 64; base in fours. */
+struct nn_quantise_rows_push {
+    NN_UINT rows, fours, groups, base;
+};
+
+/* matrix_int8.comp: columns, rank and bases in fours. */
+struct nn_matrix_int8_push {
+    NN_UINT rows, columns, groups, rank;
+    NN_UINT row, gate_run; /* the first row; rows that share a row of the gate */
+    NN_UINT t_base, add_base, gate_base, residual_base, out_base;
+    float act_a, act_b;
+};
+
 /* attention.comp: strides of batch, head and token, in fours; token stride of the mask too. */
 struct nn_attention_push {
     NN_UINT queries, keys;

@@ -1,4 +1,4 @@
-/* fovea bench dit, on a checkpoint with random weights: the same result whether its blocks stay on the
+/* fovea bench quant; fovea bench dit, on a checkpoint with random weights: the same result whether its blocks stay on the
  * device or come from the file in every step. */
 #include "support/test.h"
 
@@ -72,7 +72,8 @@ static void what_it_cannot_run(void **state)
     } cases[] = {{"dit", "bench dit MODEL", 2},
                  {"dit '%s' --size 4x4", "4x4", 1},
                  {"dit '%s' --memory 1k", "more than the", 1},
-                 {"dit /nowhere", "/nowhere", 1}};
+                 {"dit /nowhere", "/nowhere", 1},
+                 {"quant 3x5x7", "no size begins with \"3x5x7\"", 1}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         char args[400], *out;
         snprintf(args, sizeof args, cases[k].args, model);
@@ -83,10 +84,31 @@ static void what_it_cannot_run(void **state)
     }
 }
 
+/* Layers of a size are measured with every kind of weights, against f32. */
+static void layers_of_codes(void **state)
+{
+    (void)state;
+    char *out;
+    if (test_fovea(&out, "bench quant 640x192x576 --rounds 1 --json"))
+        fail_msg("%s", out);
+    cJSON *doc = cJSON_Parse(out), *list = cJSON_GetObjectItem(doc, "layers");
+    assert_int_equal(cJSON_GetArraySize(list), 5);
+    for (int i = 0; i < 5; i++) {
+        cJSON *row = cJSON_GetArrayItem(list, i);
+        static const char *const weights[] = {"f32", "f16", "int4", "int4 r32", "int4 r32 x8"};
+        double ratio = cJSON_GetObjectItem(row, "time_of_f32")->valuedouble;
+        assert_string_equal(cJSON_GetObjectItem(row, "weights")->valuestring, weights[i]);
+        assert_true(i ? ratio > 0.1 && ratio < 100 : ratio == 1);
+    }
+    cJSON_Delete(doc);
+    free(out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_from_the_file_make_the_same),
+        cmocka_unit_test(layers_of_codes),
         cmocka_unit_test(what_it_cannot_run),
     };
     return cmocka_run_group_tests(tests, make_model, NULL);

@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct nn_bench_row nn_bench_matmul[], nn_bench_attention[];
+extern const struct nn_bench_row nn_bench_matmul[], nn_bench_matrix[], nn_bench_attention[];
 extern const struct nn_bench_row nn_bench_elementwise[], nn_bench_softmax[], nn_bench_embed[],
     nn_bench_resample[], nn_bench_layout[];
 extern const struct nn_bench_row nn_bench_conv[], nn_bench_norm[], nn_bench_group_norm[];
 
 /* Each ends with a row without a name. */
 static const struct nn_bench_row *const tables[] = {
-    nn_bench_matmul, nn_bench_attention, nn_bench_elementwise, nn_bench_softmax,
+    nn_bench_matmul, nn_bench_matrix, nn_bench_attention, nn_bench_elementwise, nn_bench_softmax,
     nn_bench_embed,  nn_bench_resample,  nn_bench_layout,      nn_bench_conv,
     nn_bench_norm,   nn_bench_group_norm};
 
@@ -93,7 +93,7 @@ static int measure(struct measured *m, struct vk_device *dev, const struct nn_be
     double t, cpu, spent = 0;
     int rc = nn_store_create(&store, dev);
     if (rc >= 0)
-        rc = nn_rec_create(&r, dev, &(struct nn_rec_opts){.ssbo = o->ssbo});
+        rc = nn_rec_create(&r, dev, &(struct nn_rec_opts){.ssbo = o->ssbo, .int8 = m->row->int8});
     if (rc < 0)
         goto done;
     r->bench_store = store;
@@ -131,7 +131,7 @@ static const struct nn_bench_row copy_row = {
 static bool wanted(const struct nn_bench_row *row, const struct nn_bench_opts *o)
 {
     char name[160];
-    bool any = !o->filter_count;
+    bool any = !o->filter_count && !row->apart;
     snprintf(name, sizeof name, "%s %s", row->op, row->size);
     for (size_t i = 0; i < o->filter_count; i++)
         any = any || strstr(name, o->filters[i]);

@@ -98,8 +98,6 @@ nn_tensor nn_linear_matrix(struct nn_rec *r, nn_tensor x, const struct nn_matrix
     if (!nn_is_null(gate))
         gate = nn_as(nn_dense_any(r, gate), 2, (uint32_t[]){(uint32_t)(nn_count(gate) / n), n});
     struct nn_product p = {.a = nn_dense(r, nn_pad_last(r, x)),
-                           .b = plain ? pack_weight(r, w->plain, tile.lanes)
-                                      : nn_matrix_panels(r, w, tile),
                            .add = nn_dense_any(r, o.bias),
                            .gate = nn_pad_last(r, gate),
                            .residual = nn_dense_any(r, nn_pad_last(r, o.residual)),
@@ -111,8 +109,13 @@ nn_tensor nn_linear_matrix(struct nn_rec *r, nn_tensor x, const struct nn_matrix
                            .a_row = nn_up(depth, 4),
                            .scale = 1,
                            .act = o.act};
+    bool int8 = nn_int8_asked(r) && w->code == NN_CODE_INT4;
     p.gate_run = nn_is_null(gate) ? 1 : rows / gate.shape[0];
-    if (!nn_failed(r))
+    if (!int8)
+        p.b = plain ? pack_weight(r, w->plain, tile.lanes) : nn_matrix_panels(r, w, tile);
+    if (!nn_failed(r) && int8)
+        nn_multiply_int8(r, &p, w, x);
+    else if (!nn_failed(r))
         nn_multiply(r, &p, tile);
     nn_finish_target(r, y, p.out);
     return nn_op_end(r, y);

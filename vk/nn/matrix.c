@@ -90,3 +90,42 @@ nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct n
     }
     return to;
 }
+
+/* p: rows, inputs, outputs, rank. */
+static void bench_codes(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p, fours = (p[2] + 3) / 4, groups = (p[1] + 63) / 64, rank = p[3];
+    struct nn_matrix m = {.rows = p[2],
+                          .columns = p[1],
+                          .code = NN_CODE_INT4,
+                          .codes = nn_bench_input(r, NN_I32, NN_SHAPE(fours, groups * 8, 4)),
+                          .scales = nn_bench_input(r, NN_F16, NN_SHAPE(fours, groups, 4)),
+                          .smooth = nn_bench_input(r, NN_F32, NN_SHAPE((p[1] + 7) / 8 * 8))};
+    if (rank) {
+        m.down = nn_bench_input(r, NN_F16, NN_SHAPE(p[1], rank));
+        m.up = nn_bench_input(r, NN_F16, NN_SHAPE(fours, rank, 4));
+    }
+    nn_linear_matrix(r, nn_bench_input(r, NN_F32, 2, p), &m,
+                     &(struct nn_linear_opts){.bias = nn_bench_input(r, NN_F32, 1, p + 2)});
+}
+
+static void bench_plain(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_linear(r, nn_bench_input(r, NN_F32, 2, p), nn_bench_input(r, row->dtype, NN_SHAPE(p[2], p[1])),
+              &(struct nn_linear_opts){.bias = nn_bench_input(r, NN_F32, 1, p + 2)});
+}
+
+#define CODES(m, k, n)                                                                             \
+    {"codes", #m "x" #k "x" #n " f32", bench_plain, {m, k, n}, NN_F32, .apart = true},                     \
+        {"codes", #m "x" #k "x" #n " f16", bench_plain, {m, k, n}, NN_F16, .apart = true},                 \
+        {"codes", #m "x" #k "x" #n " int4", bench_codes, {m, k, n, 0}, NN_I32, .apart = true},             \
+        {"codes", #m "x" #k "x" #n " int4 r32", bench_codes, {m, k, n, 32}, NN_I32, .apart = true},        \
+        {"codes", #m "x" #k "x" #n " int4 r32 x8", bench_codes, {m, k, n, 32}, NN_I32, .int8 = true, .apart = true}
+
+/* XL/2's layers at 1024 and 4096 tokens; a small model's; few rows. */
+const struct nn_bench_row nn_bench_matrix[] = {
+    CODES(1024, 1152, 1152), CODES(1024, 1152, 3456), CODES(1024, 1152, 4608), CODES(1024, 4608, 1152),
+    CODES(4096, 1152, 1152), CODES(4096, 1152, 3456), CODES(4096, 1152, 4608), CODES(4096, 4608, 1152),
+    CODES(640, 192, 576),    CODES(640, 768, 192),    CODES(300, 4096, 4096),  CODES(8, 1152, 1152),
+    {0}};

@@ -111,6 +111,7 @@ bool nn_on_cpu(const struct nn_rec *r); /* true without a device */
 /* Lanes of kernels that are built for 4, 8 and 16: the device's subgroup or less; 8 without one. */
 uint32_t nn_lanes(const struct nn_rec *r);
 enum nn_kernel nn_kernel_asked(const struct nn_rec *r);
+bool nn_int8_asked(const struct nn_rec *r);
 
 /* Rows of `fovea bench ops`: each op file defines a table nn_bench_<file>[], ended by a row without
  * a name and listed in bench.c. */
@@ -121,6 +122,8 @@ struct nn_bench_row {
     uint32_t p[8];
     enum nn_dtype dtype;
     bool gemm; /* part of what the arithmetic ceiling is measured by */
+    bool int8;  /* as of nn_rec_opts */
+    bool apart; /* measured only where a filter names it */
 };
 /* A tensor of the pool with contents (small numbers), for benchmarks. */
 nn_tensor nn_bench_input(struct nn_rec *r, enum nn_dtype dtype, uint32_t rank,

@@ -45,6 +45,8 @@ void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, uint32_t lanes)
 /* matrix.c: a matrix of codes in panels, [1, panels, depth, 4 lanes]; a tensor of the pool. */
 struct nn_matrix;
 nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile);
+/* matrix_int8.c: the product of a and 4-bit codes, a rounded to 8 bits; x: a, without filling. */
+void nn_multiply_int8(struct nn_rec *r, const struct nn_product *p, const struct nn_matrix *w, nn_tensor x);
 /* Parts such that results fit a binding, and operands where that is possible. */
 void nn_multiply(struct nn_rec *r, const struct nn_product *p, struct nn_tile tile);
 /* t with zeros after its last axis up to a multiple of four. */

@@ -396,6 +396,11 @@ enum nn_kernel nn_kernel_asked(const struct nn_rec *r)
     return r->opts.kernel;
 }
 
+bool nn_int8_asked(const struct nn_rec *r)
+{
+    return r->opts.int8;
+}
+
 uint64_t nn_storage_max(const struct nn_rec *r)
 {
     uint64_t most = r->dev ? r->dev->caps.max_storage_range : UINT64_C(128) << 20;
