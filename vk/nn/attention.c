@@ -341,11 +341,11 @@ static void bench_attention(struct nn_rec *r, const struct nn_bench_row *row)
 }
 
 const struct nn_bench_row nn_bench_attention[] = {
-    {"attention", "2x1024x1024x72 f32", bench_attention, {1, 2, 1024, 1024, 72}, NN_F32, false},
-    {"attention", "1x4096x4096x72 f32", bench_attention, {1, 1, 4096, 4096, 72}, NN_F32, false},
-    {"attention", "2x1024x1024x72 f16", bench_attention, {1, 2, 1024, 1024, 72}, NN_F16, false},
-    {"attention", "2x1024x300x72 f32", bench_attention, {1, 2, 1024, 300, 72}, NN_F32, false},
-    {"attention", "2x1024x1024x64 f32", bench_attention, {1, 2, 1024, 1024, 64}, NN_F32, false},
-    {"attention", "2x1024x1024x128 f32", bench_attention, {1, 2, 1024, 1024, 128}, NN_F32, false},
-    {"attention", "1x1024x1024x512 f32", bench_attention, {1, 1, 1024, 1024, 512}, NN_F32, false},
+    {"attention", "2x1024x1024x72 f32", bench_attention, {1, 2, 1024, 1024, 72}, NN_F32, 0},
+    {"attention", "1x4096x4096x72 f32", bench_attention, {1, 1, 4096, 4096, 72}, NN_F32, 0},
+    {"attention", "2x1024x1024x72 f16", bench_attention, {1, 2, 1024, 1024, 72}, NN_F16, 0},
+    {"attention", "2x1024x300x72 f32", bench_attention, {1, 2, 1024, 300, 72}, NN_F32, 0},
+    {"attention", "2x1024x1024x64 f32", bench_attention, {1, 2, 1024, 1024, 64}, NN_F32, 0},
+    {"attention", "2x1024x1024x128 f32", bench_attention, {1, 2, 1024, 1024, 128}, NN_F32, 0},
+    {"attention", "1x1024x1024x512 f32", bench_attention, {1, 1, 1024, 1024, 512}, NN_F32, 0},
     {0}};

@@ -93,7 +93,7 @@ static int measure(struct measured *m, struct vk_device *dev, const struct nn_be
     double t, cpu, spent = 0;
     int rc = nn_store_create(&store, dev);
     if (rc >= 0)
-        rc = nn_rec_create(&r, dev, &(struct nn_rec_opts){.ssbo = o->ssbo, .int8 = m->row->int8});
+        rc = nn_rec_create(&r, dev, &(struct nn_rec_opts){.ssbo = o->ssbo, .int8 = m->row->how & NN_BENCH_INT8});
     if (rc < 0)
         goto done;
     r->bench_store = store;
@@ -131,7 +131,7 @@ static const struct nn_bench_row copy_row = {
 static bool wanted(const struct nn_bench_row *row, const struct nn_bench_opts *o)
 {
     char name[160];
-    bool any = !o->filter_count && !row->apart;
+    bool any = !o->filter_count && !(row->how & NN_BENCH_APART);
     snprintf(name, sizeof name, "%s %s", row->op, row->size);
     for (size_t i = 0; i < o->filter_count; i++)
         any = any || strstr(name, o->filters[i]);
@@ -146,7 +146,7 @@ static size_t choose(struct measured *list, const struct nn_bench_opts *o)
         list[n++] = (struct measured){.row = &copy_row, .seconds = INFINITY, .cpu = INFINITY};
     for (size_t k = 0; k < sizeof tables / sizeof *tables; k++)
         for (const struct nn_bench_row *row = tables[k]; row->op && n < MOST_ROWS; row++)
-            if ((row->gemm && !o->alone) || wanted(row, o))
+            if ((row->how & NN_BENCH_GEMM && !o->alone) || wanted(row, o))
                 list[n++] = (struct measured){.row = row, .seconds = INFINITY, .cpu = INFINITY};
     return n;
 }
@@ -165,7 +165,7 @@ static const struct measured *fastest(const struct measured *list, size_t n,
     double most = 0;
     for (size_t i = 0; i < n; i++) {
         double rate = list[i].cost.flops / time_of(&list[i], dev);
-        if (list[i].row->gemm && rate > most) {
+        if (list[i].row->how & NN_BENCH_GEMM && rate > most) {
             most = rate;
             best = &list[i];
         }

@@ -328,12 +328,12 @@ static void bench_cast(struct nn_rec *r, const struct nn_bench_row *row)
 }
 
 const struct nn_bench_row nn_bench_elementwise[] = {
-    {"add", "4096x1152 f32", bench_add, {4096, 1152}, NN_F32, false},
-    {"add", "4096x1152 f16", bench_add, {4096, 1152}, NN_F16, false},
-    {"add_gated", "4096x1152 f32", bench_gate, {4096, 1152}, NN_F32, false},
-    {"add per channel", "1x128x256x256 f32", bench_channel, {1, 128, 256, 256}, NN_F32, false},
-    {"silu", "4096x1152 f32", bench_act, {4096, 1152, NN_SILU}, NN_F32, false},
-    {"gelu tanh", "4096x1152 f32", bench_act, {4096, 1152, NN_GELU_TANH}, NN_F32, false},
-    {"cast", "4096x1152 f32 to f16", bench_cast, {4096, 1152}, NN_F32, false},
-    {"cast", "4096x1152 f16 to f32", bench_cast, {4096, 1152}, NN_F16, false},
+    {"add", "4096x1152 f32", bench_add, {4096, 1152}, NN_F32, 0},
+    {"add", "4096x1152 f16", bench_add, {4096, 1152}, NN_F16, 0},
+    {"add_gated", "4096x1152 f32", bench_gate, {4096, 1152}, NN_F32, 0},
+    {"add per channel", "1x128x256x256 f32", bench_channel, {1, 128, 256, 256}, NN_F32, 0},
+    {"silu", "4096x1152 f32", bench_act, {4096, 1152, NN_SILU}, NN_F32, 0},
+    {"gelu tanh", "4096x1152 f32", bench_act, {4096, 1152, NN_GELU_TANH}, NN_F32, 0},
+    {"cast", "4096x1152 f32 to f16", bench_cast, {4096, 1152}, NN_F32, 0},
+    {"cast", "4096x1152 f16 to f32", bench_cast, {4096, 1152}, NN_F16, 0},
     {0}};

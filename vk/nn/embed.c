@@ -208,4 +208,4 @@ static void bench_rope(struct nn_rec *r, const struct nn_bench_row *row)
 }
 
 const struct nn_bench_row nn_bench_embed[] = {
-    {"rope", "4096 tokens 16x72 f32", bench_rope, {4096, 16, 72}, NN_F32, false}, {0}};
+    {"rope", "4096 tokens 16x72 f32", bench_rope, {4096, 16, 72}, NN_F32, 0}, {0}};

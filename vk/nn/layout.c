@@ -665,9 +665,9 @@ static void bench_pad(struct nn_rec *r, const struct nn_bench_row *row)
 }
 
 const struct nn_bench_row nn_bench_layout[] = {
-    {"permute heads", "4096x16x72 f32", bench_heads, {4096, 16, 72}, NN_F32, false},
-    {"channels last", "1x128x128x128 f32", bench_channels, {1, 128, 128, 128}, NN_F32, false},
-    {"channels last", "1x128x128x128 f16", bench_channels, {1, 128, 128, 128}, NN_F16, false},
-    {"concat", "2 of 1x64x128x128 f32", bench_concat, {1, 64, 128, 128}, NN_F32, false},
-    {"pad", "1x64x128x128 by 1 f32", bench_pad, {1, 64, 128, 128}, NN_F32, false},
+    {"permute heads", "4096x16x72 f32", bench_heads, {4096, 16, 72}, NN_F32, 0},
+    {"channels last", "1x128x128x128 f32", bench_channels, {1, 128, 128, 128}, NN_F32, 0},
+    {"channels last", "1x128x128x128 f16", bench_channels, {1, 128, 128, 128}, NN_F16, 0},
+    {"concat", "2 of 1x64x128x128 f32", bench_concat, {1, 64, 128, 128}, NN_F32, 0},
+    {"pad", "1x64x128x128 by 1 f32", bench_pad, {1, 64, 128, 128}, NN_F32, 0},
     {0}};

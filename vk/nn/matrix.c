@@ -1,7 +1,6 @@
 /* Matrices of codes (matrix.h): into panels of numbers on the device (shaders/nn/matrix.comp), and
- * decoded on the host. The low-rank branch is added to the numbers: as many operations as it would take
- * with as many rows of x as the layer has inputs and outputs together over the rank; beyond that, less
- * than multiplying by it; and x is not read again. */
+ * decoded on the host. The low-rank branch is added to the numbers, N K R products; multiplying M rows of
+ * x by it would take M R (N + K), more from M = N K / (N + K) on, and read x once more. */
 #include "vk/nn/matrix.h"
 #include "shaders/nn/params.h"
 #include "shaders/nn/matmul_params.h"
@@ -117,11 +116,11 @@ static void bench_plain(struct nn_rec *r, const struct nn_bench_row *row)
 }
 
 #define CODES(m, k, n)                                                                             \
-    {"codes", #m "x" #k "x" #n " f32", bench_plain, {m, k, n}, NN_F32, .apart = true},                     \
-        {"codes", #m "x" #k "x" #n " f16", bench_plain, {m, k, n}, NN_F16, .apart = true},                 \
-        {"codes", #m "x" #k "x" #n " int4", bench_codes, {m, k, n, 0}, NN_I32, .apart = true},             \
-        {"codes", #m "x" #k "x" #n " int4 r32", bench_codes, {m, k, n, 32}, NN_I32, .apart = true},        \
-        {"codes", #m "x" #k "x" #n " int4 r32 x8", bench_codes, {m, k, n, 32}, NN_I32, .int8 = true, .apart = true}
+    {"codes", #m "x" #k "x" #n " f32", bench_plain, {m, k, n}, NN_F32, NN_BENCH_APART},                     \
+        {"codes", #m "x" #k "x" #n " f16", bench_plain, {m, k, n}, NN_F16, NN_BENCH_APART},                 \
+        {"codes", #m "x" #k "x" #n " int4", bench_codes, {m, k, n, 0}, NN_I32, NN_BENCH_APART},             \
+        {"codes", #m "x" #k "x" #n " int4 r32", bench_codes, {m, k, n, 32}, NN_I32, NN_BENCH_APART},        \
+        {"codes", #m "x" #k "x" #n " int4 r32 x8", bench_codes, {m, k, n, 32}, NN_I32, NN_BENCH_APART | NN_BENCH_INT8}
 
 /* XL/2's layers at 1024 and 4096 tokens; a small model's; few rows. */
 const struct nn_bench_row nn_bench_matrix[] = {

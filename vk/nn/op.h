@@ -115,15 +115,18 @@ bool nn_int8_asked(const struct nn_rec *r);
 
 /* Rows of `fovea bench ops`: each op file defines a table nn_bench_<file>[], ended by a row without
  * a name and listed in bench.c. */
+enum nn_bench_how {
+    NN_BENCH_GEMM = 1,  /* part of what the arithmetic ceiling is measured by */
+    NN_BENCH_APART = 2, /* measured only where a filter names it */
+    NN_BENCH_INT8 = 4,  /* with nn_rec_opts.int8 */
+};
 struct nn_bench_row {
     const char *op, *size; /* "linear", "1024x1152x4608 f16" */
     /* Records the work once. Inputs come from nn_bench_input. */
     void (*record)(struct nn_rec *r, const struct nn_bench_row *row);
     uint32_t p[8];
     enum nn_dtype dtype;
-    bool gemm; /* part of what the arithmetic ceiling is measured by */
-    bool int8;  /* as of nn_rec_opts */
-    bool apart; /* measured only where a filter names it */
+    unsigned how; /* of enum nn_bench_how */
 };
 /* A tensor of the pool with contents (small numbers), for benchmarks. */
 nn_tensor nn_bench_input(struct nn_rec *r, enum nn_dtype dtype, uint32_t rank,
