@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TOKENS = 2048, SHORT_CLIP = 17, LEAST_SIDE = 64 };
+enum { MOST_TOKENS = 2048, SHORT_CLIP = 17, LEAST_SIDE = 64, JUDGED = 4 /* each such row is for the figures */ };
 
 /* ---- layers ------------------------------------------------------------------------------- */
 
@@ -60,7 +60,9 @@ int calibration_get(const struct calibration *c, const char *name, struct qt_see
             continue;
         if (!l->seen)
             break;
-        *out = (struct qt_seen){l->x, l->seen < c->rows ? (size_t)l->seen : c->rows, l->absmax, NULL};
+        size_t rows = l->seen < c->rows ? (size_t)l->seen : c->rows, judge = rows / JUDGED;
+        *out = (struct qt_seen){.x = l->x, .rows = rows - judge, .absmax = l->absmax,
+                                .judge = judge ? l->x + (rows - judge) * l->k : NULL, .judge_rows = judge};
         return 0;
     }
     return fv_fail(FV_EINVALID, "%s: calibration saw no input of it", name);

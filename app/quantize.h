@@ -27,7 +27,10 @@ struct quantize_layer {
     size_t first; /* of its tensors in what is written: codes, scales, then smooth, down, up of SVDQuant */
     /* what came of it */
     bool done;
-    double alpha, beta, weight_error, plain_error, first_error, error; /* errors: relative 2-norms; NaN: not known */
+    double alpha, beta;
+    /* Relative 2-norms, NaN where not known: of weights; of outputs over rows that nothing was fitted to, with
+     * plain rounding and at the end; over those it was, after the first decomposition and at the end. */
+    double weight_error, plain_error, error, first_error, fitted_error;
     double range, range_left;
     unsigned refined;
     double seconds;

@@ -109,7 +109,7 @@ static int add_layer(struct quantize_file *q, const struct nn_file_tensor *t)
     *l = (struct quantize_layer){.name = fv_arena_strndup(q->arena, t->name, strlen(t->name) - strlen(".weight")),
                                  .weight = t, .n = t->shape[0], .k = t->shape[1],
                                  .rank = rank_of(&q->s, t->shape[0], t->shape[1]), .first = q->out_count,
-                                 .weight_error = NAN, .plain_error = NAN, .first_error = NAN, .error = NAN};
+                                 .weight_error = NAN, .plain_error = NAN, .first_error = NAN, .fitted_error = NAN, .error = NAN};
     if (!l->name)
         return FV_ENOMEM;
     if (!l->n || !l->k)
@@ -224,6 +224,7 @@ static int journal_add(const char *path, const struct quantize_layer *l)
     json_number(f, "weight_error", l->weight_error);
     json_number(f, "plain_error", l->plain_error);
     json_number(f, "first_error", l->first_error);
+    json_number(f, "fitted_error", l->fitted_error);
     json_number(f, "error", l->error);
     json_number(f, "range", l->range);
     json_number(f, "range_left", l->range_left);
@@ -251,6 +252,7 @@ static void journal_line(struct quantize_file *q, const char *line, size_t size,
         l->weight_error = fv_json_number_or(&doc, doc.root, "weight_error", NAN);
         l->plain_error = fv_json_number_or(&doc, doc.root, "plain_error", NAN);
         l->first_error = fv_json_number_or(&doc, doc.root, "first_error", NAN);
+        l->fitted_error = fv_json_number_or(&doc, doc.root, "fitted_error", NAN);
         l->error = fv_json_number_or(&doc, doc.root, "error", NAN);
         l->range = fv_json_number_or(&doc, doc.root, "range", 0);
         l->range_left = fv_json_number_or(&doc, doc.root, "range_left", 0);
@@ -333,9 +335,10 @@ static void take_figures(struct quantize_layer *l, const struct qt_layer *r, con
         all += pow((double)w[i], 2);
     }
     l->weight_error = relative(error, all);
-    l->plain_error = relative(r->plain_error, r->signal);
+    l->plain_error = relative(r->judged_plain, r->judged_signal);
     l->first_error = r->method == QT_SVDQUANT ? relative(r->first_error, r->signal) : NAN;
-    l->error = relative(r->error, r->signal);
+    l->fitted_error = relative(r->error, r->signal);
+    l->error = relative(r->judged_error, r->judged_signal);
     l->alpha = r->alpha;
     l->beta = r->beta;
     l->refined = r->refined;

@@ -77,6 +77,7 @@ void quantize_report_json(cJSON *object, const struct quantize_file *q)
         number(e, "weight_error", l->weight_error);
         number(e, "plain_error", l->plain_error);
         number(e, "first_error", l->first_error);
+        number(e, "fitted_error", l->fitted_error);
         number(e, "error", l->error);
         if (o->method == QT_SVDQUANT) {
             number(e, "alpha", l->alpha);

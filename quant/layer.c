@@ -28,6 +28,7 @@ struct qt_opts qt_usual(enum qt_method method)
                             .iterations = 100,
                             .activations = 8,
                             .passes = 3,
+                            .more_passes = 1,
                             .tolerance = 0.02,
                             .seed = 1};
 }
@@ -251,14 +252,14 @@ static int store_branch(struct search *s, struct qt_layer *l, const char *name)
 }
 
 /* Codes and scales of the residual. */
-static int round_residual(struct search *s, struct qt_layer *l, const struct qt_seen *seen)
+static int round_residual(struct search *s, struct qt_layer *l)
 {
     qt_rows(s->residual, s->n, s->k, 7, true, !s->o->exact, l->codes, l->scales, s->held);
     if (!s->o->gptq)
         return 0;
     double *gram = qt_room(s->k, s->k, sizeof *gram), *x = NULL;
     int rc = gram ? 0 : FV_ENOMEM;
-    if (rc == 0 && !seen->gram) {
+    if (rc == 0) {
         x = qt_room(s->rows, s->k, sizeof *x);
         for (size_t i = 0; x && i < s->rows * s->k; i++)
             x[i] = s->xs[i];
@@ -267,8 +268,10 @@ static int round_residual(struct search *s, struct qt_layer *l, const struct qt_
                : FV_ENOMEM;
         free(x);
     }
-    for (size_t i = 0; rc == 0 && seen->gram && i < s->k * s->k; i++)
-        gram[i] = seen->gram[i] / (double)s->scale[i / s->k] / (double)s->scale[i % s->k];
+    /* Correlations of few rows are mostly chance: they count by as much as there are rows to tell them. */
+    double trust = (double)s->rows / (double)(s->rows + s->k);
+    for (size_t i = 0; i < s->k * s->k && rc == 0; i++)
+        gram[i] *= i / s->k == i % s->k ? 1 : trust;
     if (rc == 0)
         rc = qt_gptq(s->residual, s->n, s->k, l->scales, 7, gram, l->codes, s->held);
     free(gram);
@@ -297,7 +300,7 @@ static int svdquant(struct search *s, struct qt_layer *l, const char *name, cons
         memcpy(s->residual, s->smoothed, s->n * s->k * sizeof *s->residual);
     }
     l->range_left = mean_range(s->residual, s->n, s->k);
-    FV_TRY(round_residual(s, l, seen));
+    FV_TRY(round_residual(s, l));
     memcpy(l->smooth, s->scale, s->k * sizeof *l->smooth);
     return error_of(s, s->held, s->up, s->down, s->o->rank, &l->error);
 }
@@ -339,11 +342,51 @@ static int baseline(struct search *s, struct qt_layer *l)
 }
 
 /* What plain rounding to 4 bits would cost, to compare with. */
-static int plain(struct search *s, struct qt_layer *l)
+static int plain_rounding(struct search *s, struct qt_layer *l)
 {
     smooth_activations(s);
     qt_rows(s->w, s->n, s->k, 7, true, !s->o->exact, NULL, NULL, s->held);
     return error_of(s, s->held, NULL, NULL, 0, &l->plain_error);
+}
+
+/* What was found, on other rows. s->held and the branch are those of the end. */
+static int judge(struct search *s, struct qt_layer *l, const struct qt_seen *seen)
+{
+    l->judged_signal = l->signal;
+    l->judged_plain = l->plain_error;
+    l->judged_error = l->error;
+    if (!s->rows || !seen->judge || !seen->judge_rows)
+        return 0;
+    float *scale = s->scale, *held = s->held, *ones = qt_room(s->k, 1, sizeof *ones), *plain = s->residual;
+    struct qt_layer p = {.plain_error = 0};
+    int rc = ones ? 0 : FV_ENOMEM;
+    s->x = seen->judge;
+    s->rows = seen->judge_rows;
+    free(s->xs), free(s->xq), free(s->want), free(s->y), free(s->mid);
+    s->xs = qt_room(s->rows, s->k, sizeof *s->xs);
+    s->xq = qt_room(s->rows, s->k, sizeof *s->xq);
+    s->want = qt_room(s->rows, s->n, sizeof *s->want);
+    s->y = qt_room(s->rows, s->n, sizeof *s->y);
+    s->mid = qt_room(s->rows, s->o->rank, sizeof *s->mid);
+    rc = rc == 0 && s->xs && s->xq && s->want && s->y && s->mid ? 0 : FV_ENOMEM;
+    if (rc == 0)
+        rc = qt_linear(s->want, s->x, s->w, s->rows, s->n, s->k);
+    if (rc == 0) {
+        l->judged_signal = qt_distance(s->want, NULL, s->rows * s->n);
+        smooth_activations(s);
+        rc = error_of(s, held, s->up, s->down, s->o->rank, &l->judged_error);
+    }
+    for (size_t i = 0; i < s->k && rc == 0; i++)
+        ones[i] = 1;
+    s->scale = ones;
+    s->held = plain; /* what is in it is needed no more */
+    if (rc == 0)
+        rc = plain_rounding(s, &p);
+    l->judged_plain = p.plain_error;
+    s->scale = scale;
+    s->held = held;
+    free(ones);
+    return rc;
 }
 
 /* ---- a layer ------------------------------------------------------------------------------ */
@@ -404,12 +447,14 @@ int qt_quantise(struct qt_layer *out, const char *name, const float *w, size_t n
         rc = qt_basis_create(&s.basis, o.rank, n, k);
     if (rc == 0) {
         out->signal = qt_distance(s.want, NULL, s.rows * n);
-        rc = plain(&s, out);
+        rc = plain_rounding(&s, out);
     }
     if (rc == 0)
         rc = o.method == QT_SVDQUANT ? svdquant(&s, out, name, seen) : baseline(&s, out);
     if (rc == 0)
         rc = check_scales(out, name);
+    if (rc == 0)
+        rc = judge(&s, out, seen);
     search_finish(&s);
     if (rc < 0)
         qt_layer_finish(out);

@@ -176,17 +176,17 @@ static int pass(struct space *s, struct qt_basis *b)
     return 0;
 }
 
-static int iterate(struct space *s, struct qt_basis *b, unsigned rank, const struct qt_opts *o)
+static int iterate(struct space *s, struct qt_basis *b, unsigned rank, unsigned passes, double tolerance)
 {
     double all = 0, held = 0, before = -1;
     for (size_t i = 0; i < s->n * s->k; i++)
         all += s->a[i] * s->a[i];
-    for (unsigned p = 0; p < (o->passes ? o->passes : 1); p++) {
+    for (unsigned p = 0; p < (passes ? passes : 1); p++) {
         FV_TRY(pass(s, b));
         held = 0;
         for (size_t i = 0; i < s->l && i < rank; i++)
             held += s->values[i];
-        if (before >= 0 && held - before <= o->tolerance * fmax(all - held, 1e-14 * all))
+        if (before >= 0 && held - before <= tolerance * fmax(all - held, 1e-14 * all))
             break;
         before = held;
     }
@@ -197,13 +197,14 @@ int qt_low_rank(float *up, float *down, const float *a, size_t n, size_t k, unsi
                 struct qt_basis *b, const struct qt_opts *o)
 {
     struct space s;
+    unsigned passes = b->started ? o->more_passes : o->passes;
     int rc = space_create(&s, a, n, k, b->count);
     if (rc == 0 && !b->started) {
         fill(b, o->seed);
         b->started = true;
     }
     if (rc == 0)
-        rc = iterate(&s, b, rank, o);
+        rc = iterate(&s, b, rank, passes, o->tolerance);
     for (size_t r = 0; r < rank && rc == 0; r++) {
         double sigma = r < s.l ? sqrt(fmax(s.values[r], 0)) : 0;
         for (size_t j = 0; j < k; j++)

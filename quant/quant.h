@@ -41,7 +41,8 @@ struct qt_opts {
     bool plain_smooth;    /* smoothing is chosen without the branch */
     bool gptq;            /* rounding errors move on to inputs still to be rounded */
     bool exact;           /* scales and branch stay f32: the paper's arithmetic, not the files' */
-    unsigned passes;      /* of the subspace iteration at most */
+    unsigned passes;      /* of the subspace iteration at most, from random directions */
+    unsigned more_passes; /* ... and from those of the last, similar matrix */
     double tolerance;     /* ... it ends when a pass changes what it holds by less, relatively */
     double shift;         /* added to x before it is quantised to 0..15 (activations 4); 0: signed */
     uint64_t seed;
@@ -55,8 +56,9 @@ struct qt_opts qt_usual(enum qt_method method);
 struct qt_seen {
     const float *x; /* [rows][k]; some of all rows */
     size_t rows;
-    const float *absmax;  /* [k] over all rows; NULL: over these */
-    const double *gram;   /* [k][k] sum of x x^T over all rows, for GPTQ; NULL: of these */
+    const float *absmax; /* [k] over all rows; NULL: over these */
+    const float *judge;  /* [judge_rows][k]: others, for the figures alone; NULL: x again */
+    size_t judge_rows;
 };
 
 struct qt_layer {
@@ -72,6 +74,8 @@ struct qt_layer {
     /* Sums of squares over the sample, of W x and of the differences: plain 4 bits, before
      * refinement, at the end. 0 without a sample. */
     double signal, plain_error, first_error, error;
+    /* The same over the rows for the figures. */
+    double judged_signal, judged_plain, judged_error;
     double range, range_left; /* mean of the groups' largest: of the smoothed W, of the residual */
 };
 

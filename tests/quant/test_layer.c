@@ -54,7 +54,7 @@ static void decompositions_find_what_is_there(void **state)
     enum { N = 90, K = 70, R = 5 };
     float *u = normals(N * R, 1, 4), *v = normals(R * K, 1, 5), a[N * K], back[N * K], up[N * R], down[R * K];
     struct qt_opts o = qt_usual(QT_SVDQUANT);
-    o.passes = 100, o.tolerance = 1e-12;
+    o.passes = o.more_passes = 100, o.tolerance = 1e-12;
     assert_ok(qt_product(a, u, (struct qt_strides){R, 1}, v, (struct qt_strides){K, 1}, N, K, R, false));
     double left[2];
     for (unsigned rank = 3; rank <= 5; rank += 2) {
@@ -109,7 +109,7 @@ static struct rig rig(size_t n, size_t k, size_t rows, float outliers)
     for (size_t i = 0; i < n; i += 29) /* and rows of W that stand out in a few places */
         for (size_t j = i % 11; j < k; j += 23)
             r.w[i * k + j] *= outliers / 3;
-    r.seen = (struct qt_seen){r.x, rows, NULL, NULL};
+    r.seen = (struct qt_seen){.x = r.x, .rows = rows};
     return r;
 }
 
