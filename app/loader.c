@@ -75,7 +75,7 @@ static bool has_meta(const char *dir)
 bool looks_like_cameras(const char *path)
 {
     if (fv_is_dir(path))
-        return !has_meta(path);
+        return !has_meta(path) && !nl_is(path);
     const char *name = fv_path_base(path);
     if (!strcmp(name, "meta.json") || !strcmp(name, "lod-meta.json"))
         return false;

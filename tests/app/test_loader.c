@@ -1,5 +1,6 @@
 /* Loading in the background: app/loader.h. */
 #include "app/loader.h"
+#include "support/neural.h"
 #include "support/test.h"
 #include "vk/base/thread.h"
 
@@ -149,6 +150,18 @@ static void destroying_stops_a_load(void **state)
     loader_destroy(&none);
 }
 
+static void anchors_load_as_scenes(void **state)
+{
+    (void)state;
+    struct loaded *s = load(test_neural("scaffold", 50), NULL);
+    assert_int_equal(s->info.count, 50);
+    assert_string_equal(s->info.detail, "scaffold, k 10");
+    assert_non_null(s->gpu);
+    assert_non_null(s->neural);
+    assert_true(s->bounds.radius > 0.5f && s->device_bytes > 50 * 300);
+    loaded_destroy(&s);
+}
+
 static void names_tell_cameras_from_scenes(void **state)
 {
     (void)state;
@@ -165,6 +178,7 @@ static void names_tell_cameras_from_scenes(void **state)
     assert_true(looks_like_cameras(dir));
     test_write_file(test_tmp_path("folder/meta.json"), "{}", 2);
     assert_false(looks_like_cameras(dir));
+    assert_false(looks_like_cameras(test_neural("sags", 20)));
 }
 
 int main(void)
@@ -176,6 +190,7 @@ int main(void)
         cmocka_unit_test(training_folders_keep_their_cameras_above),
         cmocka_unit_test(failures_are_told_with_their_sentence),
         cmocka_unit_test(destroying_stops_a_load),
+        cmocka_unit_test(anchors_load_as_scenes),
         cmocka_unit_test(names_tell_cameras_from_scenes),
     };
     dev = test_device();

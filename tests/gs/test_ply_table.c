@@ -19,7 +19,13 @@ static void reads_columns(void **state)
             assert_near((double)v[2 * k], (double)s.scale[3 * k + 1], 1e-5);
         assert_fails(gs_ply_table_read(t, "feats_0", v, 1), FV_EFORMAT, "feats_0 is missing");
         gs_ply_table_close(&t);
-        assert_fails(gs_ply_table_open(&t, b.data, b.size - b.size / 4, "a.ply"), FV_EFORMAT, "a.ply");
+        int rc = gs_ply_table_open(&t, b.data, b.size - b.size / 4, "a.ply");
+        if (i == 2 && rc == 0) { /* text is only read when it is asked for */
+            assert_fails(gs_ply_table_read(t, "x", v, 1), FV_EFORMAT, "cut short");
+            gs_ply_table_close(&t);
+        } else {
+            assert_int_equal(rc, FV_EFORMAT);
+        }
         assert_null(t);
         test_bytes_free(&b);
     }
