@@ -17,6 +17,13 @@ layout(constant_id = 5) const bool ALL = false;      // every anchor is looked a
 layout(constant_id = 6) const uint NET1 = 0;         // of the second network in `net`
 layout(constant_id = 7) const uint NET2 = 0;
 #define ROW_QUADS 16
+// Anchors of an invocation at a time: a row that was fetched and spread serves all of them, which is most
+// of the work of SAGS' second layer. Half as many where a compiler takes long over long kernels.
+#if defined(SAGS) && defined(SG)
+#define ROW_VECTORS (SG == 4u ? 2u : 4u)
+#else
+#define ROW_VECTORS 1u
+#endif
 layout(push_constant) uniform Push { nl_view_push pc; };
 
 #ifdef SG
@@ -56,39 +63,50 @@ vec4 sums(uint anchor, uint which, uint q)
     return vec4(unpackHalf2x16(two.x), unpackHalf2x16(two.y));
 }
 
-void hidden(uint anchor, uint which, uint at, vec4 view, out vec4 h[ROW_QUADS])
+void hidden(uint anchor[ROW_VECTORS], uint which, uint at, vec4 view[ROW_VECTORS],
+            out vec4 h[ROW_VECTORS][ROW_QUADS])
 {
 #ifdef SG
     [[unroll]] for (uint i = 0u; i < 4u * ROW_QUADS; i += SG)
         if (i < 4u * Q) {
             vec4 rows = LD4(net, at + i + LANE);
-            [[unroll]] for (uint k = 0u; k < SG; k++)
-                h[(i + k) / 4u][(i + k) % 4u] = dot(subgroupShuffle(rows, k), view);
+            [[unroll]] for (uint k = 0u; k < SG; k++) {
+                vec4 w = subgroupShuffle(rows, k);
+                [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++)
+                    h[v][(i + k) / 4u][(i + k) % 4u] = dot(w, view[v]);
+            }
         }
-    [[unroll]] for (uint q = 0u; q < ROW_QUADS; q++)
-        if (q < Q)
-            h[q] = max(h[q] + sums(anchor, which, q), vec4(0.0));
 #else
-    [[unroll]] for (uint q = 0u; q < ROW_QUADS; q++)
-        if (q < Q) {
-            vec4 v = vec4(dot(LD4(net, at + 4u * q), view), dot(LD4(net, at + 4u * q + 1u), view),
-                          dot(LD4(net, at + 4u * q + 2u), view), dot(LD4(net, at + 4u * q + 3u), view));
-            h[q] = max(v + sums(anchor, which, q), vec4(0.0));
-        }
+    [[unroll]] for (uint i = 0u; i < 4u * ROW_QUADS; i++)
+        if (i < 4u * Q)
+            h[0][i / 4u][i % 4u] = dot(LD4(net, at + i), view[0]);
 #endif
+    [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++)
+        [[unroll]] for (uint q = 0u; q < ROW_QUADS; q++)
+            if (q < Q)
+                h[v][q] = max(h[v][q] + sums(anchor[v], which, q), vec4(0.0));
 }
 
 #ifdef SAGS
 // The second layer and the last, of up to three outputs: its bias is the fourth of their columns.
-vec3 three_layers(uint at, vec4 h[ROW_QUADS])
+void three_layers(uint at, vec4 h[ROW_VECTORS][ROW_QUADS], out vec3 sum[ROW_VECTORS])
 {
     uint tail = at + 4u * Q * (1u + Q);
-    vec3 sum = LD4(net, tail + 4u * Q).xyz;
+    [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++)
+        sum[v] = LD4(net, tail + 4u * Q).xyz;
     for (uint i = 0u; i < 4u * Q; i++) {
         vec4 column = LD4(net, tail + i);
-        float v = max(row_dot(at + 4u * Q + i * Q, h) + column.w, 0.0);
-        sum += v * column.xyz;
+        float y[ROW_VECTORS];
+        row_dots(at + 4u * Q + i * Q, h, y);
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++)
+            sum[v] += max(y[v] + column.w, 0.0) * column.xyz;
     }
-    return sum;
+}
+#else
+float row_dot(uint at, vec4 h[ROW_VECTORS][ROW_QUADS])
+{
+    float y[ROW_VECTORS];
+    row_dots(at, h, y);
+    return y[0];
 }
 #endif

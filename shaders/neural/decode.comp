@@ -61,18 +61,23 @@ void put(uint at, vec3 p, float opacity, vec3 deviation, vec4 q, vec3 colour)
 
 #ifdef SAGS
 // Seven outputs: the columns are two vec4, whose last is the second layer's bias.
-void covariance_of(vec4 h[ROW_QUADS], out vec3 s, out vec4 q)
+void covariance_of(vec4 h[ROW_VECTORS][ROW_QUADS], out vec4 a[ROW_VECTORS], out vec4 b[ROW_VECTORS])
 {
     uint tail = NET1 + 4u * Q * (1u + Q);
-    vec4 a = LD4(net, tail + 8u * Q), b = LD4(net, tail + 8u * Q + 1u);
-    for (uint i = 0u; i < 4u * Q; i++) {
-        vec4 x = LD4(net, tail + 2u * i), y = LD4(net, tail + 2u * i + 1u);
-        float v = max(row_dot(NET1 + 4u * Q + i * Q, h) + y.w, 0.0);
-        a += v * x;
-        b += v * y;
+    [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+        a[v] = LD4(net, tail + 8u * Q);
+        b[v] = LD4(net, tail + 8u * Q + 1u);
     }
-    s = a.xyz;
-    q = vec4(a.w, b.xyz);
+    for (uint i = 0u; i < 4u * Q; i++) {
+        vec4 s = LD4(net, tail + 2u * i), t = LD4(net, tail + 2u * i + 1u);
+        float y[ROW_VECTORS];
+        row_dots(NET1 + 4u * Q + i * Q, h, y);
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            float unit = max(y[v] + t.w, 0.0);
+            a[v] += unit * s;
+            b[v] += unit * t;
+        }
+    }
 }
 #endif
 
@@ -80,36 +85,49 @@ void main()
 {
     uint block = pc.block + GROUP_ID, from = block * NL_LIST, n = LD1(list, from);
     uint begin = LD1(start, block), lane = gl_LocalInvocationID.x;
-    for (uint i = 0u; i < n; i += gl_WorkGroupSize.x) {
-        bool mine = i + lane < n;
-        uint entry = from + 2u + 2u * min(i + lane, n - 1u);
-        uint mask = mine ? LD1(list, entry) : 0u, where = LD1(list, entry + 1u);
-        uint local = where & 255u, a = GROUP_ID * NL_BLOCK + local, at = begin + (where >> 8);
+    for (uint i = 0u; i < n; i += gl_WorkGroupSize.x * ROW_VECTORS) {
+        uint mask[ROW_VECTORS], where[ROW_VECTORS], anchor[ROW_VECTORS];
+        vec4 view[ROW_VECTORS], h[ROW_VECTORS][ROW_QUADS];
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            uint index = i + v * gl_WorkGroupSize.x + lane, entry = from + 2u + 2u * min(index, n - 1u);
+            mask[v] = index < n ? LD1(list, entry) : 0u;
+            where[v] = LD1(list, entry + 1u);
+            anchor[v] = GROUP_ID * NL_BLOCK + (where[v] & 255u);
+            view[v] = view_of(uintBitsToFloat(LD4(place, anchor[v] * STRIDE).xyz));
+        }
+        hidden(anchor, 1u, NET1, view, h);
+#ifdef SAGS
+        vec4 s[ROW_VECTORS], t[ROW_VECTORS];
+        vec3 colour[ROW_VECTORS];
+        covariance_of(h, s, t);
+        hidden(anchor, 2u, NET2, view, h);
+        three_layers(NET2, h, colour);
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            uint a = anchor[v], to = begin + (where[v] >> 8) - pc.first;
+            vec3 p = uintBitsToFloat(LD4(place, a * STRIDE).xyz);
+            vec3 spread = uintBitsToFloat(LD4(place, a * STRIDE + 1u).xyz);
+            vec3 size = uintBitsToFloat(LD4(place, a * STRIDE + 2u).xyz);
+            float o = raw[block * NL_BLOCK + (where[v] & 255u)];
+            if (mask[v] != 0u && to < pc.room)
+                put(to, p + offset_of(a, 0u) * spread, tanh(o), size * sigmoid(s[v].xyz),
+                    vec4(s[v].w, t[v].xyz), sigmoid(colour[v]));
+        }
+#else
+        vec4 hc[ROW_VECTORS][ROW_QUADS];
+        hidden(anchor, 2u, NET2, view, hc);
+        uint a = anchor[0], at = begin + (where[0] >> 8);
+        uint out_at = (block * NL_BLOCK + (where[0] & 255u)) * OFFSETS;
         vec3 p = uintBitsToFloat(LD4(place, a * STRIDE).xyz);
         vec3 spread = uintBitsToFloat(LD4(place, a * STRIDE + 1u).xyz);
         vec3 size = uintBitsToFloat(LD4(place, a * STRIDE + 2u).xyz);
-        vec4 view = view_of(p), hs[ROW_QUADS], hc[ROW_QUADS];
-        hidden(a, 1u, NET1, view, hs);
-        hidden(a, 2u, NET2, view, hc);
-        uint out_at = (block * NL_BLOCK + local) * OFFSETS;
-#ifdef SAGS
-        vec3 s;
-        vec4 q;
-        covariance_of(hs, s, q);
-        vec3 colour = three_layers(NET2, hc);
-        uint to = at - pc.first;
-        if (mask != 0u && to < pc.room)
-            put(to, p + offset_of(a, 0u) * spread, tanh(raw[out_at]), size * sigmoid(s), q,
-                sigmoid(colour));
-#else
         for (uint k = 0u; k < OFFSETS; k++) {
             uint w = NET1 + 4u * Q + k * (7u * Q + 2u), c = NET2 + 4u * Q + k * (3u * Q + 1u);
             vec4 b0 = LD4(net, w + 7u * Q), b1 = LD4(net, w + 7u * Q + 1u), b2 = LD4(net, c + 3u * Q);
-            vec3 s = b0.xyz + vec3(row_dot(w, hs), row_dot(w + Q, hs), row_dot(w + 2u * Q, hs));
-            vec4 q = vec4(b0.w, b1.xyz) + vec4(row_dot(w + 3u * Q, hs), row_dot(w + 4u * Q, hs),
-                                               row_dot(w + 5u * Q, hs), row_dot(w + 6u * Q, hs));
+            vec3 s = b0.xyz + vec3(row_dot(w, h), row_dot(w + Q, h), row_dot(w + 2u * Q, h));
+            vec4 q = vec4(b0.w, b1.xyz) + vec4(row_dot(w + 3u * Q, h), row_dot(w + 4u * Q, h),
+                                               row_dot(w + 5u * Q, h), row_dot(w + 6u * Q, h));
             vec3 colour = b2.xyz + vec3(row_dot(c, hc), row_dot(c + Q, hc), row_dot(c + 2u * Q, hc));
-            bool alive = (mask >> k & 1u) != 0u;
+            bool alive = (mask[0] >> k & 1u) != 0u;
             uint to = at - pc.first;
             if (alive && to < pc.room)
                 put(to, p + offset_of(a, k) * spread, tanh(raw[out_at + k]), size * sigmoid(s), q,

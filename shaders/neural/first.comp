@@ -14,6 +14,7 @@ layout(constant_id = 3) const bool FLOATS = false;  // the cache's; else halves
 layout(constant_id = 4) const uint STRIDE = 8;      // uvec4 of an anchor's place
 layout(constant_id = 5) const uint BANK_HIDDEN = 0; // 0: no bank
 #define ROW_QUADS 32
+#define ROW_VECTORS 1u
 IN_VEC4(0, feature) // [rows][Q]
 IN_VEC4(1, net)
 IN_UVEC4(2, place)
@@ -39,22 +40,24 @@ vec3 bank_weights(vec3 p)
 void main()
 {
     uint row = GROUP_ID * gl_WorkGroupSize.x + gl_LocalInvocationID.x, r = min(row, pc.count - 1u);
-    vec4 f[ROW_QUADS], x[ROW_QUADS];
+    vec4 f[ROW_QUADS], x[ROW_VECTORS][ROW_QUADS];
     [[unroll]] for (uint q = 0u; q < ROW_QUADS; q++)
         if (q < Q)
-            f[q] = x[q] = LD4(feature, r * Q + q);
+            f[q] = x[0][q] = LD4(feature, r * Q + q);
     if (BANK_HIDDEN > 0u) {
         vec3 w = bank_weights(uintBitsToFloat(LD4(place, (pc.from + r) * STRIDE).xyz));
         [[unroll]] for (uint c = 0u; c < 4u * ROW_QUADS; c++)
             if (c < 4u * Q) {
                 float coarse = f[c % Q].x, half_way = f[c % (2u * Q) / 2u][2u * (c & 1u)];
-                x[c / 4u][c % 4u] = w.x * coarse + w.y * half_way + w.z * f[c / 4u][c % 4u];
+                x[0][c / 4u][c % 4u] = w.x * coarse + w.y * half_way + w.z * f[c / 4u][c % 4u];
             }
     }
     for (uint i = 0u; i < 3u * HIDDEN; i += 2u) {
         uint at = i * (Q + 1u), to = (pc.from + row) * (3u * HIDDEN) + i;
-        float a = row_dot(at, x) + LD4(net, at + Q).x;
-        float b = row_dot(at + Q + 1u, x) + LD4(net, at + 2u * Q + 1u).x;
+        float one[ROW_VECTORS], two[ROW_VECTORS];
+        row_dots(at, x, one);
+        row_dots(at + Q + 1u, x, two);
+        float a = one[0] + LD4(net, at + Q).x, b = two[0] + LD4(net, at + 2u * Q + 1u).x;
         if (row < pc.count) {
             if (FLOATS) {
                 cache[to] = floatBitsToUint(a);

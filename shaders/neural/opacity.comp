@@ -35,39 +35,51 @@ void main()
 {
     uint block = pc.block + GROUP_ID, lane = gl_LocalInvocationID.x, to = block * NL_LIST;
     uint anchors = 0u, gaussians = 0u;
-    for (uint i = 0u; i < NL_BLOCK; i += gl_WorkGroupSize.x) {
-        uint index = GROUP_ID * NL_BLOCK + i + lane, a = min(index, pc.count - 1u);
-        uvec4 g0 = LD4(place, a * STRIDE), g1 = LD4(place, a * STRIDE + 1u);
-        vec3 p = uintBitsToFloat(g0.xyz);
-        vec3 axis = vec3(uintBitsToFloat(g0.w), uintBitsToFloat(g1.w),
-                         uintBitsToFloat(LD4(place, a * STRIDE + 2u).w));
-        bool ok = index < pc.count && (ALL || looked_at(p, uintBitsToFloat(g1.xyz), axis));
-        vec4 h[ROW_QUADS];
-        hidden(a, 0u, 0u, view_of(p), h);
-        uint mask = 0u, out_at = (block * NL_BLOCK + i + lane) * OFFSETS;
+    for (uint i = 0u; i < NL_BLOCK; i += gl_WorkGroupSize.x * ROW_VECTORS) {
+        uint a[ROW_VECTORS];
+        bool ok[ROW_VECTORS];
+        vec4 view[ROW_VECTORS], h[ROW_VECTORS][ROW_QUADS];
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            uint index = GROUP_ID * NL_BLOCK + i + v * gl_WorkGroupSize.x + lane;
+            a[v] = min(index, pc.count - 1u);
+            uvec4 g0 = LD4(place, a[v] * STRIDE), g1 = LD4(place, a[v] * STRIDE + 1u);
+            vec3 p = uintBitsToFloat(g0.xyz);
+            vec3 axis = vec3(uintBitsToFloat(g0.w), uintBitsToFloat(g1.w),
+                             uintBitsToFloat(LD4(place, a[v] * STRIDE + 2u).w));
+            ok[v] = index < pc.count && (ALL || looked_at(p, uintBitsToFloat(g1.xyz), axis));
+            view[v] = view_of(p);
+        }
+        hidden(a, 0u, 0u, view, h);
 #ifdef SAGS
-        float o = three_layers(0u, h).x;
-        mask = o > LEAST ? 1u : 0u;
-        raw[out_at] = o;
-#else
-        for (uint k = 0u; k < OFFSETS; k++) {
-            uint row = 4u * Q + k * (Q + 1u);
-            float o = row_dot(row, h) + LD4(net, row + Q).x;
-            mask |= o > LEAST ? 1u << k : 0u;
-            raw[out_at + k] = o;
-        }
+        vec3 o[ROW_VECTORS];
+        three_layers(0u, h, o);
 #endif
-        mask = ok ? mask : 0u;
-        uint before, total, count, counts;
-        prefix(mask != 0u ? 1u : 0u, before, total);
-        prefix(uint(bitCount(mask)), count, counts);
-        if (mask != 0u) {
-            uint at = to + 2u + 2u * (anchors + before);
-            list[at] = mask;
-            list[at + 1u] = i + lane | (gaussians + count) << 8;
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            uint local = i + v * gl_WorkGroupSize.x + lane, mask = 0u;
+            uint out_at = (block * NL_BLOCK + local) * OFFSETS;
+#ifdef SAGS
+            mask = o[v].x > LEAST ? 1u : 0u;
+            raw[out_at] = o[v].x;
+#else
+            for (uint k = 0u; k < OFFSETS; k++) {
+                uint row = 4u * Q + k * (Q + 1u);
+                float o = row_dot(row, h) + LD4(net, row + Q).x;
+                mask |= o > LEAST ? 1u << k : 0u;
+                raw[out_at + k] = o;
+            }
+#endif
+            mask = ok[v] ? mask : 0u;
+            uint before, total, count, counts;
+            prefix(mask != 0u ? 1u : 0u, before, total);
+            prefix(uint(bitCount(mask)), count, counts);
+            if (mask != 0u) {
+                uint at = to + 2u + 2u * (anchors + before);
+                list[at] = mask;
+                list[at + 1u] = local | (gaussians + count) << 8;
+            }
+            anchors += total;
+            gaussians += counts;
         }
-        anchors += total;
-        gaussians += counts;
     }
     if (lane == 0u) {
         list[to] = anchors;
