@@ -13,6 +13,7 @@
 #include "vk/base/thread.h"
 #include "vk/device.h"
 #include "vk/mem.h"
+#include "vk/nn/lora.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -25,19 +26,21 @@
 struct values {
     struct model_paths paths;
     const char *output, *prompt_file, *negative, *size, *aspect, *frames, *camera, *latents, *from, *report;
-    const char *image, *last_image, *references, *strategy, *extend, *analytic, *checkpoint, *preview;
-    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, dtype, codec, crf, progress;
+    const char *image, *last_image, *references, *lora, *strategy, *extend, *analytic, *checkpoint, *preview;
+    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, dtype, activations, codec, crf, progress;
     uint64_t memory;
     double cache, seed, guidance, shift, start, renorm, seconds, aesthetic, motion;
     bool replace, joint, dry_run;
     struct opt_rate fps;
 };
 
+static const char *const activations[] = {"16", "8", NULL};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
 static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 /* The model's own, then those of enum df_leap_by. */
 static const char *const leaps[] = {"model", "never", "fixed", "rows", "whole", NULL};
 enum { LEAP_OF_MODEL };
+enum { MOST_LORAS = 8 };
 static const char *const methods[] = {"euler", "heun", "unipc", "dpmpp", NULL};
 
 #define AT(m) offsetof(struct values, m)
@@ -120,6 +123,10 @@ static const struct opt opts[] = {
     {"vae", 0, OPT_STRING, AT(paths.vae), .rare = true, .value = "PATH", .file = true, .help = "autoencoder alone: OpenSora-VAE-v1.2/"},
     {"dtype", 0, OPT_ENUM, AT(dtype), .rare = true, .choices = dtypes, .def = "f32",
      .help = "storage of weights and activations on the device"},
+    {"lora", 0, OPT_STRING, AT(lora), .value = "FILE:SCALE;...",
+     .help = "low-rank changes to the transformer, times SCALE (1 if left out)"},
+    {"activations", 0, OPT_ENUM, AT(activations), .rare = true, .choices = activations, .def = "16",
+     .help = "8: what goes into 4-bit layers is rounded to 8 bits"},
     {"memory", 0, OPT_BYTES, AT(memory), .value = "BYTES",
      .help = "of the device at most: 4G; default what is free"},
     {.type = OPT_GROUP, .help = "Output"},
@@ -156,6 +163,9 @@ struct work {
     struct generator_text *texts;
     struct df_scores scores;
     char hash[17];
+    struct nn_lora *lora[MOST_LORAS];
+    char *lora_path[MOST_LORAS];
+    size_t lora_count;
     char *references, *strategy; /* of all clips, but where a prompt has its own */
     struct generator_cost cost;
     size_t begin;                /* number of the first clip that is not there yet */
@@ -698,10 +708,31 @@ static int check_hash(struct work *w)
 {
     char was[17];
     memcpy(was, w->hash, sizeof was);
-    FV_TRY(model_in_hash(&w->model, w->hash));
+    FV_TRY(model_in_hash_with(&w->model, (const char *const *)w->lora_path, w->lora_count, w->hash));
     if (*was && strcmp(was, w->hash))
         return fv_fail(FV_EINVALID, "--from %s: was made with another model (hash %s, this one's is %s); name it by "
                                     "--model", w->v.from, was, w->hash);
+    return 0;
+}
+
+/* "a.safetensors:0.8;b.safetensors": a number behind the last colon is a scale. */
+static int open_loras(struct work *w)
+{
+    for (const char *at = w->v.lora; at && *at; at += *at == ';') {
+        size_t n = strcspn(at, ";");
+        if (w->lora_count == MOST_LORAS)
+            return fv_fail(CMD_USAGE, "--lora: more than %d files", MOST_LORAS);
+        char *path = w->lora_path[w->lora_count] = strndup(at, n), *colon = path ? strrchr(path, ':') : NULL, *end;
+        if (!path)
+            return fv_fail(FV_ENOMEM, "out of memory");
+        float scale = colon && colon[1] ? strtof(colon + 1, &end) : 1;
+        if (colon && colon[1] && !*end)
+            *colon = 0;
+        else
+            scale = 1;
+        FV_TRY(nn_lora_open(&w->lora[w->lora_count++], path, scale));
+        at += n;
+    }
     return 0;
 }
 
@@ -766,7 +797,11 @@ static int make(struct work *w)
     if (v->prompt_file)
         FV_TRY(generate_prompts(&w->prompts, v->prompt_file, &w->app->arena));
     FV_TRY(model_in_find(&w->model, &v->paths));
+    FV_TRY(open_loras(w));
     const struct generator_opts o = {.dtype = dtype_values[v->dtype],
+                                     .int8 = v->activations == 1,
+                                     .lora = w->lora,
+                                     .lora_count = w->lora_count,
                                      .stay = (size_t)v->count * w->prompts.count > 1,
                                      .on_progress = on_progress,
                                      .ud = w};
@@ -822,6 +857,10 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     sink_stats_finish(&w.sink);
     generate_jobs_finish(&w.jobs);
     generator_close(&w.g);
+    for (size_t i = 0; i < MOST_LORAS; i++) {
+        nn_lora_close(&w.lora[i]);
+        free(w.lora_path[i]);
+    }
     model_in_finish(&w.model);
     return rc;
 }

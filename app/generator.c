@@ -18,7 +18,8 @@ const char *const generator_stage_names[STAGES] = {"text", "encoding", "sampling
 
 static int look_at_parts(struct generator *g)
 {
-    FV_TRY(df_dit_open(&g->dit, NULL, g->m->dit, NULL));
+    FV_TRY(df_dit_open(&g->dit, NULL, g->m->dit,
+                       &(struct df_dit_opts){.lora = g->o.lora, .lora_count = g->o.lora_count}));
     g->dit_info = *df_dit_info(g->dit);
     df_dit_close(&g->dit);
     FV_TRY(df_t5_open(&g->t5, NULL, g->m->text, NULL));
@@ -261,7 +262,8 @@ static int open_dit(struct generator *g)
         vae_close(&g->vae);
     if (g->dit)
         return 0;
-    const struct df_dit_opts o = {.dtype = g->o.dtype, .weight_memory = g->weight_memory, .on_progress = on_progress, .ud = g};
+    const struct df_dit_opts o = {.dtype = g->o.dtype, .weight_memory = g->weight_memory, .int8 = g->o.int8,
+                                  .lora = g->o.lora, .lora_count = g->o.lora_count, .on_progress = on_progress, .ud = g};
     g->what = "loading";
     int rc = df_dit_open(&g->dit, g->dev, g->m->dit, &o);
     g->stats.load_seconds[STAGE_SAMPLE] += fv_now() - start;

@@ -20,6 +20,9 @@
 
 struct generator_opts {
     enum nn_dtype dtype; /* storage of weights and activations on the device */
+    bool int8;           /* as of df_dit_opts */
+    struct nn_lora *const *lora;
+    size_t lora_count;
     bool stay;           /* between clips models stay on the device */
     bool padding;        /* generator_encode gives states of padding too; nothing reads them */
     /* What is going on: "text" in layers, "encoding" in frames, "sampling" in steps, "decoding" in latents;

@@ -63,7 +63,8 @@ static int sampling_cost(struct generator *g, const struct generator_clip *clip,
     float *mask = calloc(clip->size.frames, sizeof *mask);
     s.frame_mask = given ? mask : NULL;
     s.replace = given && clip->replace;
-    int rc = mask ? df_dit_open(&d, NULL, g->m->dit, &(struct df_dit_opts){.dtype = g->o.dtype})
+    int rc = mask ? df_dit_open(&d, NULL, g->m->dit, &(struct df_dit_opts){.dtype = g->o.dtype, .int8 = g->o.int8, .lora = g->o.lora,
+                                                                       .lora_count = g->o.lora_count})
                   : fv_fail(FV_ENOMEM, "out of memory");
     if (rc >= 0)
         rc = keep_to(d, &s, memory, out);

@@ -1,6 +1,7 @@
 /* fovea info on folders of text-to-video models (info_model.h). */
 #include "app/info_model.h"
 #include "app/generate_report.h"
+#include "app/info_quant.h"
 #include "app/text.h"
 
 #include <cjson/cJSON.h>
@@ -25,8 +26,21 @@ static void print_part(const char *label, const char *what, const char *path)
     printf("  %-14s %s (%s)\n", label, what, path);
 }
 
+/* Of the transformer and the text encoder. */
+static int look_at_codes(struct info_quant q[2], const struct model_in *m)
+{
+    const char *const path[2] = {m->dit, m->text};
+    for (int i = 0; i < 2; i++) {
+        struct nn_file *f = NULL;
+        FV_TRY(nn_file_open(&f, path[i], NULL));
+        info_quant_look(&q[i], f);
+        nn_file_close(&f);
+    }
+    return 0;
+}
+
 static void print_all(const struct generator *g, const struct model_in *m, const struct generator_clip *c,
-                      const struct generator_cost *cost, const char *hash)
+                      const struct generator_cost *cost, const char *hash, const struct info_quant q[2])
 {
     const struct df_dit_info *d = generator_dit(g);
     const struct df_t5_info *t = generator_t5(g);
@@ -35,8 +49,10 @@ static void print_all(const struct generator *g, const struct model_in *m, const
     snprintf(text, sizeof text, "STDiT3: %u spatial and temporal blocks, %u features, %u heads, reads %u words", d->depth,
              d->width, d->heads, d->text_tokens);
     print_part("transformer", text, m->dit);
+    info_quant_print(&q[0]);
     snprintf(text, sizeof text, "T5: %u layers, %u features", t->layers, t->width);
     print_part("text encoder", text, m->text);
+    info_quant_print(&q[1]);
     print_part("autoencoder", generator_vae(g)->name, m->vae);
     printf("  %-14s %u frames of %ux%u at %g frames/s, %u steps, guidance %g\n", "usual", c->frames, c->width,
            c->height, (double)c->fps, c->steps, (double)c->guidance);
@@ -45,13 +61,14 @@ static void print_all(const struct generator *g, const struct model_in *m, const
 }
 
 static void fill_json(cJSON *o, const struct generator *g, const struct model_in *m, const struct generator_clip *c,
-                      const struct generator_cost *cost, const char *hash)
+                      const struct generator_cost *cost, const char *hash, const struct info_quant q[2])
 {
     cJSON_AddStringToObject(o, "kind", "model");
     cJSON_AddStringToObject(o, "name", m->usual.name);
     cJSON_AddStringToObject(o, "hash", hash);
     cJSON_AddStringToObject(o, "transformer", m->dit);
     cJSON_AddStringToObject(o, "text_encoder", m->text);
+    info_quant_json(o, &q[0]);
     cJSON_AddStringToObject(o, "tokenizer", m->tokenizer);
     cJSON_AddStringToObject(o, "autoencoder", m->vae);
     cJSON_AddStringToObject(o, "autoencoder_arch", generator_vae(g)->arch);
@@ -70,6 +87,7 @@ int info_model(cJSON *object, const char *path, const struct opt_size *size)
     struct generator *g = NULL;
     struct generator_cost cost;
     char hash[17];
+    struct info_quant q[2];
     FV_TRY(model_in_find(&m, &(struct model_paths){.model = path}));
     struct generator_clip c = usual_clip(&m.usual, size);
     int rc = generator_open(&g, &m, &(struct generator_opts){.dtype = NN_F32});
@@ -79,10 +97,12 @@ int info_model(cJSON *object, const char *path, const struct opt_size *size)
         rc = generator_plan(g, &c, 0, false, &cost);
     if (rc >= 0)
         rc = model_in_hash(&m, hash);
+    if (rc >= 0)
+        rc = look_at_codes(q, &m);
     if (rc >= 0 && object)
-        fill_json(object, g, &m, &c, &cost, hash);
+        fill_json(object, g, &m, &c, &cost, hash, q);
     else if (rc >= 0)
-        print_all(g, &m, &c, &cost, hash);
+        print_all(g, &m, &c, &cost, hash, q);
     generator_close(&g);
     model_in_finish(&m);
     return rc;

@@ -1,5 +1,6 @@
 /* fovea info on files of weights: kind, types, parameters, metadata, tensors (info_weights.h). */
 #include "app/info_weights.h"
+#include "app/info_quant.h"
 #include "app/text.h"
 
 #include <cjson/cJSON.h>
@@ -9,7 +10,7 @@
 enum { SHOWN_FACTS = 24, SHOWN_VALUE = 80 };
 
 struct totals {
-    uint64_t tensors[NN_DATA_COUNT], bytes[NN_DATA_COUNT], all_bytes, parameters;
+    uint64_t tensors[NN_DATA_COUNT], bytes[NN_DATA_COUNT], all_bytes;
 };
 
 static struct totals add_up(const struct nn_file *f)
@@ -20,7 +21,6 @@ static struct totals add_up(const struct nn_file *f)
         sum.tensors[t->type]++;
         sum.bytes[t->type] += t->bytes;
         sum.all_bytes += t->bytes;
-        sum.parameters += t->count;
     }
     return sum;
 }
@@ -75,7 +75,9 @@ static void print_tensors(const struct nn_file *f)
 static void print_all(const struct nn_file *f, const char *path, bool tensors)
 {
     struct totals sum = add_up(f);
+    struct info_quant q;
     char text[32], bytes[32];
+    info_quant_look(&q, f);
     puts(path);
     count_text(text, f->count);
     printf("  %-14s weights, %s, %s %s", "what", nn_file_kind_name(f->kind), text,
@@ -83,10 +85,11 @@ static void print_all(const struct nn_file *f, const char *path, bool tensors)
     if (f->part_count > 1)
         printf(" in %zu files", f->part_count);
     puts("");
-    count_text(text, sum.parameters);
+    count_text(text, q.parameters);
     bytes_text(bytes, sum.all_bytes);
     printf("  %-14s %s in %s\n", "parameters", text, bytes);
     print_types(&sum);
+    info_quant_print(&q);
     if (f->meta_count)
         printf("  metadata\n");
     for (size_t i = 0; i < f->meta_count && i < SHOWN_FACTS; i++)
@@ -117,10 +120,12 @@ static cJSON *tensor_json(const struct nn_file_tensor *t)
 static void fill_json(cJSON *object, const struct nn_file *f, bool tensors)
 {
     struct totals sum = add_up(f);
+    struct info_quant q;
+    info_quant_look(&q, f);
     cJSON_AddStringToObject(object, "kind", "weights");
     cJSON_AddStringToObject(object, "format", nn_file_kind_name(f->kind));
     cJSON_AddNumberToObject(object, "tensors", (double)f->count);
-    cJSON_AddNumberToObject(object, "parameters", (double)sum.parameters);
+    cJSON_AddNumberToObject(object, "parameters", (double)q.parameters);
     cJSON_AddNumberToObject(object, "bytes", (double)sum.all_bytes);
     cJSON *types = cJSON_AddObjectToObject(object, "types");
     for (int i = 0; i < NN_DATA_COUNT; i++) {
@@ -130,6 +135,7 @@ static void fill_json(cJSON *object, const struct nn_file *f, bool tensors)
         cJSON_AddNumberToObject(o, "tensors", (double)sum.tensors[i]);
         cJSON_AddNumberToObject(o, "bytes", (double)sum.bytes[i]);
     }
+    info_quant_json(object, &q);
     cJSON *parts = cJSON_AddArrayToObject(object, "parts");
     for (size_t i = 0; i < f->part_count; i++)
         cJSON_AddItemToArray(parts, cJSON_CreateString(f->parts[i]));

@@ -315,10 +315,17 @@ static int stir_weights(uint64_t *h, const char *path)
 
 int model_in_hash(const struct model_in *m, char out[17])
 {
+    return model_in_hash_with(m, NULL, 0, out);
+}
+
+int model_in_hash_with(const struct model_in *m, const char *const *more, size_t n, char out[17])
+{
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     FV_TRY(stir_weights(&h, m->dit));
     FV_TRY(stir_weights(&h, m->text));
     FV_TRY(stir_weights(&h, m->vae));
+    for (size_t i = 0; i < n; i++)
+        FV_TRY(stir_weights(&h, more[i]));
     snprintf(out, 17, "%016llx", (unsigned long long)h);
     return 0;
 }

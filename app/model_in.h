@@ -43,6 +43,8 @@ void model_in_finish(struct model_in *m);
 /* 64 bits of the model's files as text: name-independent, of every byte of files up to 64 MB and of
  * their sizes, first and last and 62 places between of larger ones. */
 int model_in_hash(const struct model_in *m, char out[17]);
+/* And of n more weight files. */
+int model_in_hash_with(const struct model_in *m, const char *const *more, size_t n, char out[17]);
 /* Whether a folder looks like one of a whole model. */
 bool model_in_is(const char *path);
 

@@ -35,7 +35,8 @@ int df_plan_pairs(struct df_dit *d, uint64_t memory)
 static int load_slot(struct df_dit *d, struct df_slot *s, uint32_t number)
 {
     struct nn_wants *w = NULL;
-    const struct nn_weights_opts o = {.dtype = d->info.dtype, .room = d->loading.pair_bytes};
+    const struct nn_weights_opts o = {.dtype = d->info.dtype, .room = d->loading.pair_bytes,
+                                      .lora = d->lora, .lora_count = d->lora_count};
     double start = fv_now();
     s->number = NOTHING;
     FV_TRY(nn_wants_create(&w));

@@ -155,11 +155,16 @@ struct df_dit_info {
     uint64_t parameters, weight_bytes;
 };
 
+struct nn_lora;
 struct df_dit_opts {
     enum nn_dtype dtype;    /* storage: NN_F32 (0 too), NN_F16, NN_BF16 */
     uint64_t weight_memory; /* bytes on the device for the blocks' weights; those that do not fit are
                                read from the file in every step, while the one before runs. 0 = all
                                stay */
+    bool int8; /* where weights are of 4-bit codes: inputs of layers are rounded to 8 bits */
+    struct nn_lora *const *lora; /* vk/nn/lora.h: changes to its layers; they outlive the model.
+                                    FV_EFORMAT: one does not fit it */
+    size_t lora_count;
     fv_progress_fn on_progress;
     void *ud;
 };

@@ -1,6 +1,7 @@
 /* Opening a transformer: sizes from its tensors, config.json, weights onto the device. */
 #include "diffusion/private.h"
 #include "vk/base/json.h"
+#include "vk/nn/lora.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -265,6 +266,8 @@ static int plan_pair(struct df_dit *d, const struct nn_file *f, uint32_t number)
      * where they lie */
     const struct nn_weights_opts o = {.dtype = d->info.dtype,
                                       .base = (UINT64_C(1) << 61) + ((uint64_t)number << 34),
+                                      .lora = d->lora,
+                                      .lora_count = d->lora_count,
                                       .report = &report};
     FV_TRY(nn_wants_create(&w));
     df_want_pair(w, d, &p->pair, number);
@@ -287,8 +290,13 @@ static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_o
     struct nn_weights_opts w = {.dtype = o->dtype ? o->dtype : NN_F32,
                                 .on_progress = o->on_progress,
                                 .ud = o->ud,
+                                .lora = o->lora,
+                                .lora_count = o->lora_count,
                                 .report = &report};
     d->info.dtype = w.dtype;
+    d->int8 = o->int8;
+    d->lora = o->lora;
+    d->lora_count = o->lora_count;
     d->plan = calloc(d->info.depth + 1, sizeof *d->plan);
     if (!d->plan)
         return fv_fail(FV_ENOMEM, "out of memory");
@@ -332,6 +340,8 @@ int df_dit_open(struct df_dit **out, struct vk_device *dev, const char *path,
         rc = sizes_only ? sizes_of_config(d, &config) : find_sizes(d, f, &config);
     if (rc >= 0)
         rc = load(d, f, o ? o : &usual);
+    for (size_t i = 0; rc >= 0 && f && i < d->lora_count; i++)
+        rc = nn_lora_check(d->lora[i]);
     if (rc >= 0 && d->resident < d->info.depth)
         d->file = f;
     else

@@ -69,6 +69,9 @@ struct df_dit {
     uint32_t next_slot;
     struct df_loading loading;
     struct nn_cache *cache;
+    bool int8;
+    struct nn_lora *const *lora;
+    size_t lora_count;
     char path[512];
 };
 

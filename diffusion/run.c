@@ -102,6 +102,7 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
                            &(struct nn_rec_opts){.cache = d->cache,
                                                  .check = o->check,
                                                  .weights_vary = s->streamed,
+                                                 .int8 = s->d->int8,
                                                  .on_trace = o->on_trace,
                                                  .ud = o->ud});
     if (rc == 0 && s->known)
@@ -287,7 +288,7 @@ static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opt
     FV_TRY(df_keep(&rows, &texts, NN_I32, NN_SHAPE(batch, s->tokens), "captions"));
     FV_TRY(df_keep(&kept, &texts, i->dtype, NN_SHAPE(batch, s->tokens, i->width), "captions"));
     FV_TRY(nn_rec_create(&s->r, s->d->dev,
-                         &(struct nn_rec_opts){.dry = true, .weights_vary = s->streamed}));
+                         &(struct nn_rec_opts){.dry = true, .weights_vary = s->streamed, .int8 = s->d->int8}));
     FV_TRY(df_record_captions(s, s->r, states, rows, kept));
     out->captions = nn_cost_of(s->r);
     out->captions.peak_bytes += texts.bytes;

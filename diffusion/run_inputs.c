@@ -147,6 +147,7 @@ int df_project_captions(struct df_run *s, const struct df_text *t, const struct 
                            &(struct nn_rec_opts){.cache = s->d->cache,
                                                  .check = o->check,
                                                  .weights_vary = s->streamed,
+                                                 .int8 = s->d->int8,
                                                  .on_trace = o->on_trace,
                                                  .ud = o->ud});
     if (rc == 0)

@@ -26,6 +26,7 @@ struct nn_matmul_pack_push {
 };
 
 /* matrix.comp: codes into panels. NN_CODED_*: as enum nn_code. */
+#define NN_CODED_NONE 0 /* panels of plain numbers */
 #define NN_CODED_INT4 1
 #define NN_CODED_NF4 2
 #define NN_CODED_INT8 3

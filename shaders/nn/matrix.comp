@@ -18,6 +18,7 @@ layout(constant_id = 0) const uint CODE = NN_CODED_INT4;
 layout(constant_id = 1) const uint SMOOTH = 0;
 layout(constant_id = 2) const uint LOW_RANK = 0;
 layout(constant_id = 3) const uint OUT_TYPE = NN_TYPE_F32;
+layout(constant_id = 4) const uint PLAIN_TYPE = NN_TYPE_F32; // of panels, where there are no codes
 IN_WORDS(0, codes)
 IN_F4(1, scales)
 IN_F4(2, smooth_inverse)
@@ -82,6 +83,14 @@ void main()
 #endif
     }
     uint to_at = (gl_WorkGroupID.x * depth + k0) * LANES + lane;
+    if (CODE == NN_CODED_NONE) {
+        [[unroll]] for (uint i = 0; i < ROWS; i++)
+            if (k0 + i < depth) {
+                uint at = to_at + i * LANES;
+                ST4(to, at, c[i] + LD4(codes, at, PLAIN_TYPE), OUT_TYPE)
+            }
+        return;
+    }
     [[unroll]] for (uint e = 0; e < ROWS / 8; e++) {
         uint eight = min(k0 / 8 + e, eights - 1);
         vec4 scale = FETCH4(scales, n * p.groups + eight / 8, NN_TYPE_F16);

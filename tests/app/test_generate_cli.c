@@ -563,6 +563,47 @@ static void clips_go_on(void **state)
           test_tmp_path("one.png"));
 }
 
+/* A change to a layer, by its strength: none with 0, and told from the model alone. */
+static void a_change_is_added(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    enum { RANK = 4 };
+    char path[1100], lora[1024], z[1024];
+    struct nn_file *f;
+    snprintf(path, sizeof path, "%s/transformer", model);
+    snprintf(lora, sizeof lora, "%s", test_tmp_path("lora.safetensors"));
+    snprintf(z, sizeof z, "%s", test_tmp_path("changed.safetensors"));
+    assert_ok(nn_file_open(&f, path, NULL));
+    const struct nn_file_tensor *w = nn_file_find(f, "spatial_blocks.0.mlp.fc1.weight");
+    assert_non_null(w);
+    size_t n = (size_t)w->shape[0] * RANK, k = (size_t)w->shape[1] * RANK;
+    float *up = malloc(n * sizeof *up), *down = malloc(k * sizeof *down);
+    nn_normal(up, 1, 0, n);
+    nn_normal(down, 2, 0, k);
+    const struct nn_save_tensor list[2] = {
+        {"spatial_blocks.0.mlp.fc1.lora_A.weight", NN_DATA_F32, 2, {RANK, w->shape[1]}, down},
+        {"spatial_blocks.0.mlp.fc1.lora_B.weight", NN_DATA_F32, 2, {w->shape[0], RANK}, up}};
+    assert_ok(nn_safetensors_save(lora, list, 2, NULL, 0));
+    nn_file_close(&f);
+    free(up);
+    free(down);
+    float x[2][144];
+    read_latents(plain(true), x[0], 144);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --lora %s:0", z, model, lora);
+    read_latents(z, x[1], 144);
+    for (int i = 0; i < 144; i++)
+        assert_near(x[0][i], x[1][i], 1e-5);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --lora \"%s:0.5;%s\" --activations 8", z, model, lora, lora);
+    read_latents(z, x[1], 144);
+    double most = 0;
+    for (int i = 0; i < 144; i++)
+        most = fmax(most, fabs((double)x[0][i] - (double)x[1][i]));
+    assert_true(most > 1e-3);
+    TEST_FAILS(1, "/nowhere", "generate \"a cat\" -o %s --model %s --lora /nowhere:2", z, model);
+    TEST_FAILS(1, "of a low-rank change", "generate \"a cat\" -o %s --model %s --lora %s", z, model, plain(true));
+}
+
 /* ---- interruption ------------------------------------------------------------------------ */
 
 static void a_negative_prompt_leads_away(void **state)
@@ -690,6 +731,7 @@ int main(void)
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(bad_models_are_told),
         cmocka_unit_test(a_negative_prompt_leads_away),
+        cmocka_unit_test(a_change_is_added),
         cmocka_unit_test(given_pictures_stay),
         cmocka_unit_test(clips_go_on),
         cmocka_unit_test(previews_show_what_is_coming),

@@ -1,4 +1,5 @@
 /* fovea info on weights, through the real binary. */
+#include "support/quantised.h"
 #include "support/test.h"
 
 static void assert_says(const char *args, const char *const *parts)
@@ -41,6 +42,27 @@ static void lists_tensors(void **state)
                                  "\"name\":\t\"transposed\"", "\"contiguous\":\tfalse", NULL});
 }
 
+static void tells_layers_of_codes(void **state)
+{
+    (void)state;
+    struct test_model m = {.seed = 1};
+    char args[1100], dir[1024];
+    snprintf(dir, sizeof dir, "%s", test_tmp_path("coded"));
+    test_model_add(&m, "blocks.0.a.weight", 2, (uint64_t[]){40, 100});
+    test_model_add(&m, "blocks.1.a.weight", 2, (uint64_t[]){40, 100});
+    test_model_add(&m, "blocks.2.a.weight", 2, (uint64_t[]){40, 100});
+    test_model_add(&m, "blocks.2.a.bias", 1, (uint64_t[]){40});
+    test_quantise(&m, "blocks.0.a", &(struct test_codes){NN_CODE_INT4, 8, true});
+    test_model_write(&m, dir);
+    test_model_finish(&m);
+    snprintf(args, sizeof args, "info '%s/model.safetensors'", dir);
+    /* 40 x 64 codes, 40 x 2 scales, 100 of smoothing, 8 x 140 of the branch: 2560 + 160 + 400 + 2240 bytes */
+    assert_says(args, (const char *[]){"12,040 in", "1 layers, 4,000 weights of 10.72 bits", "branches of 8",
+                                       "2 matrices, 8,000 weights of 32.00 bits", "blocks.*.a: 2", NULL});
+    snprintf(args, sizeof args, "info '%s/model.safetensors' --json", dir);
+    assert_says(args, (const char *[]){"\"quantised\"", "\"layers\":\t1", "\"bits_per_weight\":\t10.72", NULL});
+}
+
 static void names_what_is_wrong(void **state)
 {
     (void)state;
@@ -57,6 +79,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_types_and_metadata),
         cmocka_unit_test(lists_tensors),
+        cmocka_unit_test(tells_layers_of_codes),
         cmocka_unit_test(names_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

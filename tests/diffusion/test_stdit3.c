@@ -4,6 +4,7 @@
 #include "support/quantised.h"
 #include "support/test.h"
 #include "vk/mem.h"
+#include "vk/nn/lora.h"
 
 #include <sys/stat.h>
 
@@ -289,6 +290,67 @@ static void blocks_of_codes(void **state)
     free(far);
 }
 
+/* A model with a change to two of its layers (LoRA), on the device or streamed, is the model with changed
+ * weights. */
+static void changed_layers(void **state)
+{
+    (void)state;
+    enum { RANK = 4 };
+    static const char *const layers[] = {"temporal_blocks.1.attn.qkv", "spatial_blocks.4.mlp.fc1"};
+    const char *dir = test_tmp_path("plain"), *merged = test_tmp_path("merged"), *file = test_tmp_path("change");
+    float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), *same = test_numbers(N, 5),
+          *far = test_numbers(N, 5);
+    struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4, .schedule = {.steps = 2}};
+    struct test_model m, change = {.seed = 3};
+    struct nn_lora *lora = NULL;
+    struct df_dit *d = NULL;
+    test_dit_make(&m);
+    test_dit_write(&m, dir);
+    for (int i = 0; i < 2; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s.weight", layers[i]);
+        const struct nn_save_tensor *w = test_model_find(&m, name);
+        uint64_t n = w->shape[0], k = w->shape[1];
+        snprintf(name, sizeof name, "transformer.%s.lora_A.weight", layers[i]);
+        test_model_add(&change, name, 2, (uint64_t[]){RANK, k});
+        snprintf(name, sizeof name, "transformer.%s.lora_B.weight", layers[i]);
+        test_model_add(&change, name, 2, (uint64_t[]){n, RANK});
+        const float *down = change.list[2 * i].data, *up = change.list[2 * i + 1].data;
+        float *v = (float *)(uintptr_t)w->data;
+        for (uint64_t j = 0; j < n * k; j++)
+            for (uint64_t r = 0; r < RANK; r++)
+                v[j] += 0.25f * up[j / k * RANK + r] * down[r * k + j % k];
+    }
+    test_model_write(&change, file);
+    test_dit_write(&m, merged);
+    test_model_finish(&m);
+    test_model_finish(&change);
+    assert_ok(df_dit_open(&d, test_device(), merged, NULL));
+    assert_ok(df_sample(d, &s, z, NULL));
+    df_dit_close(&d);
+    assert_ok(nn_lora_open(&lora, file, 0.25f));
+    struct df_dit_opts o = {.lora = &lora, .lora_count = 1, .weight_memory = UINT64_C(1) << 40};
+    assert_ok(df_dit_open(&d, test_device(), dir, &o));
+    assert_ok(df_sample(d, &s, same, NULL));
+    assert_near(most_apart(z, same, N), 0, 2e-3); /* changes are of 16 bits */
+    o.weight_memory = 2 * df_dit_loading(d).pair_bytes;
+    df_dit_close(&d);
+    assert_ok(df_dit_open(&d, test_device(), dir, &o));
+    assert_ok(df_sample(d, &s, far, NULL));
+    assert_memory_equal(same, far, N * sizeof *far);
+    df_dit_close(&d);
+    nn_normal(far, 5, 0, N);
+    assert_ok(df_dit_open(&d, test_device(), dir, NULL));
+    assert_ok(df_sample(d, &s, far, NULL));
+    assert_true(most_apart(z, far, N) > 1e-2);
+    df_dit_close(&d);
+    nn_lora_close(&lora);
+    free(z);
+    free(y);
+    free(same);
+    free(far);
+}
+
 struct inputs {
     size_t of_blocks, values;
 };
@@ -419,6 +481,7 @@ int main(void)
         cmocka_unit_test(merging_of_equal_frames), cmocka_unit_test(leaps_to_the_end),
         cmocka_unit_test(streamed_blocks_are_the_same),
         cmocka_unit_test(blocks_of_codes),      cmocka_unit_test(inputs_are_named),
+        cmocka_unit_test(changed_layers),
         cmocka_unit_test(refuses_models),       cmocka_unit_test(refuses_sizes),
         cmocka_unit_test(times_run_from_noise), cmocka_unit_test(times_known_beforehand),
     };

@@ -148,10 +148,17 @@ struct ref test_dequantise(struct test_model *m, const char *name, uint32_t colu
     return w;
 }
 
+void test_round_halves(struct ref *t)
+{
+    for (size_t i = 0; i < ref_count(t); i++)
+        t->v[i] = (double)fv_f16_to_f32(fv_f32_to_f16((float)t->v[i]));
+}
+
 void test_restore(struct test_model *m, const char *name, uint32_t columns)
 {
     char full[160];
     struct ref w = test_dequantise(m, name, columns);
+    test_round_halves(&w);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (part(m, name, ends[i])) {
             snprintf(full, sizeof full, "%s.%s", name, ends[i]);

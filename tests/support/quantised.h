@@ -17,7 +17,9 @@ struct test_codes {
 void test_quantise(struct test_model *m, const char *name, const struct test_codes *how);
 /* What they stand for; columns: K. */
 struct ref test_dequantise(struct test_model *m, const char *name, uint32_t columns);
-/* Those numbers, as f32, in place of the codes. */
+/* To the nearest halfs. */
+void test_round_halves(struct ref *t);
+/* Those numbers, as f32, in place of the codes; as halfs hold them, which is what products take. */
 void test_restore(struct test_model *m, const char *name, uint32_t columns);
 
 #endif

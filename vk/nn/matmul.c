@@ -13,16 +13,20 @@ static nn_tensor five_axes(nn_tensor t)
     return nn_lead(t, 0, 5);
 }
 
-/* Plain weights are kept in panels. */
-static nn_tensor pack_weight(struct nn_rec *r, nn_tensor w, uint32_t lanes)
+/* Plain weights are kept in panels, a low-rank branch with them. */
+static nn_tensor pack_weight(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile)
 {
-    uint32_t shape[4];
-    bool fresh;
-    nn_tensor five = five_axes(w);
+    uint32_t shape[4], lanes = tile.lanes;
+    bool fresh, more = !nn_is_null(m->down);
+    nn_tensor five = five_axes(m->plain);
     nn_panel_shape(shape, five, lanes);
-    nn_tensor to = nn_cached(r, w, 0x6d6d0000u + lanes, w.dtype, 4, shape, &fresh);
+    nn_tensor to = nn_cached(r, m->plain, (more ? 0x6d720000u : 0x6d6d0000u) + lanes,
+                             m->plain.dtype, 4, shape, &fresh);
     if (fresh && !nn_failed(r)) {
-        nn_pack_panels(r, to, five, lanes);
+        nn_tensor panels = more ? nn_new(r, m->plain.dtype, 4, shape) : to;
+        nn_pack_panels(r, panels, five, lanes);
+        if (more)
+            nn_matrix_add_low_rank(r, to, panels, m, tile);
         nn_cached_end(r);
     }
     return to;
@@ -112,7 +116,7 @@ nn_tensor nn_linear_matrix(struct nn_rec *r, nn_tensor x, const struct nn_matrix
     bool int8 = nn_int8_asked(r) && w->code == NN_CODE_INT4;
     p.gate_run = nn_is_null(gate) ? 1 : rows / gate.shape[0];
     if (!int8)
-        p.b = plain ? pack_weight(r, w->plain, tile.lanes) : nn_matrix_panels(r, w, tile);
+        p.b = plain ? pack_weight(r, w, tile) : nn_matrix_panels(r, w, tile);
     if (!nn_failed(r) && int8)
         nn_multiply_int8(r, &p, w, x);
     else if (!nn_failed(r))

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-_Static_assert(NN_CODED_INT4 == NN_CODE_INT4 && NN_CODED_NF4 == NN_CODE_NF4 && NN_CODED_INT8 == NN_CODE_INT8,
+_Static_assert(NN_CODED_NONE == NN_CODE_NONE && NN_CODED_INT4 == NN_CODE_INT4 && NN_CODED_NF4 == NN_CODE_NF4 && NN_CODED_INT8 == NN_CODE_INT8,
                "codes have the same numbers in shaders");
 
 const float nn_nf4[16] = {NN_NF4_VALUES};
@@ -35,15 +35,16 @@ void nn_decode_row(float *out, enum nn_code code, const uint8_t *codes, const ui
 }
 
 /* Panels [d->panel, + panels) of them. */
-static void record_part(struct nn_rec *r, nn_tensor to, const struct nn_matrix *m, struct nn_tile tile,
-                        uint32_t panel, uint32_t panels)
+static void record_part(struct nn_rec *r, nn_tensor to, nn_tensor plain, const struct nn_matrix *m,
+                        struct nn_tile tile, uint32_t panel, uint32_t panels)
 {
     uint32_t depth = to.shape[2], lanes = tile.lanes, rank = nn_low_rank(m);
     uint32_t rows = tile.shared ? 32 : lanes == 4 ? 16 : lanes == 8 ? 24 : 32;
     uint64_t one = (uint64_t)depth * 4 * lanes;
-    struct nn_matrix_push push = {.fours = m->codes.shape[0],
+    bool coded = m->code != NN_CODE_NONE;
+    struct nn_matrix_push push = {.fours = coded ? m->codes.shape[0] : m->up.shape[0],
                                   .depth = depth,
-                                  .groups = m->scales.shape[1],
+                                  .groups = coded ? m->scales.shape[1] : 0,
                                   .rank = rank / 4,
                                   .last = m->columns - 1,
                                   .panel = panel};
@@ -52,10 +53,11 @@ static void record_part(struct nn_rec *r, nn_tensor to, const struct nn_matrix *
     nn_dispatch(r, &(struct nn_call){
                        .shader = "nn/matrix",
                        .variant = tile.shared ? "wide" : variant,
-                       .spec = {m->code, !nn_is_null(m->smooth), rank != 0, to.dtype},
-                       .nspec = 4,
+                       .spec = {m->code, !nn_is_null(m->smooth), rank != 0, to.dtype, plain.dtype},
+                       .nspec = 5,
                        .subgroup = tile.shared ? 0 : lanes,
-                       .bind = {{.t = m->codes, .how = NN_READ_UVEC4},
+                       .bind = {coded ? (struct nn_binding){.t = m->codes, .how = NN_READ_UVEC4}
+                                      : (struct nn_binding){plain, NN_WORDS4, panel * one, panels * one},
                                 {.t = m->scales, .how = NN_READ4},
                                 {.t = m->smooth, .how = NN_READ4},
                                 {.t = m->down, .how = NN_READ4},
@@ -71,23 +73,34 @@ static void record_part(struct nn_rec *r, nn_tensor to, const struct nn_matrix *
                                 (double)(panels * one * nn_dtype_bytes(to.dtype))});
 }
 
-nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile)
+static void record(struct nn_rec *r, nn_tensor to, nn_tensor plain, const struct nn_matrix *m, struct nn_tile tile)
 {
-    uint32_t panels = nn_panels_of(m->rows, tile.lanes), depth = nn_up(m->columns, 4);
-    uint64_t one = 4ull * depth * tile.lanes * 4;
+    uint32_t panels = nn_panels_of(m->rows, tile.lanes);
+    uint64_t one = 16ull * nn_up(m->columns, 4) * tile.lanes;
     uint64_t most = nn_storage_max(r) / one;
-    nn_tensor to = nn_new(r, NN_F32, NN_SHAPE(1, panels, depth, 4 * tile.lanes));
-    /* parts begin at multiples of NN_ALIGN */
-    if (one % NN_ALIGN)
-        most = most / (NN_ALIGN / 16) * (NN_ALIGN / 16);
+    if (one % (2 * NN_ALIGN)) /* parts begin at multiples of NN_ALIGN */
+        most = most / 32 * 32;
     if (!most)
-        return nn_fail(r, FV_EUNSUPPORTED, "rows of %u elements are too long for this device", m->columns);
+        nn_fail(r, FV_EUNSUPPORTED, "rows of %u elements are too long for this device", m->columns);
     for (uint32_t at = 0; at < panels && !nn_failed(r);) {
         uint32_t n = panels - at < most ? panels - at : (uint32_t)most;
-        record_part(r, to, m, tile, at, n);
+        record_part(r, to, plain, m, tile, at, n);
         at += n;
     }
+}
+
+nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile)
+{
+    nn_tensor to = nn_new(r, NN_F16, NN_SHAPE(1, nn_panels_of(m->rows, tile.lanes), nn_up(m->columns, 4),
+                                              4 * tile.lanes));
+    record(r, to, (nn_tensor){0}, m, tile);
     return to;
+}
+
+void nn_matrix_add_low_rank(struct nn_rec *r, nn_tensor to, nn_tensor plain, const struct nn_matrix *m,
+                            struct nn_tile tile)
+{
+    record(r, to, plain, m, tile);
 }
 
 /* p: rows, inputs, outputs, rank. */

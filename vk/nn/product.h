@@ -45,6 +45,9 @@ void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, uint32_t lanes)
 /* matrix.c: a matrix of codes in panels, [1, panels, depth, 4 lanes]; a tensor of the pool. */
 struct nn_matrix;
 nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile);
+/* Of a plain one, whose panels are `plain`, with the low-rank branch added: into `to`. */
+void nn_matrix_add_low_rank(struct nn_rec *r, nn_tensor to, nn_tensor plain, const struct nn_matrix *m,
+                            struct nn_tile tile);
 /* matrix_int8.c: the product of a and 4-bit codes, a rounded to 8 bits; x: a, without filling. */
 void nn_multiply_int8(struct nn_rec *r, const struct nn_product *p, const struct nn_matrix *w, nn_tensor x);
 /* Parts such that results fit a binding, and operands where that is possible. */

@@ -40,6 +40,7 @@ struct nn_place {
     nn_tensor from, to;                /* in the table's shape; as stored. No buffers yet */
     uint64_t offset;                   /* in its slab */
     uint32_t slab;
+    uint32_t lora_rank; /* of the low-rank parts: beside what the file has */
     enum nn_code code; /* of NN_PART_CODES */
     const struct nn_weight_layout *layout; /* the want's, or of a part */
     uint32_t same; /* stored once with this earlier place; its own number when it is the first */
@@ -68,6 +69,16 @@ int nn_codes_are_nf4(bool *out, const struct nn_file *f);
 const struct nn_weight_layout *nn_part_layout(enum nn_matrix_part part);
 /* Sets what a part that is in the file is from, and checks it. plain: the matrix's first place. */
 int nn_part_place(struct nn_plan *p, struct nn_place *at, const struct nn_place *plain);
+/* lora.c: rows that changes add to a matrix's low-rank branch; those rows of down [rank, K], or columns of
+ * up [N, rank], from number `first` on. */
+struct nn_lora_pair {
+    const struct nn_file_tensor *down, *up;
+    uint32_t rank;
+    float strength;
+};
+int nn_lora_rank(uint32_t *out, const struct nn_weights_opts *o, const struct nn_want *plain);
+int nn_lora_fill(const struct nn_weights_opts *o, const struct nn_want *plain, bool up, uint32_t first, uint32_t rank,
+                 uint16_t *out);
 /* Whether a part (or what is none) is missed when it is not there; files of all parts are known. */
 bool nn_part_is_needed(const struct nn_place *at, const struct nn_place *plain, enum nn_matrix_part part);
 

@@ -151,14 +151,31 @@ static int convert(const struct load *l, const struct nn_place *at, uint64_t fir
     return fv_parallel(n, PIECE, convert_piece, &p);
 }
 
+/* A half of a low-rank branch to which changes are added: what the file has, then theirs. */
+static int gather_low_rank(const struct load *l, const struct nn_place *at, uint16_t *out)
+{
+    bool up = at->want->part == NN_PART_UP;
+    const struct nn_want *plain = at->want - (at->want->part - NN_PART_PLAIN);
+    uint32_t rank = at->from.shape[up], own = rank - at->lora_rank, rows = up ? at->from.shape[0] : 1;
+    uint64_t run = up ? own : (uint64_t)own * at->from.shape[1], n = rows * run;
+    uint16_t *file = n ? malloc(2 * n) : NULL;
+    memset(out, 0, nn_bytes(at->from));
+    int rc = !n ? 0 : file ? convert(l, at, 0, n, (unsigned char *)file) : fv_fail(FV_ENOMEM, "out of memory");
+    for (uint32_t i = 0; rc >= 0 && n && i < rows; i++)
+        memcpy(out + (uint64_t)i * rank, file + i * run, 2 * run);
+    free(file);
+    return rc < 0 ? rc : nn_lora_fill(l->opts, plain, up, own, rank, out);
+}
+
 /* The whole of a tensor with a layout, in its stored form, zeros in what its layout adds. */
 static int pack_whole(struct load *l, const struct nn_place *at)
 {
     uint64_t n = nn_count(at->from), size = nn_dtype_bytes(at->from.dtype);
     unsigned char *plain = malloc(n * size);
     l->whole = calloc(nn_count(at->to), size);
-    int rc = plain && l->whole ? convert(l, at, 0, n, plain)
-                               : fv_fail(FV_ENOMEM, "weight '%.200s': out of memory", at->name);
+    int rc = !plain || !l->whole  ? fv_fail(FV_ENOMEM, "weight '%.200s': out of memory", at->name)
+             : at->lora_rank ? gather_low_rank(l, at, (uint16_t *)(void *)plain)
+                             : convert(l, at, 0, n, plain);
     if (rc >= 0)
         at->layout->pack(l->whole, at->to, plain, at->from);
     free(plain);

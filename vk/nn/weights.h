@@ -211,6 +211,7 @@ struct nn_weights_report {
 };
 void nn_weights_report_finish(struct nn_weights_report *r);
 
+struct nn_lora;
 struct nn_weights_opts {
     /* Storage of matrices and kernels. NN_SAME: the file's own type if it is F32, F16 or BF16, F16
      * for quantised ones, else F32. Vectors (rank 1) are always f32 unless their row says. */
@@ -225,6 +226,8 @@ struct nn_weights_opts {
     uint64_t room; /* bytes at least, of the first slab: for refills that take more than these */
     uint64_t base; /* nn_weights_plan: added to where tensors are said to lie, that several plans stay
                       apart */
+    struct nn_lora *const *lora; /* lora.h: added to the low-rank branches of matrices */
+    size_t lora_count;
     struct nn_weights_report *report; /* NULL = not wanted; the caller finishes it */
 };
 

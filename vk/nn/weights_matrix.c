@@ -133,7 +133,7 @@ int nn_part_place(struct nn_plan *p, struct nn_place *at, const struct nn_place 
     const struct nn_file_tensor *t = at->file;
     uint32_t rows = at->want->shape[0], columns = at->want->shape[1];
     uint32_t groups = (columns + NN_CODE_GROUP - 1) / NN_CODE_GROUP, words = groups * 8;
-    const uint64_t rank = t->rank > 0 ? t->shape[0] : 0;
+    const uint64_t rank = t && t->rank > 0 ? t->shape[0] : 0;
     switch (at->want->part) {
     case NN_PART_CODES:
         if ((t->type != NN_DATA_U8 && t->type != NN_DATA_I8) || !t->contiguous)
@@ -154,15 +154,17 @@ int nn_part_place(struct nn_plan *p, struct nn_place *at, const struct nn_place 
         at->from = nn_over(NULL, 0, NN_F32, NN_SHAPE(columns));
         break;
     case NN_PART_DOWN:
-        if (t->rank != 2 || !rank || rank % 8 || rank > NN_MAX_LOW_RANK)
+        if (t && (t->rank != 2 || !rank || rank % 8 || rank > NN_MAX_LOW_RANK))
             return fv_fail(FV_EFORMAT, "%s: tensor '%.200s' is of rank %llu, expected a multiple of 8 up to %d",
                            p->f->parts[t->part], t->name, (unsigned long long)rank, NN_MAX_LOW_RANK);
-        FV_TRY(expect(p->f, t, 2, rank, columns));
-        at->from = nn_over(NULL, 0, NN_F16, NN_SHAPE((uint32_t)rank, columns));
+        if (t)
+            FV_TRY(expect(p->f, t, 2, rank, columns));
+        at->from = nn_over(NULL, 0, NN_F16, NN_SHAPE((uint32_t)rank + at->lora_rank, columns));
         break;
     default: {
         const struct nn_place *down = plain + (NN_PART_DOWN - NN_PART_PLAIN);
-        FV_TRY(expect(p->f, t, 2, rows, down->file && down->file->rank ? down->file->shape[0] : 0));
+        if (t)
+            FV_TRY(expect(p->f, t, 2, rows, down->file && down->file->rank ? down->file->shape[0] : 0));
         at->from = nn_over(NULL, 0, NN_F16, NN_SHAPE(rows, down->from.shape[0]));
     }
     }

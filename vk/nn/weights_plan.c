@@ -287,7 +287,13 @@ static int resolve(struct nn_plan *p, const char *prefix, uint32_t *seen,
             at->file = NULL; /* what belongs to codes alone */
         if (!p->f && want->part > NN_PART_PLAIN)
             continue;
-        if (p->f && !at->file) {
+        if (want->part == NN_PART_DOWN) {
+            int rc = nn_lora_rank(&at->lora_rank, opts, want - (NN_PART_DOWN - NN_PART_PLAIN));
+            if (rc < 0)
+                return rc;
+        } else if (want->part == NN_PART_UP)
+            at->lora_rank = at[-1].lora_rank;
+        if (p->f && !at->file && !at->lora_rank) {
             if (want->flags & NN_WEIGHT_OPTIONAL || !nn_part_is_needed(at, plain, want->part))
                 continue;
             if (r)
