@@ -34,7 +34,7 @@ static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
     {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
-     .help = "folder of the new model; of one weight file: its name"},
+     .help = "folder of the new model; of one weight file its name, .gguf too"},
     {"method", 0, OPT_ENUM, AT(method), .choices = qt_method_names, .def = "svdquant",
      .help = "the others only round, to compare with"},
     {"text", 0, OPT_ENUM, AT(text), .choices = texts, .def = "16",
@@ -181,7 +181,9 @@ static int one_file(struct work *w, const char *from)
     struct quantize_file q;
     FV_TRY(quantize_look(&q, from, &s));
     int rc = 0;
-    if (w->v->calibration) {
+    if (q.foreign) {
+        rc = 0; /* all is there */
+    } else if (w->v->calibration) {
         rc = want_inputs(w, &q);
         if (rc == 0)
             rc = calibration_read(&w->calibration, w->v->calibration);
@@ -191,6 +193,22 @@ static int one_file(struct work *w, const char *from)
     }
     if (rc == 0)
         rc = write_one(w, &q, w->v->output, fv_path_base(from));
+    quantize_finish(&q);
+    return rc;
+}
+
+/* Its transformer, of a whole model. */
+static int to_gguf(struct work *w, const char *from)
+{
+    struct quantize_settings s = settings(w, (enum qt_method)w->v->method);
+    struct quantize_file q;
+    if (w->v->method != QT_RTN4 && w->v->method != QT_RTN8)
+        return fv_fail(CMD_USAGE, "GGUF has codes of --method rtn4 (Q4_0) and rtn8 (Q8_0)");
+    FV_TRY(quantize_look(&q, from, &s));
+    int rc = q.foreign ? fv_fail(FV_EUNSUPPORTED, "%s: GGUF has no codes of SVDQuant", from)
+                       : quantize_gguf(&q, w->v->output, progress_update, &w->progress);
+    if (rc == 0)
+        rc = tell(w, &q, fv_path_base(from));
     quantize_finish(&q);
     return rc;
 }
@@ -352,7 +370,9 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     progress_start(&w.progress, (enum progress_mode)w.v->progress, NULL, app->quiet);
     bool whole = model_in_is(from);
     int rc = whole ? model_in_find(&w.model, &(struct model_paths){.model = from}) : 0;
-    if (rc == 0)
+    if (rc == 0 && fv_ends_with(w.v->output, ".gguf"))
+        rc = to_gguf(&w, whole ? w.model.dit : from);
+    else if (rc == 0)
         rc = whole ? whole_model(&w) : one_file(&w, from);
     progress_done(&w.progress);
     cJSON_AddNumberToObject(w.report, "seconds", fv_now() - start);
@@ -370,7 +390,9 @@ const struct cmd cmd_quantize = {
     .usage = "MODEL -o OUT [OPTION]...",
     .examples = "fovea quantize Open-Sora/ -o Open-Sora-4bit/\tthe transformer's blocks in 4 bits\n"
                 "fovea quantize Open-Sora/ -o best/ --gptq --text 8\tslower and nearer; the text encoder, too\n"
-                "fovea quantize model.safetensors -o out.safetensors --method nf4\tone weight file",
+                "fovea quantize model.safetensors -o out.safetensors --method nf4\tone weight file\n"
+                "fovea quantize Open-Sora/ -o transformer.gguf --method rtn8\tfor other programs\n"
+                "fovea quantize svdq-int4.safetensors -o out.safetensors\tNunchaku's order to ours",
     .details = "MODEL is a folder as fovea generate takes it, or one weight file. Linear layers of the "
                "transformer's blocks are quantised; embedders, the final layer, tables and norms stay as "
                "they are. Interrupted, the same command goes on where it was (OUT/*.part).\n\n"

@@ -24,6 +24,8 @@ struct quantize_layer {
     const struct nn_file_tensor *weight;
     size_t n, k;
     unsigned rank;
+    bool foreign; /* Nunchaku's: `from` */
+    struct qt_nunchaku from;
     size_t first; /* of its tensors in what is written: codes, scales, then smooth, down, up of SVDQuant */
     /* what came of it */
     bool done;
@@ -41,6 +43,7 @@ struct quantize_file {
     struct nn_file *file;
     struct quantize_layer *layers;
     size_t count, kept; /* kept: linear layers of blocks that stay as they are */
+    bool foreign;       /* layers of Nunchaku's, in another order and, FP4, of other codes: not computed anew */
     struct nn_save_tensor *out;
     const struct nn_file_tensor **from; /* of out[i], where it is only copied */
     size_t out_count;
@@ -50,7 +53,7 @@ struct quantize_file {
 };
 
 /* What is to be done with a weight file, or folder of one; nothing is computed. FV_EINVALID: quantised
- * already, nothing to quantise, a name of `keep` that is in no layer's. */
+ * already (not by Nunchaku), nothing to quantise, a name of `keep` that is in no layer's. */
 int quantize_look(struct quantize_file *q, const char *path, const struct quantize_settings *s);
 void quantize_finish(struct quantize_file *q);
 /* Whether a name is a weight of a linear layer that is quantised: of the transformer's and the text
@@ -65,6 +68,10 @@ struct quantize_inputs {
 /* Goes on where PATH.part and PATH.journal of the same settings end. */
 int quantize_write(struct quantize_file *q, const char *path, const struct quantize_inputs *in,
                    fv_progress_fn on_progress, void *ud);
+
+/* As GGUF: layers as Q4_0, with QT_RTN8 as Q8_0, where rows are whole blocks of 32, all else as it is.
+ * (quantize_gguf.c) */
+int quantize_gguf(struct quantize_file *q, const char *path, fv_progress_fn on_progress, void *ud);
 
 /* ---- folders (quantize_folder.c) ---- */
 

@@ -160,14 +160,82 @@ static int add_copy(struct quantize_file *q, const struct nn_file_tensor *t)
     return 0;
 }
 
+/* ---- Nunchaku's files ---- */
+
+/* The layer a tensor is a part of: 0, 1 when it is of none. */
+static int foreign_of(struct qt_nunchaku *out, const struct nn_file *f, const char *tensor, char name[512])
+{
+    static const char *const parts[] = {"qweight", "wscales",   "bias",      "smooth",        "smooth_orig",        "lora_down",
+                                        "lora_up", "proj_down", "proj_up",   "smooth_factor", "smooth_factor_orig", "wtscale",
+                                        "wcscales"};
+    const char *dot = strrchr(tensor, '.');
+    if (!dot || (size_t)(dot - tensor) >= 500)
+        return 1;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!strcmp(dot + 1, parts[i])) {
+            snprintf(name, 512, "%.*s", (int)(dot - tensor), tensor);
+            return qt_nunchaku_find(out, f, name);
+        }
+    return 1;
+}
+
+static bool is_foreign(const struct nn_file *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (fv_ends_with(f->tensors[i].name, ".wscales"))
+            return true;
+    return false;
+}
+
+static int add_foreign(struct quantize_file *q, const char *name, const struct qt_nunchaku *from)
+{
+    struct quantize_layer *l = &q->layers[q->count++];
+    bool eight = from->fp4 && q->s.opts.method == QT_RTN8;
+    uint64_t before = q->bytes_after;
+    *l = (struct quantize_layer){.name = fv_arena_strndup(q->arena, name, strlen(name)), .weight = from->codes,
+                                 .n = from->n, .k = from->k, .rank = from->rank, .foreign = true, .from = *from,
+                                 .first = q->out_count, .weight_error = NAN, .plain_error = NAN, .first_error = NAN,
+                                 .fitted_error = NAN, .error = NAN};
+    bool ok = l->name && add(q, name, ".qweight", eight ? NN_DATA_I8 : NN_DATA_U8, 2, l->n, eight ? l->k : l->k / 2) &&
+              add(q, name, ".qscale", NN_DATA_F16, 2, l->n, l->k / QT_GROUP) &&
+              add(q, name, ".smooth", NN_DATA_F32, 1, l->k, 0);
+    if (ok && l->rank)
+        ok = add(q, name, ".lora_down", NN_DATA_F16, 2, l->rank, l->k) &&
+             add(q, name, ".lora_up", NN_DATA_F16, 2, l->n, l->rank);
+    q->layer_weights += l->n * l->k;
+    q->layer_bytes += q->bytes_after - before;
+    return ok && add(q, name, ".bias", NN_DATA_F32, 1, l->n, 0) ? 0 : FV_ENOMEM;
+}
+
+static int make_foreign_lists(struct quantize_file *q)
+{
+    for (size_t i = 0; i < q->file->count; i++) {
+        const struct nn_file_tensor *t = &q->file->tensors[i];
+        struct qt_nunchaku from;
+        char name[512];
+        int rc = foreign_of(&from, q->file, t->name, name);
+        q->bytes_before += t->bytes;
+        if (rc == 0 && t == from.codes)
+            rc = add_foreign(q, name, &from);
+        else if (rc == 1)
+            rc = add_copy(q, t);
+        FV_TRY(rc);
+    }
+    if (!q->count)
+        return fv_fail(FV_EINVALID, "%s: no layers of SVDQuant (qweight with wscales, without wzeros)", q->file->name);
+    return 0;
+}
+
 static int make_lists(struct quantize_file *q)
 {
     size_t n = q->file->count;
     q->layers = fv_arena_alloc(q->arena, (n + 1) * sizeof *q->layers);
-    q->out = fv_arena_alloc(q->arena, (5 * n + 1) * sizeof *q->out);
-    q->from = fv_arena_alloc(q->arena, (5 * n + 1) * sizeof *q->from);
+    q->out = fv_arena_alloc(q->arena, (6 * n + 1) * sizeof *q->out);
+    q->from = fv_arena_alloc(q->arena, (6 * n + 1) * sizeof *q->from);
     if (!q->layers || !q->out || !q->from)
         return FV_ENOMEM;
+    if (q->foreign)
+        return make_foreign_lists(q);
     for (size_t i = 0; i < n; i++) {
         const struct nn_file_tensor *t = &q->file->tensors[i];
         bool takes = quantize_takes(t), kept = takes && kept_by_name(t->name, &q->s);
@@ -185,9 +253,11 @@ int quantize_look(struct quantize_file *q, const char *path, const struct quanti
 {
     *q = (struct quantize_file){.s = *s, .arena = calloc(1, sizeof *q->arena)};
     int rc = q->arena ? nn_file_open(&q->file, path, NULL) : fv_fail(FV_ENOMEM, "out of memory");
-    if (rc == 0)
+    if (rc == 0 && is_foreign(q->file) && !nn_file_meta(q->file, "fovea.quantization"))
+        q->foreign = true;
+    else if (rc == 0)
         rc = check_plain(q->file);
-    if (rc == 0)
+    if (rc == 0 && !q->foreign)
         rc = check_keep(q);
     if (rc == 0)
         rc = make_lists(q);
@@ -377,6 +447,24 @@ static int one_layer(struct quantize_file *q, struct quantize_layer *l, struct n
     return rc;
 }
 
+/* Another order of what is there, or other codes for it. */
+static int one_foreign(struct quantize_file *q, struct quantize_layer *l, struct nn_saver *s)
+{
+    struct qt_layer r = {0};
+    double start = fv_now();
+    float *bias = malloc(l->n * sizeof *bias);
+    int rc = bias ? qt_nunchaku_read(&r, bias, &l->from, q->s.opts.method == QT_RTN8) : fv_fail(FV_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = write_layer(s, l, &r);
+    if (rc == 0)
+        rc = nn_saver_write(s, l->first + (l->rank ? 5 : 3), bias);
+    l->done = rc == 0;
+    l->seconds = fv_now() - start;
+    qt_layer_finish(&r);
+    free(bias);
+    return rc;
+}
+
 static int copy_one(struct quantize_file *q, struct nn_saver *s, size_t i)
 {
     const struct nn_file_tensor *t = q->from[i];
@@ -398,12 +486,18 @@ static int open_saver(struct quantize_file *q, struct nn_saver **s, const char *
     char *text = NULL;
     size_t n = q->file->kind == NN_FILE_SAFETENSORS ? q->file->meta_count : 0;
     char how[96] = "";
-    if (o->method == QT_SVDQUANT)
+    unsigned rank = o->method == QT_SVDQUANT ? o->rank : 0;
+    for (size_t i = 0; i < q->count && q->foreign; i++)
+        rank = q->layers[i].rank;
+    const char *method = q->foreign ? "svdquant" : qt_method_names[o->method];
+    if (q->foreign)
+        snprintf(how, sizeof how, ",\"from\":\"nunchaku %s\"", q->layers[0].from.fp4 ? "nvfp4" : "int4");
+    else if (o->method == QT_SVDQUANT)
         snprintf(how, sizeof how, ",\"gptq\":%s,\"grids\":%u,\"activations\":%u,\"seed\":%llu", o->gptq ? "true" : "false",
                  o->grids, o->activations, (unsigned long long)o->seed);
-    if (!meta || asprintf(&text, "{\"format\":1,\"method\":\"%s\",\"bits\":%d,\"group\":%d,\"rank\":%u%s%s%s}",
-                          qt_method_names[o->method], o->method == QT_RTN8 ? 8 : 4, QT_GROUP,
-                          o->method == QT_SVDQUANT ? o->rank : 0, how, q->s.more ? "," : "", q->s.more ? q->s.more : "") < 0)
+    if (!meta || asprintf(&text, "{\"format\":1,\"method\":\"%s\",\"bits\":%d,\"group\":%d,\"rank\":%u%s%s%s}", method,
+                          o->method == QT_RTN8 ? 8 : 4, QT_GROUP, rank, how, q->s.more ? "," : "",
+                          q->s.more ? q->s.more : "") < 0)
         return fv_fail(FV_ENOMEM, "out of memory");
     for (size_t i = 0; i < n; i++)
         meta[i] = q->file->meta[i];
@@ -418,7 +512,7 @@ static int write_all(struct quantize_file *q, struct nn_saver *s, const char *jo
 {
     double done = 0, total = (double)q->layer_weights;
     for (size_t i = 0; i < q->out_count; i++)
-        if (q->from[i])
+        if (q->from[i]) /* the others are of layers */
             FV_TRY(copy_one(q, s, i));
     for (size_t i = 0; i < q->count; i++) {
         struct quantize_layer *l = &q->layers[i];
@@ -427,7 +521,7 @@ static int write_all(struct quantize_file *q, struct nn_saver *s, const char *jo
         done += (double)l->weight->count;
         if (l->done)
             continue;
-        FV_TRY(one_layer(q, l, s, in));
+        FV_TRY(l->foreign ? one_foreign(q, l, s) : one_layer(q, l, s, in));
         FV_TRY(nn_saver_flush(s));
         FV_TRY(journal_add(journal, l));
     }

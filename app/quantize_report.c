@@ -129,7 +129,7 @@ int quantize_plot(const char *path, const struct quantize_file *q)
 void quantize_say(const struct quantize_file *q, const char *what)
 {
     printf("%s: %zu layers, %s, %.2f bits a weight; %.1f MB of %.1f MB", what, q->count,
-           qt_method_names[q->s.opts.method], bits(q), 1e-6 * (double)q->bytes_after, 1e-6 * (double)q->bytes_before);
+           q->foreign ? "of Nunchaku's" : qt_method_names[q->s.opts.method], bits(q), 1e-6 * (double)q->bytes_after, 1e-6 * (double)q->bytes_before);
     if (q->kept)
         printf("; %zu kept", q->kept);
     putchar('\n');

@@ -146,4 +146,20 @@ size_t qt_nunchaku_down_at(size_t k, size_t r, size_t rank);
 /* Value of a code of E2M1. */
 float qt_fp4(int code);
 
+/* A quantised layer of such a file: P.qweight, P.wscales ... */
+struct nn_file;
+struct nn_file_tensor;
+struct qt_nunchaku {
+    const struct nn_file_tensor *codes, *scales, *bias, *smooth, *down, *up, *whole, *rows;
+    size_t n, k;
+    unsigned rank;
+    bool fp4;   /* E2M1 codes, scales of E4M3 for 16 inputs, times `whole` (one) and `rows` (n) */
+    bool shift; /* its codes take GELU's result plus 0.171875, by its name */
+};
+/* name: P. Returns 0, 1 (no layer of this kind), FV_EFORMAT (tensors that do not fit each other: named). */
+int qt_nunchaku_find(struct qt_nunchaku *out, const struct nn_file *f, const char *name);
+/* As a layer here: codes of INT4 as they are, those of FP4 rounded anew, to 4 bits or (eight) to 8. bias [n]:
+ * of the x as it is. Returns 0, FV_ENOMEM, FV_EFORMAT (NaN, infinities). */
+int qt_nunchaku_read(struct qt_layer *out, float *bias, const struct qt_nunchaku *l, bool eight);
+
 #endif

@@ -213,6 +213,91 @@ static void goes_on_where_it_was(void **state)
     unlink(path);
 }
 
+/* Nunchaku's layers in our order; what is none of them is copied. */
+static void foreign_layers_are_taken(void **state)
+{
+    (void)state;
+    static uint8_t words[128 * 64];
+    static uint16_t halves[256];
+    static const float other[3] = {1, 2, 3};
+    char *out;
+    struct nn_file *f;
+    const char *in = test_tmp_path("nunchaku.safetensors"), *to = test_tmp_path("ours.safetensors");
+    for (size_t i = 0; i < 256; i++)
+        halves[i] = fv_f32_to_f16(0.5f);
+    struct nn_save_tensor list[] = {{"x.0.qkv_proj.qweight", NN_DATA_I8, 2, {128, 64}, words},
+                                    {"x.0.qkv_proj.wscales", NN_DATA_F16, 2, {2, 128}, halves},
+                                    {"x.0.qkv_proj.bias", NN_DATA_F16, 1, {128}, halves},
+                                    {"x.0.norm_q.weight", NN_DATA_F32, 1, {3}, other}};
+    memset(words, 0x1f, sizeof words); /* -1 and 1 in turn */
+    assert_ok(nn_safetensors_save(in, list, 4, NULL, 0));
+    assert_int_equal(test_fovea(&out, "quantize %s -o %s", in, to), 0);
+    assert_non_null(strstr(out, "1 layers, of Nunchaku's"));
+    free(out);
+    assert_ok(nn_file_open(&f, to, NULL));
+    float *w = decode(f, "x.0.qkv_proj", 128, 128, QT_RTN4);
+    for (size_t i = 0; i < 128 * 128; i++)
+        assert_true(w[i] == (i % 2 ? 0.5f : -0.5f));
+    size_t count;
+    float *bias = values(f, "x.0.qkv_proj.bias", &count), *norm = values(f, "x.0.norm_q.weight", &count);
+    assert_true(bias[127] == 0.5f && count == 3 && norm[2] == 3);
+    assert_non_null(strstr(nn_file_meta(f, "fovea.quantization"), "nunchaku int4"));
+    nn_file_close(&f);
+    free(w), free(bias), free(norm);
+    list[1].shape[0] = 1;
+    assert_ok(nn_safetensors_save(in, list, 4, NULL, 0));
+    refuse("not of its layer's size", 1, "quantize %s -o %s", in, to);
+}
+
+/* What other programs read, read back. */
+static void gguf_holds_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method;
+        enum nn_data type;
+        double most;
+    } kinds[] = {{"rtn4", NN_DATA_Q4_0, 0.1}, {"rtn8", NN_DATA_Q8_0, 0.006}};
+    static float w[96 * 64], patch[8 * 4 * 1 * 2 * 2], odd[70 * 70];
+    const char *in = test_tmp_path("gguf.safetensors"), *to = test_tmp_path("out.gguf");
+    const struct nn_save_tensor list[] = {{"spatial_blocks.0.attn.qkv.weight", NN_DATA_F32, 2, {96, 64}, w},
+                                          {"x_embedder.proj.weight", NN_DATA_F32, 5, {8, 4, 1, 2, 2}, patch},
+                                          {"spatial_blocks.0.attn.proj.weight", NN_DATA_F32, 2, {70, 70}, odd}};
+    for (size_t i = 0; i < 96 * 64; i++)
+        w[i] = sinf((float)i * 0.37f) * (1 + (float)(i % 5));
+    for (size_t i = 0; i < sizeof patch / sizeof *patch; i++)
+        patch[i] = (float)i;
+    for (size_t i = 0; i < 70 * 70; i++)
+        odd[i] = (float)i / 7;
+    assert_ok(nn_safetensors_save(in, list, 3, NULL, 0));
+    for (size_t i = 0; i < 2; i++) {
+        char *out;
+        struct nn_file *f;
+        size_t count;
+        int rc = test_fovea(&out, "quantize %s -o %s --method %s", in, to, kinds[i].method);
+        if (rc)
+            fail_msg("%s", out);
+        free(out);
+        assert_ok(nn_file_open(&f, to, NULL));
+        assert_int_equal(f->kind, NN_FILE_GGUF);
+        assert_int_equal(nn_file_find(f, list[0].name)->type, kinds[i].type);
+        assert_int_equal(nn_file_find(f, list[0].name)->shape[0], 96);
+        float *q = values(f, list[0].name, &count);
+        assert_true(difference(q, w, count) < kinds[i].most);
+        free(q);
+        assert_int_equal(nn_file_find(f, list[1].name)->rank, 5);
+        assert_int_equal(nn_file_find(f, list[1].name)->shape[2], 1);
+        q = values(f, list[1].name, &count);
+        assert_memory_equal(q, patch, sizeof patch);
+        free(q);
+        q = values(f, list[2].name, &count); /* 70 is no whole number of blocks */
+        assert_memory_equal(q, odd, sizeof odd);
+        free(q);
+        nn_file_close(&f);
+    }
+    refuse("rtn4 (Q4_0) and rtn8 (Q8_0)", 2, "quantize %s -o %s", in, to);
+}
+
 /* By calibration: nearer than rounding; a kept calibration gives the same bytes, and serves one file alone. */
 static void svdquant_is_nearer(void **state)
 {
@@ -276,6 +361,8 @@ int main(void)
         cmocka_unit_test(layers_may_stay),
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(goes_on_where_it_was),
+        cmocka_unit_test(foreign_layers_are_taken),
+        cmocka_unit_test(gguf_holds_the_same),
         cmocka_unit_test(svdquant_is_nearer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
