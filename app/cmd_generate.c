@@ -550,6 +550,8 @@ static int write_frame(void *ud, const float *planes, uint32_t height, uint32_t 
 /* Names of no video, and several frames into the name of one picture, are told before anything is computed. */
 static int check_names(const struct work *w)
 {
+    if (w->jobs.count > 1 && w->v.output && output_is_folder(w->v.output))
+        FV_TRY(output_prepare_folder(&(struct output){.path = w->v.output, .directory = true}));
     for (size_t i = 0; i < w->jobs.count && w->v.output && !latents_only(w); i++) {
         struct output o;
         FV_TRY(output_parse(&o, w->jobs.items[i].output, OUTPUT_AUTO));

@@ -69,7 +69,7 @@ static char *numbered(const char *output, size_t number)
     size_t n = strlen(output);
     if (strchr(fv_path_base(output), '%'))
         return output_name(&o, number, NULL);
-    if ((n && output[n - 1] == '/') || fv_is_dir(output)) {
+    if (output_is_folder(output)) {
         char file[32];
         snprintf(file, sizeof file, "clip_%04zu.mp4", number);
         return fv_path_join(output, file);

@@ -48,8 +48,7 @@ int output_count_numbers(const char *path)
 int output_parse(struct output *o, const char *path, enum output_format format)
 {
     *o = (struct output){.path = path, .format = format};
-    size_t n = strlen(path);
-    if (!n)
+    if (!*path)
         return fv_fail(FV_EINVALID, "--output: the name is empty");
     if (!strcmp(path, "-")) {
         o->to_stdout = true;
@@ -57,7 +56,7 @@ int output_parse(struct output *o, const char *path, enum output_format format)
             return fv_fail(FV_EINVALID, "-o -: standard output takes --format y4m or raw");
         return 0;
     }
-    if (path[n - 1] == '/' || fv_is_dir(path)) {
+    if (output_is_folder(path)) {
         o->directory = true;
         if (format == OUTPUT_AUTO)
             o->format = OUTPUT_PNG;
@@ -78,6 +77,12 @@ int output_parse(struct output *o, const char *path, enum output_format format)
                        path, suffix_of(o->format));
     o->numbered = numbers == 1;
     return 0;
+}
+
+bool output_is_folder(const char *path)
+{
+    size_t n = strlen(path);
+    return (n && path[n - 1] == '/') || fv_is_dir(path);
 }
 
 bool output_is_sequence(const struct output *o)

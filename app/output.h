@@ -28,6 +28,8 @@ struct output {
 int output_parse(struct output *out, const char *path, enum output_format format);
 /* Places for a number in a name: %d, %4d or %04d; %% is a percent sign. -1 when the pattern is wrong. */
 int output_count_numbers(const char *path);
+/* A name that ends in / or is a folder. */
+bool output_is_folder(const char *path);
 /* One file for each picture, not one stream. */
 bool output_is_sequence(const struct output *o);
 /* File of picture i. name: a camera's, used in a directory when not NULL. Caller frees; NULL

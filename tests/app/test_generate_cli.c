@@ -120,8 +120,7 @@ static void clips_of_several_are_those_made_alone(void **state)
     snprintf(dir, sizeof dir, "%s", test_tmp_path("many"));
     snprintf(alone, sizeof alone, "%s", test_tmp_path("alone.mp4"));
     test_write_file(file, prompts, strlen(prompts));
-    mkdir(dir, 0777);
-    TEST_RUNS("generate --prompt-file %s -o %s --model %s --seed 3 --count 2", file, dir, model);
+    TEST_RUNS("generate --prompt-file %s -o %s/ --model %s --seed 3 --count 2", file, dir, model);
     static const struct {
         int clip;
         const char *prompt;
