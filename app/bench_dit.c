@@ -92,7 +92,7 @@ static uint64_t digest(const void *data, size_t size)
 
 static void print_json(const struct work *w, const char *device)
 {
-    char sum[32], *text;
+    char sum[32];
     const struct df_dit_info *i = df_dit_info(w->dit);
     cJSON *o = cJSON_CreateObject();
     const struct {
@@ -121,10 +121,7 @@ static void print_json(const struct work *w, const char *device)
     snprintf(sum, sizeof sum, "%016llx",
              (unsigned long long)digest(w->z, w->values * sizeof *w->z));
     cJSON_AddStringToObject(o, "digest", sum);
-    text = cJSON_Print(o);
-    puts(text ? text : "{}");
-    free(text);
-    cJSON_Delete(o);
+    print_cjson(o);
 }
 
 static void print_text(const struct work *w, const char *device)

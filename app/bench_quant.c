@@ -102,6 +102,7 @@ int bench_quant(struct app *app, const struct bench_quant *o)
     progress_done(&progress);
     if (rc >= 0 && !n)
         rc = fv_fail(FV_EINVALID, "no size begins with \"%s\"; see: fovea bench quant", o->filters[0]);
+    n = n < MOST ? n : MOST;
     for (size_t i = 0; rc >= 0 && i < n; i++)
         lines[i] = line_of(&r[i], dev);
     if (rc >= 0 && o->json)

@@ -3,6 +3,7 @@
 #include "vk/base/arena.h"
 #include "vk/base/array.h"
 #include "vk/base/file.h"
+#include "vk/base/mix.h"
 #include "vk/nn/safetensors_write.h"
 
 #include <math.h>
@@ -73,10 +74,7 @@ static size_t place_of(const struct calibration *c, size_t layer, uint64_t n)
 {
     if (n < c->rows)
         return (size_t)n;
-    uint64_t z = c->seed ^ (layer + 1) * 0x9e3779b97f4a7c15 ^ n * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    z = (z ^ z >> 31) % (n + 1);
+    uint64_t z = fv_mix(c->seed ^ (layer + 1) * 0x9e3779b97f4a7c15 ^ n * 0xbf58476d1ce4e5b9) % (n + 1);
     return z < c->rows ? (size_t)z : SIZE_MAX;
 }
 

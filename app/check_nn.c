@@ -221,7 +221,8 @@ int check_networks(struct check *c, const struct check_arch *arch, const char *d
     void *model = NULL;
     FV_TRY(app_nn_device(c->app, &like.dev));
     check_place(c, dir);
-    FV_TRY(arch->open(&model, like.dev, dir, dtype));
+    if (arch->open)
+        FV_TRY(arch->open(&model, like.dev, dir, dtype));
     int rc = count ? 0 : run_folder(c, arch, model, dir, &like);
     for (size_t i = 0; i < count && rc >= 0; i++) {
         struct check_case k = like;
@@ -229,6 +230,7 @@ int check_networks(struct check *c, const struct check_arch *arch, const char *d
         if (rc >= 0 && app_cancelled())
             rc = fv_fail(FV_ECANCELLED, "cancelled");
     }
-    arch->close(model);
+    if (arch->close)
+        arch->close(model);
     return rc;
 }

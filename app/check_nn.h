@@ -33,6 +33,7 @@ struct check_case {
 
 struct check_arch {
     const char *name; /* of --arch: the folder's name under golden/nn */
+    /* open, close: NULL where cases are of no model, which then is NULL */
     int (*open)(void **model, struct vk_device *dev, const char *dir, enum nn_dtype dtype);
     int (*run)(struct check_case *k, void *model);
     void (*close)(void *model);

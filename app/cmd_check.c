@@ -275,19 +275,11 @@ void check_failure(struct check *c, const char *quantity)
 
 /* ---- command ---------------------------------------------------------------------------- */
 
-static bool holds(const char *dir, const char *name)
-{
-    char *path = fv_path_join(dir, name);
-    bool yes = path && fv_exists(path);
-    free(path);
-    return yes;
-}
-
 static int look_into(const char *dir)
 {
-    if (!holds(dir, "scene.ply"))
+    if (!fv_exists_in(dir, "scene.ply"))
         return ARCH_CAMERAS;
-    return holds(dir, "cameras.json") ? ARCH_SPLAT : ARCH_FORMATS;
+    return fv_exists_in(dir, "cameras.json") ? ARCH_SPLAT : ARCH_FORMATS;
 }
 
 static int check_dir(struct check *c, int arch, const char *dir)

@@ -746,23 +746,6 @@ static bool gives_frames(const struct work *w)
     return some;
 }
 
-static int write_json(const struct work *w, cJSON *doc)
-{
-    struct fv_writer out;
-    char *text = cJSON_Print(doc);
-    cJSON_Delete(doc);
-    if (!text)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_writer_open(&out, w->v.report);
-    if (rc == 0) {
-        fv_write(&out, text, strlen(text));
-        fv_write(&out, "\n", 1);
-        rc = fv_writer_commit(&out);
-    }
-    free(text);
-    return rc;
-}
-
 static int write_report(const struct work *w)
 {
     cJSON *doc = cJSON_CreateObject();
@@ -771,7 +754,7 @@ static int write_report(const struct work *w)
     cJSON_AddNumberToObject(doc, "clips", (double)(w->jobs.count - w->begin));
     cJSON_AddStringToObject(doc, "model_hash", w->hash);
     cJSON_AddStringToObject(doc, "device", w->dev->caps.name);
-    return write_json(w, doc);
+    return write_cjson(doc, w->v.report);
 }
 
 /* Time at the speed of matrix products, which is measured. */
@@ -789,7 +772,7 @@ static int say_cost(struct work *w)
     cJSON *doc = cJSON_CreateObject();
     generate_cost_json(doc, &w->cost, &t);
     cJSON_AddStringToObject(doc, "device", w->dev->caps.name);
-    return write_json(w, doc);
+    return write_cjson(doc, w->v.report);
 }
 
 static int make(struct work *w)

@@ -340,25 +340,6 @@ static int whole_model(struct work *w)
 
 /* ---- command ------------------------------------------------------------------------------ */
 
-static int write_report(struct work *w)
-{
-    struct fv_writer out;
-    const char *path = w->v->report;
-    if (!path)
-        return 0;
-    char *text = cJSON_Print(w->report);
-    if (!text)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_writer_open(&out, path);
-    if (rc == 0) {
-        fv_write(&out, text, strlen(text));
-        fv_write(&out, "\n", 1);
-        rc = fv_writer_commit(&out);
-    }
-    free(text);
-    return rc;
-}
-
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     struct work w = {.app = app, .v = values};
@@ -376,9 +357,10 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
         rc = whole ? whole_model(&w) : one_file(&w, from);
     progress_done(&w.progress);
     cJSON_AddNumberToObject(w.report, "seconds", fv_now() - start);
-    if (rc == 0)
-        rc = write_report(&w);
-    cJSON_Delete(w.report);
+    if (rc == 0 && w.v->report)
+        rc = write_cjson(w.report, w.v->report);
+    else
+        cJSON_Delete(w.report);
     calibration_finish(&w.calibration);
     model_in_finish(&w.model);
     return rc;

@@ -2,7 +2,7 @@
 #include "app/encode_report.h"
 #include "app/plot.h"
 #include "vk/base/array.h"
-#include "vk/base/file.h"
+#include "app/text.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -64,7 +64,6 @@ int encode_report_json(const struct encode_report *report, const char *path, dou
 {
     const struct gs_stream_report *r = &report->sums;
     uint32_t frames = r->bases + r->entries + r->residuals;
-    struct fv_writer w;
     if (report->out_of_memory)
         return fv_fail(FV_ENOMEM, "out of memory");
     cJSON *root = cJSON_CreateObject(), *by = cJSON_AddObjectToObject(root, "section_bytes");
@@ -85,18 +84,7 @@ int encode_report_json(const struct encode_report *report, const char *path, dou
     for (size_t k = 0; k < sizeof sections / sizeof *sections; k++)
         cJSON_AddNumberToObject(by, sections[k], (double)r->section_bytes[k]);
     add_frames(root, report);
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_writer_open(&w, path);
-    if (rc == 0) {
-        fv_write(&w, text, strlen(text));
-        fv_write(&w, "\n", 1);
-        rc = fv_writer_commit(&w);
-    }
-    free(text);
-    return rc;
+    return write_cjson(root, path);
 }
 
 int encode_report_plot(const struct encode_report *r, const char *path, const char *title)

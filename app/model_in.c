@@ -213,11 +213,7 @@ static int find_usual(struct model_in *m)
 {
     struct fv_json doc;
     m->usual = opensora;
-    char *path = m->model ? fv_path_join(m->model, "generate.json") : NULL;
-    if (!path)
-        return m->model ? fv_fail(FV_ENOMEM, "out of memory") : 0;
-    int rc = fv_exists(path) ? fv_json_open(&doc, path) : 1;
-    free(path);
+    int rc = m->model ? fv_json_open_in(&doc, m->model, "generate.json") : 1;
     if (rc != 0)
         return rc < 0 ? rc : 0;
     read_usual(m, &doc);

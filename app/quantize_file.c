@@ -77,14 +77,6 @@ static unsigned rank_of(const struct quantize_settings *s, size_t n, size_t k)
     return (rank + RANK_STEP - 1) / RANK_STEP * RANK_STEP; /* what the kernels take */
 }
 
-static uint64_t bytes_of(const struct nn_save_tensor *t)
-{
-    uint64_t n = nn_data_block_bytes(t->type);
-    for (unsigned i = 0; i < t->rank; i++)
-        n *= t->shape[i];
-    return n;
-}
-
 static struct nn_save_tensor *add(struct quantize_file *q, const char *name, const char *suffix, enum nn_data type,
                                   unsigned rank, uint64_t rows, uint64_t columns)
 {
@@ -95,7 +87,7 @@ static struct nn_save_tensor *add(struct quantize_file *q, const char *name, con
         return NULL;
     snprintf(full, n, "%s%s", name, suffix);
     *t = (struct nn_save_tensor){.name = full, .type = type, .rank = rank, .shape = {rows, columns}};
-    q->bytes_after += bytes_of(t);
+    q->bytes_after += nn_save_bytes(t);
     q->from[q->out_count++] = NULL;
     return t;
 }
@@ -152,10 +144,10 @@ static int add_copy(struct quantize_file *q, const struct nn_file_tensor *t)
     struct nn_save_tensor *o = add(q, t->name, "", type, 0, 0, 0);
     if (!o)
         return FV_ENOMEM;
-    q->bytes_after -= bytes_of(o);
+    q->bytes_after -= nn_save_bytes(o);
     o->rank = t->rank;
     memcpy(o->shape, t->shape, sizeof o->shape);
-    q->bytes_after += bytes_of(o);
+    q->bytes_after += nn_save_bytes(o);
     q->from[q->out_count - 1] = t;
     return 0;
 }
@@ -470,7 +462,7 @@ static int copy_one(struct quantize_file *q, struct nn_saver *s, size_t i)
     const struct nn_file_tensor *t = q->from[i];
     if (t->contiguous && t->type == q->out[i].type)
         return nn_saver_write(s, i, t->data);
-    void *out = malloc(bytes_of(&q->out[i]) + 1);
+    void *out = malloc(nn_save_bytes(&q->out[i]) + 1);
     int rc = out ? nn_file_read(t, q->out[i].type, 0, t->count, out) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc == 0)
         rc = nn_saver_write(s, i, out);

@@ -1,5 +1,7 @@
 /* Amounts and JSON as text (text.h). */
 #include "app/text.h"
+#include "vk/base/err.h"
+#include "vk/base/file.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -35,4 +37,21 @@ void print_cjson(struct cJSON *doc)
         puts(text);
     free(text);
     cJSON_Delete(doc);
+}
+
+int write_cjson(struct cJSON *doc, const char *path)
+{
+    struct fv_writer w;
+    char *text = cJSON_Print(doc);
+    cJSON_Delete(doc);
+    if (!text)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = fv_writer_open(&w, path);
+    if (rc == 0) {
+        fv_write(&w, text, strlen(text));
+        fv_write(&w, "\n", 1);
+        rc = fv_writer_commit(&w);
+    }
+    free(text);
+    return rc;
 }

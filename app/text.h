@@ -12,5 +12,7 @@ void bytes_text(char out[32], uint64_t bytes);
 void count_text(char out[32], uint64_t count);
 /* Prints a document to standard output with a line feed, and deletes it. */
 void print_cjson(struct cJSON *doc);
+/* Writes it to a file, - being standard output, with a line feed; deletes it. Returns 0, FV_ENOMEM, FV_EIO. */
+int write_cjson(struct cJSON *doc, const char *path);
 
 #endif

@@ -22,9 +22,8 @@ int df_keep(nn_tensor *out, struct df_kept *k, enum nn_dtype dtype, uint32_t ran
 int df_config_open(struct fv_json *out, const char *path)
 {
     char *folder = fv_is_dir(path) ? NULL : fv_path_dir(path);
-    char *file = folder || fv_is_dir(path) ? fv_path_join(folder ? folder : path, "config.json") : NULL;
-    int rc = !file ? fv_fail(FV_ENOMEM, "out of memory") : fv_exists(file) ? fv_json_open(out, file) : 1;
-    free(file);
+    int rc = folder || fv_is_dir(path) ? fv_json_open_in(out, folder ? folder : path, "config.json")
+                                       : fv_fail(FV_ENOMEM, "out of memory");
     free(folder);
     return rc;
 }

@@ -31,22 +31,11 @@ static int add(struct ids *l, int32_t id)
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
-/* Opens a file of settings in a folder: 0, 1 when there is none, a code. */
-static int open_settings(struct fv_json *doc, const char *dir, const char *name)
-{
-    char *path = fv_path_join(dir, name);
-    if (!path)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = fv_exists(path) ? fv_json_open(doc, path) : 1;
-    free(path);
-    return rc;
-}
-
 /* How many words for gaps tokenizer_config.json says there are. */
 static int read_gaps(const char *dir, int *gaps)
 {
     struct fv_json doc;
-    int rc = open_settings(&doc, dir, "tokenizer_config.json");
+    int rc = fv_json_open_in(&doc, dir, "tokenizer_config.json");
     *gaps = DF_GAPS;
     if (rc != 0)
         return rc < 0 ? rc : 0;
@@ -79,7 +68,7 @@ static int open_sentencepiece(struct df_tokenizer *t, const struct fv_map *map, 
 static int read_pad(const struct df_tokenizer *t, const char *dir, int32_t usual, int32_t *pad)
 {
     struct fv_json doc;
-    int rc = open_settings(&doc, dir, "special_tokens_map.json");
+    int rc = fv_json_open_in(&doc, dir, "special_tokens_map.json");
     *pad = usual;
     if (rc != 0)
         return rc < 0 ? rc : 0;

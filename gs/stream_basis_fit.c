@@ -3,6 +3,7 @@
  * Shapes are principal directions of displacements from the base, in steps, once what moves all of it
  * together is taken out; by the Gram matrix of the frames looked at, which are few. */
 #include "gs/stream_motion.h"
+#include "vk/base/eigen.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -153,7 +154,7 @@ static void find_directions(struct shapes *s)
                 sum += (double)s->d[a * s->n + i] * (double)s->d[b * s->n + i];
             s->gram[a * f + b] = s->gram[b * f + a] = sum;
         }
-    gs_eigen(s->gram, s->v, s->frames, s->frames);
+    fv_eigen(s->gram, s->v, s->frames, s->frames);
 }
 
 /* Vectors of the largest eigenvalues; wanted: [most][n]. */

@@ -1,5 +1,6 @@
 /* The writer's side of rigid clusters (stream.h): which Gaussians move alike, and how. */
 #include "gs/stream_motion.h"
+#include "vk/base/eigen.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,46 +9,11 @@
 enum { SAMPLES = 7, FEATURES = 3 * SAMPLES + 3, MEANS_ROUNDS = 6, RIGID_ROUNDS = 5, SMOOTH_ROUNDS = 3,
        LEAST_MEMBERS = 6 };
 
-void gs_eigen(double *m, double *v, uint32_t n, uint32_t stride)
-{
-    enum { SWEEPS = 24 };
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++)
-            v[i * stride + j] = i == j;
-    bool turned = true;
-    for (int sweep = 0; sweep < SWEEPS && turned; sweep++) {
-        turned = false;
-        for (size_t p = 0; p < n; p++)
-            for (size_t q = p + 1; q < n; q++) {
-                double a = m[p * stride + p], b = m[q * stride + q], off = m[p * stride + q];
-                if (fabs(off) <= 1e-14 * sqrt(fabs(a * b)) || fabs(off) < 1e-300)
-                    continue;
-                double theta = (b - a) / (2 * off);
-                double t = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                turned = true;
-                for (size_t k = 0; k < n; k++) {
-                    double x = m[k * stride + p], y = m[k * stride + q];
-                    m[k * stride + p] = c * x - s * y;
-                    m[k * stride + q] = s * x + c * y;
-                }
-                for (size_t k = 0; k < n; k++) {
-                    double x = m[p * stride + k], y = m[q * stride + k];
-                    double z = v[k * stride + p], u = v[k * stride + q];
-                    m[p * stride + k] = c * x - s * y;
-                    m[q * stride + k] = s * x + c * y;
-                    v[k * stride + p] = c * z - s * u;
-                    v[k * stride + q] = s * z + c * u;
-                }
-            }
-    }
-}
-
 /* Largest eigenvector of a symmetric matrix. */
 static void principal(double m[4][4], double out[4])
 {
     double v[4][4];
-    gs_eigen(&m[0][0], &v[0][0], 4, 4);
+    fv_eigen(&m[0][0], &v[0][0], 4, 4);
     int best = 0;
     for (int k = 1; k < 4; k++)
         if (m[k][k] > m[best][best])

@@ -1,13 +1,9 @@
 /* Private to the writer's fits (gs/stream_motion.c, gs/stream_basis_fit.c, gs/stream_queen_fit.c):
- * eigenvectors, least-squares rigid motions. */
+ * least-squares rigid motions. */
 #ifndef GS_STREAM_MOTION_H
 #define GS_STREAM_MOTION_H
 
 #include "gs/stream.h"
-
-/* Eigenvectors of a symmetric n x n matrix into the columns of v, by Jacobi's rotations; values stay on
- * m's diagonal. Rows of both are `stride` apart. */
-void gs_eigen(double *m, double *v, uint32_t n, uint32_t stride);
 
 struct gs_fit {
     double from[3], to[3]; /* centroids */

@@ -10,6 +10,7 @@
 #include "gs/stream_queen.h"
 #include "gs/scene.h"
 #include "gs/stream_motion.h"
+#include "vk/base/eigen.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -197,7 +198,7 @@ static void principal(struct fit *f, struct map *m, uint32_t most)
     for (uint32_t a = 0; a < n; a++)
         for (uint32_t b = 0; b < a; b++)
             c[b][a] = c[a][b];
-    gs_eigen(&c[0][0], &v[0][0], n, MOST);
+    fv_eigen(&c[0][0], &v[0][0], n, MOST);
     for (f->latents = 0; f->latents < n && f->latents < most; f->latents++) {
         uint32_t best = n;
         for (uint32_t k = 0; k < n; k++)

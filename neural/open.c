@@ -28,18 +28,10 @@ static const struct {
 };
 enum { BESIDE = sizeof beside / sizeof *beside };
 
-static bool holds(const char *dir, const char *name)
-{
-    char *path = fv_path_join(dir, name);
-    bool yes = path && fv_exists(path);
-    free(path);
-    return yes;
-}
-
 /* Adds dir/name; 1 when it is there. */
 static int add_beside(struct nl_reader *r, const char *dir, const char *name, const char *prefix)
 {
-    if (!holds(dir, name))
+    if (!fv_exists_in(dir, name))
         return 0;
     char *path = fv_path_join(dir, name);
     int rc = path ? nl_reader_add(r, path, prefix) : fv_fail(FV_ENOMEM, "out of memory");
@@ -93,7 +85,7 @@ static char *find_ply(const char *path)
     if (!fv_is_dir(path))
         return strdup(path);
     char *ply = gs_find_trained(path);
-    if (!ply && holds(path, "point_cloud.ply"))
+    if (!ply && fv_exists_in(path, "point_cloud.ply"))
         ply = fv_path_join(path, "point_cloud.ply");
     return ply;
 }
@@ -102,21 +94,16 @@ static char *find_ply(const char *path)
 
 static bool is_pair(const char *dir)
 {
-    return fv_is_dir(dir) && holds(dir, "inputs.safetensors") && holds(dir, "weights.safetensors");
+    return fv_is_dir(dir) && fv_exists_in(dir, "inputs.safetensors") && fv_exists_in(dir, "weights.safetensors");
 }
 
 /* What config.json says must be what the tensors are. */
 static int check_config(struct nl_reader *r, const char *dir)
 {
     struct fv_json doc;
-    char *path = fv_path_join(dir, "config.json");
-    if (!path || !fv_exists(path)) {
-        free(path);
-        return 0;
-    }
-    int rc = fv_json_open(&doc, path);
-    free(path);
-    FV_TRY(rc);
+    int rc = fv_json_open_in(&doc, dir, "config.json");
+    if (rc)
+        return rc < 0 ? rc : 0;
     struct nl_model *m = r->m;
     double feature = fv_json_number_or(&doc, doc.root, "feat_dim", m->feature);
     double offsets = fv_json_number_or(&doc, doc.root, "n_offsets", m->offsets);

@@ -310,7 +310,7 @@ static int svdquant(struct search *s, struct qt_layer *l, const char *name, cons
 static int nf4_code(float v)
 {
     int at = 0;
-    while (at < 15 && v > (qt_nf4[at] + qt_nf4[at + 1]) / 2)
+    while (at < 15 && v > (nn_nf4[at] + nn_nf4[at + 1]) / 2)
         at++;
     return at;
 }
@@ -326,7 +326,7 @@ static void nf4(struct search *s, struct qt_layer *l)
             float scale = l->scales[r * groups + i / QT_GROUP];
             int code = scale > 0 ? nf4_code(s->w[r * s->k + i] / scale) : 7;
             l->codes[r * l->padded + i] = (int8_t)code;
-            s->held[r * s->k + i] = qt_nf4[code] * scale;
+            s->held[r * s->k + i] = nn_nf4[code] * scale;
         }
 }
 
@@ -477,7 +477,7 @@ void qt_layer_matrix(const struct qt_layer *l, float *w)
     for (size_t r = 0; r < l->n; r++)
         for (size_t i = 0; i < l->k; i++) {
             int code = l->codes[r * l->padded + i];
-            float v = (l->method == QT_NF4 ? qt_nf4[code & 15] : (float)code) * l->scales[r * groups + i / QT_GROUP];
+            float v = (l->method == QT_NF4 ? nn_nf4[code & 15] : (float)code) * l->scales[r * groups + i / QT_GROUP];
             double sum = l->smooth ? (double)v / (double)l->smooth[i] : (double)v;
             for (unsigned j = 0; j < l->rank; j++)
                 sum += (double)l->up[r * l->rank + j] * (double)l->down[j * l->k + i];

@@ -1,19 +1,17 @@
 /* Truncated singular value decomposition by subspace iteration with Rayleigh-Ritz: arXiv 0909.4061,
  * algorithm 4.4. All in double; products are threaded, the rest is of the subspace's size. */
 #include "quant/private.h"
+#include "vk/base/eigen.h"
+#include "vk/base/mix.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SWEEPS = 60 };
-
 double qt_random(uint64_t seed, uint64_t at)
 {
-    uint64_t z = seed * 0xd1342543de82ef95 + (at + 1) * 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return (double)((z ^ z >> 31) >> 11) * 0x1p-52 - 1;
+    uint64_t z = fv_mix(seed * 0xd1342543de82ef95 + (at + 1) * 0x9e3779b97f4a7c15);
+    return (double)(z >> 11) * 0x1p-52 - 1;
 }
 
 int qt_basis_create(struct qt_basis *b, unsigned rank, size_t n, size_t k)
@@ -30,26 +28,6 @@ void qt_basis_finish(struct qt_basis *b)
     *b = (struct qt_basis){0};
 }
 
-static void rotate(double *s, double *v, size_t n, size_t p, size_t q)
-{
-    double apq = s[p * n + q], theta = (s[q * n + q] - s[p * n + p]) / (2 * apq);
-    double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
-    double c = 1 / sqrt(t * t + 1), d = t * c;
-    for (size_t i = 0; i < n; i++) {
-        double a = s[p * n + i], b = s[q * n + i];
-        s[p * n + i] = c * a - d * b;
-        s[q * n + i] = d * a + c * b;
-        a = v[p * n + i], b = v[q * n + i];
-        v[p * n + i] = c * a - d * b;
-        v[q * n + i] = d * a + c * b;
-    }
-    for (size_t i = 0; i < n; i++) {
-        double a = s[i * n + p], b = s[i * n + q];
-        s[i * n + p] = c * a - d * b;
-        s[i * n + q] = d * a + c * b;
-    }
-}
-
 static void swap_rows(double *v, size_t n, size_t a, size_t b)
 {
     for (size_t i = 0; i < n; i++) {
@@ -59,24 +37,17 @@ static void swap_rows(double *v, size_t n, size_t a, size_t b)
     }
 }
 
-/* Eigenvectors of the symmetric s as rows of v, values from the largest down (Jacobi). */
+/* Eigenvectors of the symmetric s as rows of v, values from the largest down. */
 static void eigen(double *s, double *v, double *values, size_t n)
 {
-    for (size_t i = 0; i < n * n; i++)
-        v[i] = i / n == i % n;
-    for (int sweep = 0; sweep < SWEEPS; sweep++) {
-        bool turned = false;
-        for (size_t p = 0; p < n; p++)
-            for (size_t q = p + 1; q < n; q++)
-                if (fabs(s[p * n + q]) > 1e-16 * sqrt(fabs(s[p * n + p] * s[q * n + q]))) {
-                    rotate(s, v, n, p, q);
-                    turned = true;
-                }
-        if (!turned)
-            break;
-    }
-    for (size_t i = 0; i < n; i++)
+    fv_eigen(s, v, n, n);
+    for (size_t i = 0; i < n; i++) {
         values[i] = s[i * n + i];
+        for (size_t j = 0; j < i; j++) {
+            double t = v[i * n + j];
+            v[i * n + j] = v[j * n + i], v[j * n + i] = t;
+        }
+    }
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++)
             if (values[j] > values[i]) {

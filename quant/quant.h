@@ -13,13 +13,13 @@
 #ifndef QUANT_H
 #define QUANT_H
 
-#include "vk/base/err.h"
+#include "vk/nn/matrix.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { QT_GROUP = 64 }; /* inputs that share a scale */
+enum { QT_GROUP = NN_CODE_GROUP }; /* inputs that share a scale */
 
 /* In the order of qt_method_names. */
 enum qt_method {
@@ -29,9 +29,6 @@ enum qt_method {
     QT_NF4,      /* nearest of 16 values that lie as a normal distribution's do */
 };
 extern const char *const qt_method_names[]; /* NULL last */
-/* Values a code of NF4 stands for, times the group's largest. */
-extern const float qt_nf4[16];
-
 struct qt_opts {
     enum qt_method method;
     unsigned rank;        /* of the branch beside the quantised one; 0: none */

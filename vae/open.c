@@ -28,17 +28,10 @@ static float number(struct fv_node n, const char *key)
 
 static int read_config(struct vae_config *c, const char *folder)
 {
-    char *path = fv_path_join(folder, "config.json");
     struct fv_json doc;
-    if (!path)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    if (!fv_exists(path)) {
-        free(path);
-        return 0;
-    }
-    int rc = fv_json_open(&doc, path);
-    free(path);
-    FV_TRY(rc);
+    int rc = fv_json_open_in(&doc, folder, "config.json");
+    if (rc)
+        return rc < 0 ? rc : 0;
     struct fv_node root = doc.root, spatial = fv_node_get(root, "spatial");
     struct fv_node temporal = fv_node_get(root, "temporal");
     c->groups =

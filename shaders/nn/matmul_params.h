@@ -30,7 +30,7 @@ struct nn_matmul_pack_push {
 #define NN_CODED_INT4 1
 #define NN_CODED_NF4 2
 #define NN_CODED_INT8 3
-/* The quantiles of a normal distribution that QLoRA's 4-bit type has. */
+/* The quantiles of a normal distribution that QLoRA's 4-bit type has (arXiv 2305.14314, appendix E). */
 #define NN_NF4_VALUES                                                                              \
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,    \
         -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, \

@@ -6,15 +6,6 @@
 
 static const char *const cases[] = {"decoders", "entropy", "gate", "model_3frames"};
 
-/* The device of these tests, where one was chosen. */
-static const char *device_option(void)
-{
-    static char text[256];
-    const char *name = getenv("FOVEA_DEVICE");
-    snprintf(text, sizeof text, name ? "--device '%s'" : "%.0s", name ? name : "");
-    return text;
-}
-
 static void all_hold(void **state)
 {
     (void)state;
@@ -23,7 +14,7 @@ static void all_hold(void **state)
         snprintf(name, sizeof name, "05_queen/%s", cases[i]);
         const char *dir = test_golden(name);
         assert_non_null(dir);
-        int rc = test_fovea(&out, "%s check --arch queen '%s'", device_option(), dir);
+        int rc = test_fovea(&out, "%s check --arch queen '%s'", test_device_option(), dir);
         if (rc || !strstr(out, " 0 do not"))
             fail_msg("%s: %d\n%s", cases[i], rc, out);
         free(out);
@@ -66,7 +57,7 @@ static void finds_changes(void **state)
             0x3f; /* the exponent of floats */
         test_write_file(path, bytes, size);
         free(bytes);
-        int rc = test_fovea(&out, "%s check --arch queen '%s'", device_option(), copy);
+        int rc = test_fovea(&out, "%s check --arch queen '%s'", test_device_option(), copy);
         if (rc != 1 || !strstr(out, "FAIL") || !strstr(out, rows[i].part))
             fail_msg("%s/%s: %d\n%s", rows[i].dir, rows[i].file, rc, out);
         free(out);
@@ -77,7 +68,7 @@ static void says_what_is_missing(void **state)
 {
     (void)state;
     char *out;
-    assert_int_equal(test_fovea(&out, "%s check --arch queen %s", device_option(), test_tmp()), 1);
+    assert_int_equal(test_fovea(&out, "%s check --arch queen %s", test_device_option(), test_tmp()), 1);
     assert_non_null(strstr(out, "nothing in it to check with --arch queen"));
     free(out);
     const char *dir = test_tmp_path("half");
@@ -85,7 +76,7 @@ static void says_what_is_missing(void **state)
     char path[512];
     snprintf(path, sizeof path, "%s/config.json", dir);
     test_write_file(path, "[{}]", 4);
-    assert_int_equal(test_fovea(&out, "%s check --arch queen '%s'", device_option(), dir), 1);
+    assert_int_equal(test_fovea(&out, "%s check --arch queen '%s'", test_device_option(), dir), 1);
     free(out);
 }
 

@@ -2,15 +2,6 @@
 #include "support/neural.h"
 #include "support/test.h"
 
-/* The device of these tests, where one was chosen. */
-static const char *device_option(void)
-{
-    static char text[256];
-    const char *name = getenv("FOVEA_DEVICE");
-    snprintf(text, sizeof text, name ? "--device '%s'" : "%.0s", name ? name : "");
-    return text;
-}
-
 static const char *copy_of(const char *name)
 {
     char command[1500], from[512];
@@ -36,7 +27,7 @@ static void reference_cases_hold(void **state)
         if (!dir)
             continue;
         found++;
-        TEST_RUNS("%s check --arch %s '%s'", device_option(), cases[i][0], dir);
+        TEST_RUNS("%s check --arch %s '%s'", test_device_option(), cases[i][0], dir);
     }
     if (!found)
         skip();
@@ -67,7 +58,7 @@ static void finds_changes(void **state)
         bytes[at + 3] ^= 0x08; /* the first value's exponent */
         test_write_file(path, bytes, size);
         free(bytes);
-        int rc = test_fovea(&out, "%s check --arch scaffold '%s'", device_option(), dir);
+        int rc = test_fovea(&out, "%s check --arch scaffold '%s'", test_device_option(), dir);
         if (rc != 1 || !strstr(out, "FAIL") || !strstr(out, rows[i].part))
             fail_msg("%s: %d\n%s", rows[i].file, rc, out);
         free(out);
@@ -89,15 +80,15 @@ static void a_folder_is_a_scene(void **state)
                    *other = test_tmp_path("b.png"), *ply = test_tmp_path("baked.ply"),
                    *spz = test_tmp_path("baked.spz");
         char *out;
-        TEST_RUNS("%s render '%s' -c '%s' -o '%s'", device_option(), folder, from, png);
+        TEST_RUNS("%s render '%s' -c '%s' -o '%s'", test_device_option(), folder, from, png);
         TEST_RUNS("convert '%s' -o '%s'", folder, one);
-        TEST_RUNS("%s render '%s' -c '%s' -o '%s'", device_option(), one, from, other);
+        TEST_RUNS("%s render '%s' -c '%s' -o '%s'", test_device_option(), one, from, other);
         TEST_RUNS("compare '%s' '%s' --min-psnr 90", png, other); /* the same picture */
         TEST_RUNS("convert '%s' --eye 0,-1,-4 -o '%s'", folder, ply);
         TEST_RUNS("convert '%s' -o '%s'", one, spz);
-        TEST_RUNS("%s render '%s' -c '%s' -o '%s'", device_option(), ply, from, other);
+        TEST_RUNS("%s render '%s' -c '%s' -o '%s'", test_device_option(), ply, from, other);
         TEST_RUNS("compare '%s' '%s' --min-psnr 40", png, other); /* from where it was baked for */
-        TEST_RUNS("%s render '%s' --size 64x48 -o '%s'", device_option(), folder, png);
+        TEST_RUNS("%s render '%s' --size 64x48 -o '%s'", test_device_option(), folder, png);
         assert_int_equal(test_fovea(&out, "info --json '%s'", folder), 0);
         assert_non_null(strstr(out, "\"anchors\":"));
         assert_non_null(strstr(out, i == 2 ? "\"hash_grid_bytes\":\t3813376" : "\"offsets_bytes\":\t72000"));
@@ -110,7 +101,7 @@ static void says_what_cannot_be(void **state)
     (void)state;
     const char *folder = test_neural("bank", 20);
     const char *png = test_tmp_path("c.png");
-    TEST_FAILS(1, "appearance 4: the model has 4", "%s render '%s' --appearance 4 -o '%s'", device_option(),
+    TEST_FAILS(1, "appearance 4: the model has 4", "%s render '%s' --appearance 4 -o '%s'", test_device_option(),
                folder, png);
     TEST_FAILS(1, "only SAGS has a lite form", "convert '%s' --lite -o '%s'", folder, test_tmp_path("x.safetensors"));
     TEST_FAILS(2, "it is for .safetensors", "convert '%s' --lite -o '%s'", folder, test_tmp_path("x.ply"));

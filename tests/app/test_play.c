@@ -51,13 +51,6 @@ static int write_stream(void **state)
     return 0;
 }
 
-static int done(void **state)
-{
-    (void)state;
-    test_device_done();
-    return 0;
-}
-
 /* What a scene on the device looks like: RGBA. */
 static uint8_t *draw(const struct gs_gpu_scene *gpu)
 {
@@ -332,5 +325,5 @@ int main(void)
         cmocka_unit_test(plays_over_the_network),
         cmocka_unit_test(refuses_with_a_sentence),
     };
-    return cmocka_run_group_tests(tests, write_stream, done);
+    return cmocka_run_group_tests(tests, write_stream, test_device_teardown);
 }

@@ -55,7 +55,7 @@ static float *decode(const struct nn_file *f, const char *p, size_t n, size_t k,
         for (size_t i = 0; i < k; i++) {
             int byte = method == QT_RTN8 ? 0 : (int)codes[r * padded / 2 + i / 2], code = i % 2 ? byte >> 4 : byte & 15;
             float v = method == QT_RTN8  ? codes[r * padded + i]
-                      : method == QT_NF4 ? qt_nf4[code]
+                      : method == QT_NF4 ? nn_nf4[code]
                                          : (float)(code - 8);
             w[r * k + i] = v * scales[r * (padded / 64) + i / 64];
         }

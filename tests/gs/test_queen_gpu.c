@@ -293,13 +293,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    test_device_done();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,5 +300,5 @@ int main(void)
         cmocka_unit_test(packs_as_uploading_does), cmocka_unit_test(draws_as_the_fetched_scene),
         cmocka_unit_test(decodes_and_gates),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, test_device_teardown);
 }

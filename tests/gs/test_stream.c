@@ -128,13 +128,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    test_device_done();
-    return 0;
-}
-
 static double distance(const struct gs_scene *a, size_t i, const struct gs_scene *b, size_t j)
 {
     double sum = 0;
@@ -798,5 +791,5 @@ int main(void)
         cmocka_unit_test(bytes_that_come_slowly),  cmocka_unit_test(what_is_wanted),
         cmocka_unit_test(files_that_grow),         cmocka_unit_test(read_while_written),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, test_device_teardown);
 }

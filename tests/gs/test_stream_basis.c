@@ -61,28 +61,15 @@ static void make_pair(struct pair *p, bool turns, bool basis)
         assert_non_null(p->base[0].basis);
         assert_ok(gs_stream_read_basis(&p->base[1], &p->basis));
     }
-    for (int k = 0; k < 2; k++)
-        assert_ok(gs_stream_group_create(&p->group[k], &p->base[k]));
+    test_groups_create(p->group, p->base);
 }
 
 static void drop_pair(struct pair *p)
 {
-    for (int k = 0; k < 2; k++) {
-        gs_stream_group_finish(&p->group[k]);
-        gs_stream_base_finish(&p->base[k]);
-    }
+    test_groups_finish(p->group, p->base);
     for (uint32_t t = 0; t < FRAMES; t++)
         free(p->place[t]);
     free(p->basis.bytes);
-}
-
-static void same_groups(const struct pair *p)
-{
-    const struct gs_stream_group *w = &p->group[0], *r = &p->group[1];
-    assert_int_equal(w->state.count, r->state.count);
-    for (int a = 0; a < (int)gs_attr_end(0); a++)
-        assert_memory_equal(w->state.v[a], r->state.v[a],
-                            w->state.count * (size_t)gs_attr_comps((enum gs_attr)a) * 4);
 }
 
 /* Frame t, after `begin` a group's first; its sections stay. Bytes of it. */
@@ -106,7 +93,7 @@ static size_t one_frame(struct pair *p, uint32_t t, bool begin, struct gs_sectio
     assert_ok(gs_stream_fit_motion(g, &target));
     assert_ok(gs_stream_write_residual(g, &target, sections));
     assert_ok(gs_stream_read_residual(&p->group[1], sections));
-    same_groups(p);
+    test_groups_same(p->group, 0);
     for (uint32_t i = 0; i < 3 * COUNT; i++) /* of which a dead zone leaves no more */
         assert_true(abs(g->state.v[GS_POSITION][i] - p->place[t][i]) <= 0.65 * 1.25 * GS_POSITION_UNITS);
     return gs_sections_size(sections);
@@ -190,7 +177,7 @@ static void deaths_and_births(void **state)
         /* places are a dead zone's width off, shapes need next to no symbols */
         assert_true(sections[GS_SECTION_ATTRS + GS_POSITION].size < 150);
         assert_ok(gs_stream_read_residual(&p.group[1], sections));
-        same_groups(&p);
+        test_groups_same(p.group, 0);
         gs_sections_free(sections);
         gs_stream_state_finish(&target);
     }

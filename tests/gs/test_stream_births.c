@@ -1,4 +1,5 @@
 /* Gaussians that begin and end within a group: what a reader gets is what the writer has. */
+#include "support/stream.h"
 #include "support/test.h"
 
 #include "gs/scene.h"
@@ -74,25 +75,13 @@ static void make_pair(struct pair *p, uint64_t *seed)
     assert_ok(gs_stream_read_key(&p->base[1], sections));
     gs_sections_free(sections);
     gs_stream_state_finish(&target);
-    for (int k = 0; k < 2; k++)
-        assert_ok(gs_stream_group_create(&p->group[k], &p->base[k]));
-}
-
-static void drop_pair(struct pair *p)
-{
-    for (int k = 0; k < 2; k++) {
-        gs_stream_group_finish(&p->group[k]);
-        gs_stream_base_finish(&p->base[k]);
-    }
+    test_groups_create(p->group, p->base);
 }
 
 static void same_groups(const struct pair *p)
 {
     const struct gs_stream_group *w = &p->group[0], *r = &p->group[1];
-    assert_int_equal(w->state.count, r->state.count);
-    for (int a = 0; a < (int)gs_attr_end(DEGREE); a++)
-        assert_memory_equal(w->state.v[a], r->state.v[a],
-                            w->state.count * (size_t)gs_attr_comps((enum gs_attr)a) * 4);
+    test_groups_same(p->group, DEGREE);
     assert_memory_equal(w->base->level, r->base->level, w->state.count);
     assert_memory_equal(w->base->turn_level, r->base->turn_level, w->state.count);
     assert_memory_equal(w->base->near, r->base->near, w->state.count * sizeof *w->base->near);
@@ -198,7 +187,7 @@ static void a_reader_has_what_the_writer_has(void **state)
                       rows[r].low * GS_POSITION_UNITS, &seed);
         }
     }
-    drop_pair(&p);
+    test_groups_finish(p.group, p.base);
 }
 
 /* Models that the key taught are worth it: few births cost about what they cost within the key. */
@@ -233,7 +222,7 @@ static void few_births_are_small(void **state)
     if (births * COUNT > 20 * key * 3 / 2)
         fail_msg("20 births: %zu bytes; %d Gaussians of a key: %zu", births, COUNT, key);
     gs_stream_state_finish(&born);
-    drop_pair(&p);
+    test_groups_finish(p.group, p.base);
 }
 
 static void what_is_no_frame(void **state)
@@ -263,7 +252,7 @@ static void what_is_no_frame(void **state)
     gs_stream_group_begin(&p.group[1]);
     sections[GS_SECTION_BIRTHS] = (struct gs_section){many, sizeof many};
     assert_fails(gs_stream_read_residual(&p.group[1], sections), FV_EFORMAT, "births: ");
-    drop_pair(&p);
+    test_groups_finish(p.group, p.base);
 }
 
 int main(void)

@@ -198,13 +198,6 @@ static void refuses_what_kernels_cannot(void **state)
     nl_finish(&m);
 }
 
-static int done(void **state)
-{
-    (void)state;
-    test_device_done();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,5 +205,5 @@ int main(void)
         cmocka_unit_test(packed_is_close),               cmocka_unit_test(decodes_when_the_camera_moves),
         cmocka_unit_test(refuses_what_kernels_cannot),
     };
-    return cmocka_run_group_tests(tests, NULL, done);
+    return cmocka_run_group_tests(tests, NULL, test_device_teardown);
 }

@@ -26,6 +26,13 @@ struct ref ref_linear(const struct ref *x, const struct ref *w, const struct ref
     return y;
 }
 
+void ref_linear_free(struct ref_linear *o)
+{
+    ref_free(&o->bias);
+    ref_free(&o->gate);
+    ref_free(&o->residual);
+}
+
 /* Size of an axis counted from the last, 1 where there is none. */
 static uint32_t axis(const struct ref *t, uint32_t from_last)
 {

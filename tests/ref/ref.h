@@ -53,6 +53,7 @@ struct ref_linear {
     double a, b;
 };
 struct ref ref_linear(const struct ref *x, const struct ref *w, const struct ref_linear *o);
+void ref_linear_free(struct ref_linear *o);
 struct ref_matmul {
     int trans_a, trans_b;
     double scale;

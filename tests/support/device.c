@@ -48,3 +48,10 @@ void test_device_done(void)
         exit(1);
     }
 }
+
+int test_device_teardown(void **state)
+{
+    (void)state;
+    test_device_done();
+    return 0;
+}

@@ -116,3 +116,25 @@ void test_stream_target(struct gs_stream_state *s, uint32_t count, int degree, u
             s->v[a][i] = (int32_t)test_uniform(&seed, a == GS_SCALE ? 0 : -300, 300);
     free(code);
 }
+
+void test_groups_create(struct gs_stream_group group[2], struct gs_stream_base base[2])
+{
+    for (int k = 0; k < 2; k++)
+        assert_ok(gs_stream_group_create(&group[k], &base[k]));
+}
+
+void test_groups_same(const struct gs_stream_group group[2], int degree)
+{
+    const struct gs_stream_state *w = &group[0].state, *r = &group[1].state;
+    assert_int_equal(w->count, r->count);
+    for (int a = 0; a < (int)gs_attr_end(degree); a++)
+        assert_memory_equal(w->v[a], r->v[a], w->count * (size_t)gs_attr_comps((enum gs_attr)a) * 4);
+}
+
+void test_groups_finish(struct gs_stream_group group[2], struct gs_stream_base base[2])
+{
+    for (int k = 0; k < 2; k++) {
+        gs_stream_group_finish(&group[k]);
+        gs_stream_base_finish(&base[k]);
+    }
+}

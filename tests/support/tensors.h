@@ -35,4 +35,23 @@ void tensors_expect(struct tensors *t, nn_tensor y, const struct ref *want, doub
 /* Values of any view, as doubles. Runs the recording. */
 struct ref tensors_get(struct tensors *t, nn_tensor y);
 
+/* Tests of a table of rows by each design of kernels: NAME, NAME_by_shared_tiles and
+ * NAME_through_storage_buffers; table(const struct nn_rec_opts *), NULL being the usual. */
+#define TENSORS_BY_DESIGN(name, table)                                                             \
+    static void name(void **state)                                                                 \
+    {                                                                                              \
+        (void)state;                                                                               \
+        table(NULL);                                                                               \
+    }                                                                                              \
+    static void name##_by_shared_tiles(void **state)                                               \
+    {                                                                                              \
+        (void)state;                                                                               \
+        table(&(struct nn_rec_opts){.kernel = NN_KERNEL_SHARED});                                  \
+    }                                                                                              \
+    static void name##_through_storage_buffers(void **state)                                       \
+    {                                                                                              \
+        (void)state;                                                                               \
+        table(&(struct nn_rec_opts){.ssbo = true});                                                \
+    }
+
 #endif

@@ -98,6 +98,14 @@ void *test_read_file(const char *path, size_t *size)
     return copy;
 }
 
+const char *test_device_option(void)
+{
+    static char text[256];
+    const char *name = getenv("FOVEA_DEVICE");
+    snprintf(text, sizeof text, name ? "--device '%s'" : "%.0s", name ? name : "");
+    return text;
+}
+
 int test_fovea(char **out, const char *fmt, ...)
 {
     char args[8192], command[9000];

@@ -45,6 +45,8 @@ struct vk_device;
  * at test_device_done(). */
 struct vk_device *test_device(void);
 void test_device_done(void);
+/* The same as a teardown of cmocka. */
+int test_device_teardown(void **state);
 
 /* A path below the golden directory: $FOVEA_GOLDEN, else tests/golden in the source tree,
  * else ../shared/golden/gs beside it. NULL when the file is in none. Static storage. */
@@ -64,6 +66,9 @@ void *test_read_file(const char *path, size_t *size); /* caller frees */
 /* Runs the real binary through the shell: "fovea " + args. Returns the exit status; output
  * (stdout and stderr together) in *out when not NULL, caller frees. */
 int test_fovea(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Its --device, where FOVEA_DEVICE chooses one. Static storage. */
+const char *test_device_option(void);
 
 /* It ends well. */
 #define TEST_RUNS(...)                                                                             \

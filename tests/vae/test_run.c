@@ -410,13 +410,6 @@ static void stops_when_asked(void **state)
     vae_close(&v);
 }
 
-static int done(void **state)
-{
-    (void)state;
-    test_device_done();
-    return 0;
-}
-
 /* ---- attention over time ----------------------------------------------------------------- */
 
 /* What the middle's attention was given and what it gave: [1, C, T, H, W]. */
@@ -591,5 +584,5 @@ int main(void)
         cmocka_unit_test(attends_over_time),
     };
     test_device();
-    return cmocka_run_group_tests(tests, NULL, done);
+    return cmocka_run_group_tests(tests, NULL, test_device_teardown);
 }

@@ -173,6 +173,13 @@ def random_scene(rng, two=.25, held=False):
     return [a, b], background
 
 
+def random_prompts(seed, count, held=False, free=False):
+    """Scenes of one object and a sentence for each: of held-out pairs, with synonyms."""
+    rng = np.random.default_rng([seed, held, free])
+    scenes = [random_scene(rng, two=0, held=held) for _ in range(count)]
+    return scenes, [describe(s, rng, canonical=not free) for s in scenes]
+
+
 # ---- drawing ------------------------------------------------------------------------------------
 _Y, _X = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + .5
 

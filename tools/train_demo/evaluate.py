@@ -107,9 +107,7 @@ def main():
         return
     for name, held, free in (('seen', False, False), ('held', True, False),
                              ('synonyms', True, True)):
-        rng = np.random.default_rng([o.seed, held, free])
-        scenes = [clips.random_scene(rng, two=0, held=held) for _ in range(o.count)]
-        prompts = [clips.describe(s, rng, canonical=not free) for s in scenes]
+        scenes, prompts = clips.random_prompts(o.seed, o.count, held, free)
         made, score = make(prompts), probes.Score()
         for clip, scene in zip(made, scenes):
             score.add(clip, scene)

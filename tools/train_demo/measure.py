@@ -118,7 +118,7 @@ def main():
     p.add_argument('--to', metavar='NAME', help='of the results')
     p.add_argument('--count', type=int, default=96, help='prompts')
     p.add_argument('--seed', type=int, default=11)
-    p.add_argument('--rounds', type=int, default=2, help='of timing; 0 is none')
+    p.add_argument('--rounds', type=int, default=3, help='of timing; 0 is none')
     p.add_argument('--variant', action='append', metavar='NAME: OPTIONS')
     p.add_argument('--plot', metavar='NAME')
     o = p.parse_args()
@@ -126,9 +126,7 @@ def main():
         plot(o.plot)
         return
     variants = [tuple(s.strip() for s in v.split(':', 1)) for v in o.variant] if o.variant else USUAL
-    rng = np.random.default_rng([o.seed, True, False])
-    scenes = [clips.random_scene(rng, two=0, held=True) for _ in range(o.count)]
-    prompts = [clips.describe(s, rng, canonical=True) for s in scenes]
+    scenes, prompts = clips.random_prompts(o.seed, o.count, held=True)
     scores = []
     for i, (name, options) in enumerate(variants):
         score, made = judged(o, i, options, prompts, scenes)

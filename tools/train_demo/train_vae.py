@@ -7,7 +7,7 @@ steps; the learning rate falls along a cosine over all of them, so a run that wa
 if it had not been. A batch depends on the seed and the step only.
 
     train_vae.py --out run                          everything, or on from run/vae.pt
-    train_vae.py --out run --decoder 4000           then the decoder alone, the encoder frozen
+    train_vae.py --out run --decoder 3000           then the decoder alone, the encoder frozen
                                                     (beside the transformer's training: latents
                                                     stay valid)
 

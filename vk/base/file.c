@@ -268,6 +268,14 @@ char *fv_path_join(const char *dir, const char *name)
     return out;
 }
 
+bool fv_exists_in(const char *dir, const char *name)
+{
+    char *path = fv_path_join(dir, name);
+    bool yes = path && fv_exists(path);
+    free(path);
+    return yes;
+}
+
 char *fv_path_dir(const char *path)
 {
     const char *slash = strrchr(path, '/');

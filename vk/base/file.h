@@ -69,6 +69,8 @@ void fv_writer_abort(struct fv_writer *w);
 
 bool fv_is_dir(const char *path);
 bool fv_exists(const char *path);
+/* "dir/name" does. */
+bool fv_exists_in(const char *dir, const char *name);
 /* Joined path "dir/name" (name alone if absolute or dir is empty); caller frees. */
 char *fv_path_join(const char *dir, const char *name);
 /* Directory part of a path ("." if none); caller frees. */

@@ -89,6 +89,17 @@ int fv_json_open(struct fv_json *out, const char *path)
     return rc;
 }
 
+int fv_json_open_in(struct fv_json *out, const char *dir, const char *name)
+{
+    char *path = fv_path_join(dir, name);
+    *out = (struct fv_json){0};
+    if (!path)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    int rc = fv_exists(path) ? fv_json_open(out, path) : 1;
+    free(path);
+    return rc;
+}
+
 void fv_json_close(struct fv_json *doc)
 {
     cJSON_Delete(doc->root.item);

@@ -35,6 +35,8 @@ struct fv_json {
 /* Reads a file of at most 256 MiB, 4 million values, nested at most 64 deep. Returns 0, FV_EIO,
  * FV_EFORMAT. */
 int fv_json_open(struct fv_json *out, const char *path);
+/* NAME of a folder; 1 when there is none. */
+int fv_json_open_in(struct fv_json *out, const char *dir, const char *name);
 /* The same from memory; name is for messages. */
 int fv_json_parse(struct fv_json *out, const char *text, size_t size, const char *name);
 void fv_json_close(struct fv_json *doc);

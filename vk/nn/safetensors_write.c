@@ -30,7 +30,7 @@ static void quoted(FILE *out, const char *text)
     fputc('"', out);
 }
 
-static uint64_t bytes_of(const struct nn_save_tensor *t)
+uint64_t nn_save_bytes(const struct nn_save_tensor *t)
 {
     uint64_t n = nn_data_block_bytes(t->type);
     for (unsigned i = 0; i < t->rank; i++)
@@ -45,7 +45,7 @@ static void entry(FILE *out, const struct nn_save_tensor *t, uint64_t begin)
     for (unsigned i = 0; i < t->rank; i++)
         fprintf(out, "%s%llu", i ? "," : "", (unsigned long long)t->shape[i]);
     fprintf(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin,
-            (unsigned long long)(begin + bytes_of(t)));
+            (unsigned long long)(begin + nn_save_bytes(t)));
 }
 
 static int header(char **text, size_t *size, const struct nn_save_tensor *list, size_t n,
@@ -66,7 +66,7 @@ static int header(char **text, size_t *size, const struct nn_save_tensor *list, 
     }
     if (meta_count)
         fputs(n ? "}," : "}", out);
-    for (size_t i = 0; i < n; at += bytes_of(&list[i]), i++) {
+    for (size_t i = 0; i < n; at += nn_save_bytes(&list[i]), i++) {
         fputs(i ? "," : "", out);
         entry(out, &list[i], at);
     }
@@ -107,7 +107,7 @@ int nn_safetensors_save(const char *path, const struct nn_save_tensor *list, siz
         fv_write(&w, length, 8);
         fv_write(&w, text, size);
         for (size_t i = 0; i < n; i++)
-            fv_write(&w, list[i].data, bytes_of(&list[i]));
+            fv_write(&w, list[i].data, nn_save_bytes(&list[i]));
         rc = fv_writer_commit(&w);
     }
     free(text);
@@ -199,7 +199,7 @@ int nn_saver_open(struct nn_saver **out, const char *path, const struct nn_save_
     if (rc == 0) {
         s->at[0] = 8 + size;
         for (size_t i = 0; i < n; i++)
-            s->at[i + 1] = s->at[i] + bytes_of(&list[i]);
+            s->at[i + 1] = s->at[i] + nn_save_bytes(&list[i]);
         rc = begin(s, text, size, resumed);
     }
     free(text);

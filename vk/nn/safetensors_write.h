@@ -17,6 +17,9 @@ struct nn_save_tensor {
     const void *data; /* row-major, of this type */
 };
 
+/* Of its data. */
+uint64_t nn_save_bytes(const struct nn_save_tensor *t);
+
 /* Writes a whole file, which takes its name only when it is complete. Data begins at a multiple of
  * 64 bytes. Returns 0, FV_EIO, FV_EINVALID (a type without a name in this format, a name twice),
  * FV_ENOMEM. */

@@ -1,6 +1,7 @@
 /* Loading weights onto the device (weights.h): a plan (weights_plan.c) is streamed slab by slab
  * through the staging ring, converted and checked 4096 elements at a time in cache, never held
  * whole on the host (but for tensors with a layout of their own). */
+#include "vk/base/mix.h"
 #include "vk/base/thread.h"
 #include "vk/nn/wants.h"
 #include "vk/xfer.h"
@@ -37,10 +38,7 @@ static const enum nn_data as_data[NN_DTYPES] = {[NN_F32] = NN_DATA_F32,
 
 static uint64_t mix(uint64_t x)
 {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
+    return fv_mix(x + 0x9e3779b97f4a7c15u);
 }
 
 /* Uniform of the variance and mean that keep activations of an untrained model in range. */

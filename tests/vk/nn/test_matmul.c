@@ -61,9 +61,7 @@ static void check_linear(struct tensors *t, const struct row *w, const enum nn_d
     tensors_expect(t, nn_linear(t->r, in, in_w, &n), &want, bound(w->depth), what);
     ref_free(&x);
     ref_free(&weight);
-    ref_free(&o.bias);
-    ref_free(&o.gate);
-    ref_free(&o.residual);
+    ref_linear_free(&o);
     ref_free(&want);
 }
 
@@ -83,23 +81,7 @@ static void linear_table(const struct nn_rec_opts *opts)
     tensors_end(&t);
 }
 
-static void linear(void **state)
-{
-    (void)state;
-    linear_table(NULL);
-}
-
-static void linear_by_shared_tiles(void **state)
-{
-    (void)state;
-    linear_table(&(struct nn_rec_opts){.kernel = NN_KERNEL_SHARED});
-}
-
-static void linear_through_storage_buffers(void **state)
-{
-    (void)state;
-    linear_table(&(struct nn_rec_opts){.ssbo = true});
-}
+TENSORS_BY_DESIGN(linear, linear_table)
 
 struct product {
     const char *name;

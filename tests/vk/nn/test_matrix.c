@@ -96,9 +96,7 @@ static void check_row(struct tensors *t, const struct row *w, const enum nn_dtyp
     nn_weights_destroy(&weights);
     ref_free(&x);
     ref_free(&weight);
-    ref_free(&o.bias);
-    ref_free(&o.gate);
-    ref_free(&o.residual);
+    ref_linear_free(&o);
     ref_free(&want);
     test_model_finish(&m);
 }
@@ -114,23 +112,7 @@ static void table(const struct nn_rec_opts *opts)
     }
 }
 
-static void codes(void **state)
-{
-    (void)state;
-    table(NULL);
-}
-
-static void codes_by_shared_tiles(void **state)
-{
-    (void)state;
-    table(&(struct nn_rec_opts){.kernel = NN_KERNEL_SHARED});
-}
-
-static void codes_through_storage_buffers(void **state)
-{
-    (void)state;
-    table(&(struct nn_rec_opts){.ssbo = true});
-}
+TENSORS_BY_DESIGN(codes, table)
 
 /* Rows of whole numbers of which 127 is the largest of each group are rounded to themselves, scales and the
  * low-rank branch are powers of two: no bit may differ, by either kind of product. */

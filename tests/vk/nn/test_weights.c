@@ -585,13 +585,6 @@ static void reports_progress_and_cancels(void **state)
     assert_fails(load_values(v, &opts), FV_ECANCELLED, "cancelled");
 }
 
-static int done(void **state)
-{
-    (void)state;
-    test_device_done();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -612,5 +605,5 @@ int main(void)
         cmocka_unit_test(names_bad_values),
         cmocka_unit_test(reports_progress_and_cancels),
     };
-    return cmocka_run_group_tests(tests, NULL, done);
+    return cmocka_run_group_tests(tests, NULL, test_device_teardown);
 }
