@@ -1,6 +1,7 @@
 #include "app/bench_dit.h"
 #include "app/text.h"
 #include "diffusion/diffusion.h"
+#include "vk/base/hash.h"
 #include "vk/base/thread.h"
 #include "vk/device.h"
 #include "vk/mem.h"
@@ -81,15 +82,6 @@ static int measure(struct work *w, struct vk_device *dev)
 }
 
 /* FNV-1a, 64 bits. */
-static uint64_t digest(const void *data, size_t size)
-{
-    const unsigned char *p = data;
-    uint64_t h = 14695981039346656037u;
-    for (size_t n = 0; n < size; n++)
-        h = (h ^ p[n]) * 1099511628211u;
-    return h;
-}
-
 static void print_json(const struct work *w, const char *device)
 {
     char sum[32];
@@ -119,7 +111,7 @@ static void print_json(const struct work *w, const char *device)
     for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
         cJSON_AddNumberToObject(o, numbers[n].name, numbers[n].value);
     snprintf(sum, sizeof sum, "%016llx",
-             (unsigned long long)digest(w->z, w->values * sizeof *w->z));
+             (unsigned long long)fv_hash(FV_HASH_BEGIN, w->z, w->values * sizeof *w->z));
     cJSON_AddStringToObject(o, "digest", sum);
     print_cjson(o);
 }
@@ -145,7 +137,7 @@ static void print_text(const struct work *w, const char *device)
                "for %.2f s more\n",
                l->resident, i->depth, l->pairs, loaded, l->seconds, l->waited);
     printf("  digest of the result %016llx\n",
-           (unsigned long long)digest(w->z, w->values * sizeof *w->z));
+           (unsigned long long)fv_hash(FV_HASH_BEGIN, w->z, w->values * sizeof *w->z));
 }
 
 int bench_dit(struct app *app, const struct bench_dit *o)

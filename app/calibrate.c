@@ -3,7 +3,7 @@
 #include "vk/base/arena.h"
 #include "vk/base/array.h"
 #include "vk/base/file.h"
-#include "vk/base/mix.h"
+#include "vk/base/hash.h"
 #include "vk/nn/safetensors_write.h"
 
 #include <math.h>
@@ -104,13 +104,9 @@ static int take_rows(struct calibration *c, size_t layer, const float *data, siz
 static void describe(char out[512], const struct calibration *c, const struct generator_clip *clip,
                      const struct calibration_opts *o, const char *hash)
 {
-    uint64_t words = 0xcbf29ce484222325;
+    uint64_t words = FV_HASH_BEGIN;
     for (size_t i = 0; o->prompts && o->prompts[i]; i++)
-        for (const char *p = o->prompts[i]; ; p++) {
-            words = (words ^ (unsigned char)*p) * 0x100000001b3;
-            if (!*p)
-                break;
-        }
+        words = fv_hash(words, o->prompts[i], strlen(o->prompts[i]) + 1);
     snprintf(out, 512, "{\"model\":\"%s\",\"layers\":%zu,\"rows\":%zu,\"seed\":%llu,\"samples\":%zu,\"steps\":%u,"
                        "\"width\":%u,\"height\":%u,\"frames\":%u,\"prompts\":\"%016llx\"}",
              hash, c->count, c->rows, (unsigned long long)c->seed, o->samples, o->steps, clip->width, clip->height,

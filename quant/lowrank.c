@@ -2,7 +2,7 @@
  * algorithm 4.4. All in double; products are threaded, the rest is of the subspace's size. */
 #include "quant/private.h"
 #include "vk/base/eigen.h"
-#include "vk/base/mix.h"
+#include "vk/base/hash.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * the data, then the data. The hash keeps torn and edited files away from who reads them. */
 #include "vk/disk.h"
 #include "vk/base/file.h"
+#include "vk/base/hash.h"
 #include "vk/base/log.h"
 #include "vk/private.h"
 
@@ -11,14 +12,6 @@
 
 static const char magic[8] = {'f', 'v', 'p', 'c', 'a', 'c', 'h', 'e'};
 enum { HEADER = 24 };
-
-static uint64_t fnv1a(const uint8_t *data, size_t size)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ data[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
 
 /* cache_dir/kind-vendor-device-driver-uuid.bin; caller frees. NULL without a cache directory. */
 static char *path_of(const struct vk_device *dev, const char *kind)
@@ -56,7 +49,7 @@ int vk_disk_read(const struct vk_device *dev, const char *kind, uint8_t **data, 
     const uint8_t *head = fv_get_bytes(&c, sizeof magic);
     uint64_t bytes = fv_get_u64(&c), hash = fv_get_u64(&c);
     if (c.failed || memcmp(head, magic, sizeof magic) || bytes != fv_cursor_left(&c) ||
-        fnv1a(map.data + c.at, bytes) != hash) {
+        fv_hash(FV_HASH_BEGIN, map.data + c.at, bytes) != hash) {
         vk_disk_refuse(dev, kind);
         goto done;
     }
@@ -91,7 +84,7 @@ static void make_dirs(const char *dir)
 static int write_file(const char *path, const uint8_t *data, uint64_t size)
 {
     struct fv_writer w;
-    uint64_t hash = fnv1a(data, size);
+    uint64_t hash = fv_hash(FV_HASH_BEGIN, data, size);
     uint8_t head[HEADER];
     memcpy(head, magic, 8);
     for (int i = 0; i < 8; i++) {

@@ -1,7 +1,7 @@
 /* Loading weights onto the device (weights.h): a plan (weights_plan.c) is streamed slab by slab
  * through the staging ring, converted and checked 4096 elements at a time in cache, never held
  * whole on the host (but for tensors with a layout of their own). */
-#include "vk/base/mix.h"
+#include "vk/base/hash.h"
 #include "vk/base/thread.h"
 #include "vk/nn/wants.h"
 #include "vk/xfer.h"
