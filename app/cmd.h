@@ -1,4 +1,4 @@
-/* Commands: one row each in main.c's table, one file cmd_<name>.c each. A command parses
+/* Commands: one row each in commands.c's table, one file cmd_<name>.c each. A command parses
  * nothing and contains no algorithm: it is given its filled values, calls rooms, reports.
  *
  *     struct values { const char *output; };
@@ -30,6 +30,13 @@ struct app {
     struct fv_arena arena; /* texts of the options; lives until exit */
 };
 
+/* A positional argument by its name in job files (docs/BATCH.md). */
+struct cmd_arg {
+    const char *name; /* none of the command's options is called so */
+    enum opt_file file;
+    bool many; /* this and all that follow; the last row */
+};
+
 struct cmd {
     const char *name;
     const char *summary;  /* one line for the list of commands */
@@ -40,6 +47,8 @@ struct cmd {
     size_t size; /* of the values */
     size_t least_args, most_args;
     const char *arg; /* what the arguments are, for messages: "a scene file" */
+    const struct cmd_arg *args; /* name NULL last; NULL: there are none */
+    bool alone;                 /* not as a job of a batch: it has a window, or jobs of its own */
     int (*run)(struct app *app, const void *values, const struct opt_args *args);
 };
 
@@ -60,6 +69,10 @@ int app_check_cancel(void *ud, const struct fv_progress *p);
 /* The commands, NULL last, and the global options, for help and completion. */
 extern const struct cmd *const app_commands[];
 extern const struct opt app_global_opts[];
+/* NULL if there is none of this name. */
+const struct cmd *app_find_command(const char *name);
+/* CMD_USAGE when there are too few or too many. */
+int app_count_args(const struct cmd *c, const struct opt_args *args);
 
 extern const struct cmd cmd_devices, cmd_render, cmd_info, cmd_convert, cmd_compare, cmd_check,
     cmd_bench, cmd_view, cmd_vae, cmd_encode, cmd_generate, cmd_quantize;

@@ -484,5 +484,6 @@ const struct cmd cmd_bench = {
     .least_args = 1,
     .most_args = 64,
     .arg = "a benchmark",
+    .args = (const struct cmd_arg[]){{.name = "what"}, {"of", .many = true}, {0}},
     .run = run,
 };

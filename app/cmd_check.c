@@ -367,5 +367,6 @@ const struct cmd cmd_check = {
     .least_args = 1,
     .most_args = 4096,
     .arg = "directories",
+    .args = (const struct cmd_arg[]){{"dir", .file = OPT_READS, .many = true}, {0}},
     .run = run,
 };

@@ -23,11 +23,11 @@ struct values {
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
-    {"heatmap", 0, OPT_STRING, AT(heatmap), .value = "OUT.png", .file = true,
+    {"heatmap", 0, OPT_STRING, AT(heatmap), .value = "OUT.png", .file = OPT_WRITES,
      .help = "picture of the absolute difference, mean over frames and channels"},
     {"heat-max", 0, OPT_FLOAT, AT(heat_max), .def = "0", .max = 1e6,
      .help = "difference shown brightest; 0 is the greatest there is"},
-    {"plot", 0, OPT_STRING, AT(plot), .value = "OUT.png", .file = true,
+    {"plot", 0, OPT_STRING, AT(plot), .value = "OUT.png", .file = OPT_WRITES,
      .help = "curves of PSNR and SSIM over the frames"},
     {"min-psnr", 0, OPT_FLOAT, AT(min_psnr), .def = "0", .max = 1000, .value = "DB",
      .help = "exit 1 when the mean is lower"},
@@ -276,5 +276,6 @@ const struct cmd cmd_compare = {
     .least_args = 2,
     .most_args = 2,
     .arg = "two files to compare",
+    .args = (const struct cmd_arg[]){{"a", .file = OPT_READS}, {"b", .file = OPT_READS}, {0}},
     .run = run,
 };

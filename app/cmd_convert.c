@@ -28,7 +28,7 @@ static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
-    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
+    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = OPT_WRITES,
      .help = ".ply .compressed.ply .splat .spz .sog .glb; .safetensors of anchors"},
     {"format", 'f', OPT_ENUM, AT(format), .def = "auto", .choices = formats,
      .help = "when the name does not say it"},
@@ -260,5 +260,6 @@ const struct cmd cmd_convert = {
     .least_args = 1,
     .most_args = 4096,
     .arg = "a scene file",
+    .args = (const struct cmd_arg[]){{"in", .file = OPT_READS, .many = true}, {0}},
     .run = run,
 };

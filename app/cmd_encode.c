@@ -26,7 +26,7 @@ static const char *const decoders[] = {"learned", "dft", NULL};
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
-    {"output", 'o', OPT_STRING, AT(output), .value = "OUT.fvv", .file = true,
+    {"output", 'o', OPT_STRING, AT(output), .value = "OUT.fvv", .file = OPT_WRITES,
      .help = "the stream"},
     {"fps", 'r', OPT_FLOAT, AT(fps), .def = "30", .min = 0.01, .max = 1000,
      .help = "frames a second"},
@@ -36,9 +36,9 @@ static const struct opt opts[] = {
      .help = "only this many; 0 is all"},
     {"live", 0, OPT_FLAG, AT(live),
      .help = "write in place, frame by frame, to be played meanwhile: from a web server's folder"},
-    {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
+    {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = OPT_WRITES,
      .help = "as JSON: bytes of every kind and section; of each frame bytes, PSNR and SSIM"},
-    {"plot", 0, OPT_STRING, AT(plot), .value = "FILE.png", .file = true,
+    {"plot", 0, OPT_STRING, AT(plot), .value = "FILE.png", .file = OPT_WRITES,
      .help = "PSNR, SSIM, bytes and Gaussians of each frame"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
@@ -252,5 +252,6 @@ const struct cmd cmd_encode = {
     .least_args = 1,
     .most_args = 1u << 24,
     .arg = "a scene file, a folder of them or of a QUEEN model, or one .splatv",
+    .args = (const struct cmd_arg[]){{"frame", .file = OPT_READS, .many = true}, {0}},
     .run = run,
 };

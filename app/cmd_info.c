@@ -606,5 +606,6 @@ const struct cmd cmd_info = {
     .least_args = 1,
     .most_args = 4096,
     .arg = "a file",
+    .args = (const struct cmd_arg[]){{"file", .file = OPT_MODEL, .many = true}, {0}},
     .run = run,
 };

@@ -33,7 +33,7 @@ static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
-    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
+    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = OPT_WRITES,
      .help = "folder of the new model; of one weight file its name, .gguf too"},
     {"method", 0, OPT_ENUM, AT(method), .choices = qt_method_names, .def = "svdquant",
      .help = "the others only round, to compare with"},
@@ -64,12 +64,12 @@ static const struct opt opts[] = {
     {"dtype", 0, OPT_ENUM, AT(dtype), .rare = true, .choices = dtypes, .def = "f32",
      .help = "storage of weights and activations on the device"},
     {"memory", 0, OPT_BYTES, AT(memory), .value = "BYTES", .help = "of the device at most; default what is free"},
-    {"calibration", 0, OPT_STRING, AT(calibration), .rare = true, .value = "FILE", .file = true,
+    {"calibration", 0, OPT_STRING, AT(calibration), .rare = true, .value = "FILE", .file = OPT_RESUMES,
      .help = "kept here, and taken from here when it is there"},
     {.type = OPT_GROUP, .help = "What came of it"},
-    {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = true,
+    {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = OPT_WRITES,
      .help = "layer by layer, as JSON; - is standard output"},
-    {"plot", 0, OPT_STRING, AT(plot), .value = "FILE", .file = true, .help = "errors layer by layer, as a PNG"},
+    {"plot", 0, OPT_STRING, AT(plot), .value = "FILE", .file = OPT_WRITES, .help = "errors layer by layer, as a PNG"},
     {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
     {0}};
@@ -384,5 +384,6 @@ const struct cmd cmd_quantize = {
     .least_args = 1,
     .most_args = 1,
     .arg = "a model",
+    .args = (const struct cmd_arg[]){{"model", .file = OPT_MODEL}, {0}},
     .run = run,
 };

@@ -39,7 +39,7 @@ static const char *const pix_fmts[] = {"yuv420p", "yuv444p", "yuv420p10le", "rgb
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
-    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
+    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = OPT_WRITES,
      .help = ".mp4 .mkv .webm .mov; .png or .npy (frame_%04d.png, a folder/ for many); .y4m; - "
              "for standard output"},
     {"format", 'f', OPT_ENUM, AT(format), .rare = true, .def = "auto", .choices = output_choices,
@@ -195,10 +195,14 @@ static int plan(struct work *w)
     return shots_open(&w->shots, &o);
 }
 
-/* {"fovea":"0.1.0","command":"render","scene":"a.ply","options":{...}} */
+/* {"fovea":"0.1.0","command":"render","scene":"a.ply","options":{...}}: nothing that differs when it is made
+ * again. */
 static char *comment(const struct work *w)
 {
-    char *options = opt_to_json(opts, w->v), *text = NULL;
+    struct values v = *w->v;
+    v.output = NULL;
+    v.progress = PROGRESS_AUTO;
+    char *options = opt_to_json(opts, &v), *text = NULL;
     cJSON *root = cJSON_CreateObject();
     if (root && options) {
         cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
@@ -417,5 +421,6 @@ const struct cmd cmd_render = {
     .least_args = 1,
     .most_args = 1,
     .arg = "a scene file",
+    .args = (const struct cmd_arg[]){{"scene", .file = OPT_MODEL}, {0}},
     .run = run,
 };

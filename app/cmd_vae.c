@@ -30,9 +30,9 @@ static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 
 #define AT(m) offsetof(struct values, m)
 static const struct opt opts[] = {
-    {"model", 'm', OPT_STRING, AT(model), .value = "DIR", .file = true,
+    {"model", 'm', OPT_STRING, AT(model), .value = "DIR", .file = OPT_MODEL,
      .help = "folder or weight file of the autoencoder; config.json is looked for beside it"},
-    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = true,
+    {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = OPT_WRITES,
      .help = "encode, moments: .safetensors; decode, roundtrip: .mp4 .mkv .webm, .png (frame_%04d.png), "
              ".npy, a folder/"},
     {"dtype", 0, OPT_ENUM, AT(dtype), .choices = dtypes, .def = "f32",
@@ -590,5 +590,6 @@ const struct cmd cmd_vae = {
     .least_args = 1,
     .most_args = 65536,
     .arg = "encode, decode, roundtrip, moments or info",
+    .args = (const struct cmd_arg[]){{.name = "action"}, {"input", .file = OPT_READS, .many = true}, {0}},
     .run = run,
 };

@@ -41,7 +41,7 @@ static const struct opt opts[] = {
     {"live", 0, OPT_FLOAT, AT(live), .rare = true, .def = "0", .max = 86400, .value = "SECONDS",
      .help = "one that is still written: wait until nothing was added for so long"},
     {.type = OPT_GROUP, .help = "Without a person"},
-    {"screenshot", 0, OPT_STRING, AT(screenshot), .value = "FILE.png", .file = true,
+    {"screenshot", 0, OPT_STRING, AT(screenshot), .value = "FILE.png", .file = OPT_WRITES,
      .help = "save the last picture when done"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 1e9, .value = "N",
      .help = "end after showing the scene N times; 0 waits for the window to be closed"},
@@ -101,5 +101,7 @@ const struct cmd cmd_view = {
     .size = sizeof(struct values),
     .most_args = 1,
     .arg = "a scene file",
+    .args = (const struct cmd_arg[]){{"scene", .file = OPT_READS}, {0}},
+    .alone = true,
     .run = run,
 };

@@ -102,18 +102,10 @@ static void help_examples(FILE *out, const char *lines)
     }
 }
 
-static const struct cmd *command(const char *name)
-{
-    for (const struct cmd *const *c = app_commands; *c; c++)
-        if (!strcmp((*c)->name, name))
-            return *c;
-    return NULL;
-}
-
 void doc_overview(FILE *out)
 {
     fputs("fovea " FOVEA_VERSION ": free-viewpoint video, Gaussian-splat scenes, text to video\n\n", out);
-    help_examples(out, command("view") ? "fovea render scene.ply -o scene.mp4\ta turn around the "
+    help_examples(out, app_find_command("view") ? "fovea render scene.ply -o scene.mp4\ta turn around the "
                                          "scene, as a video\n"
                                          "fovea scene.ply\tlook around in a window\n"
                                        : "fovea render scene.ply -o scene.mp4\ta turn around the "
@@ -243,7 +235,7 @@ void doc_man(FILE *out)
           ".SH NAME\nfovea \\- free\\-viewpoint video, Gaussian\\-splat scenes, text to video\n"
           ".SH SYNOPSIS\n.B fovea\n\\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIFILE\\fR]...\n",
           out);
-    if (command("view"))
+    if (app_find_command("view"))
         fputs(".br\n.B fovea\n\\fISCENE\\fR\n", out);
     fputs(".SH DESCRIPTION\nRenders, shows, converts and checks Gaussian\\-splat scenes on "
           "Vulkan compute, and makes video of text. Reads .ply, .compressed.ply, .splat, .ksplat, .splatv, .spz, .sog, .glb and "

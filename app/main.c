@@ -1,4 +1,4 @@
-/* fovea: the command table, global options, signals, and the only place that prints errors
+/* fovea: from argv to a command (commands.c), and the only place that prints errors
  * and picks the exit status (0 done, 1 failed, 2 wrong command line, 130 cancelled). */
 #include "app/cmd.h"
 #include "app/context.h"
@@ -8,38 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-const struct cmd *const app_commands[] = {&cmd_render,
-#ifdef FOVEA_VIEWER
-                                          &cmd_view,
-#endif
-                                          &cmd_generate, &cmd_quantize, &cmd_info,    &cmd_convert, &cmd_encode, &cmd_compare,
-                                          &cmd_check,   &cmd_bench,   &cmd_vae,    &cmd_devices,
-                                          NULL};
-
-const struct opt app_global_opts[] = {
-    {"device", 'd', OPT_STRING, offsetof(struct app, device), .value = "N|NAME|cpu",
-     .help = "Vulkan device: number, part of its name, or cpu"},
-    {"validation", 0, OPT_FLAG, offsetof(struct app, validation),
-     .help = "check Vulkan calls (needs the validation layers)"},
-#ifdef FOVEA_HOT_RELOAD
-    {"shader-dir", 0, OPT_STRING, offsetof(struct app, shader_dir), .value = "DIR", .file = true,
-     .help = "reload shaders from here when they change"},
-#endif
-    {"quiet", 'q', OPT_FLAG, offsetof(struct app, quiet), .help = "errors only"},
-    {"verbose", 'v', OPT_FLAG, offsetof(struct app, verbose),
-     .help = "say what is decided and why"},
-    {"help", 'h', OPT_FLAG, offsetof(struct app, help), .help = "show help"},
-    {"version", 'V', OPT_FLAG, offsetof(struct app, version), .help = "show versions and licences"},
-    {0}};
-
-static const struct cmd *find_command(const char *name)
-{
-    for (const struct cmd *const *c = app_commands; *c; c++)
-        if (!strcmp((*c)->name, name))
-            return *c;
-    return NULL;
-}
 
 static int status_of(int rc)
 {
@@ -78,20 +46,10 @@ static int help(int argc, char **argv)
         return doc_man(stdout), 0;
     if (!strcmp(argv[0], "--completion"))
         return doc_completion(stdout, argc > 1 ? argv[1] : "") < 0 ? CMD_USAGE : 0;
-    const struct cmd *c = find_command(argv[0]);
+    const struct cmd *c = app_find_command(argv[0]);
     if (!c)
         return unknown_command(argv[0]);
     doc_command(stdout, c, true);
-    return 0;
-}
-
-static int count_args(const struct cmd *c, const struct opt_args *args)
-{
-    if (args->count < c->least_args)
-        return fv_fail(CMD_USAGE, "needs %s: fovea %s %s", c->arg, c->name, c->usage);
-    if (args->count > c->most_args)
-        return fv_fail(CMD_USAGE, "\"%s\" is one argument too many: fovea %s %s",
-                       args->items[c->most_args], c->name, c->usage);
     return 0;
 }
 
@@ -107,7 +65,7 @@ static int run_command(struct app *app, const struct cmd *c, int argc, char **ar
         return CMD_USAGE;
     if (app->help)
         return doc_command(stdout, c, false), 0;
-    FV_TRY(count_args(c, &args));
+    FV_TRY(app_count_args(c, &args));
     context_logging(app);
     return c->run(app, values, &args);
 }
@@ -143,11 +101,11 @@ static int dispatch(struct app *app, int argc, char **argv, const char **command
         return doc_overview(stdout), 0;
     if (!strcmp(argv[at], "help"))
         return help(argc - at - 1, argv + at + 1);
-    const struct cmd *c = find_command(argv[at]);
+    const struct cmd *c = app_find_command(argv[at]);
     if (c) {
         at++;
     } else if (fv_exists(argv[at])) {
-        c = find_command("view");
+        c = app_find_command("view");
         if (!c)
             return fv_fail(CMD_USAGE, "this build has no viewer; try fovea render %s -o out.mp4",
                            argv[at]);

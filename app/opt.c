@@ -462,8 +462,8 @@ static int json_args(struct opt_args *args, struct fv_json *doc, struct fv_node 
     return 0;
 }
 
-static int json_member(const struct opt_set *sets, size_t nsets, struct fv_json *doc,
-                       struct fv_node n, const char *key, struct fv_arena *arena)
+int opt_from_json_member(const struct opt_set *sets, size_t nsets, struct fv_json *doc, struct fv_node n,
+                         const char *key, struct fv_arena *arena)
 {
     void *values;
     const struct opt *o = find_in(sets, nsets, key, 0, &values);
@@ -495,7 +495,7 @@ int opt_from_json(const struct opt_set *sets, size_t nsets, struct opt_args *arg
         if (!strcmp(e->string, "args") && fv_node_is_array(n))
             FV_TRY(json_args(args, doc, n, arena));
         else
-            FV_TRY(json_member(sets, nsets, doc, n, e->string, arena));
+            FV_TRY(opt_from_json_member(sets, nsets, doc, n, e->string, arena));
     }
     return 0;
 }

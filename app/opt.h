@@ -58,6 +58,16 @@ struct opt_rate {
     uint32_t num, den;
 };
 
+/* What is done with the file an option or argument names. */
+enum opt_file {
+    OPT_NO_FILE,
+    OPT_READS,   /* an input: must be there */
+    OPT_MODEL,   /* likewise, and worth keeping open for the next job of a batch */
+    OPT_WRITES,  /* a result, complete when the command ends */
+    OPT_SHOWS,   /* written again and again while the command runs, for people */
+    OPT_RESUMES, /* where the command goes on from when it was interrupted */
+};
+
 struct opt {
     const char *name; /* long name without dashes */
     char short_name;  /* 0 = none */
@@ -68,7 +78,7 @@ struct opt {
     const char *help;           /* one line, no full stop; starts in lower case */
     const char *const *choices; /* OPT_ENUM: names, NULL last */
     double min, max;            /* OPT_INT, OPT_FLOAT: range when min < max */
-    bool file;                  /* completion offers file names */
+    enum opt_file file;         /* a file's name: completion offers them */
     bool rare;                  /* only in `fovea help COMMAND` and the man page, not --help */
 };
 
@@ -96,6 +106,10 @@ int opt_parse(const struct opt_set *sets, size_t nsets, struct opt_args *args, i
  * numbers); "args" is an array of texts for the positional arguments. */
 int opt_from_json(const struct opt_set *sets, size_t nsets, struct opt_args *args,
                   struct fv_json *doc, struct fv_node object, struct fv_arena *arena);
+
+/* One member of such an object. */
+int opt_from_json_member(const struct opt_set *sets, size_t nsets, struct fv_json *doc, struct fv_node n,
+                         const char *key, struct fv_arena *arena);
 
 /* Sets one option from text as if given on the command line. */
 int opt_assign(const struct opt *o, void *values, const char *text, struct fv_arena *arena);
