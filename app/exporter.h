@@ -1,5 +1,5 @@
-/* Exporting a camera path to a video: `fovea render` as a process of its own, so that the window
- * stays fluid, a failure stays there, and cancelling leaves a playable file.
+/* Exporting a camera path to a video: `fovea render` as a process of its own (process.h);
+ * cancelling leaves a playable file.
  *
  *     struct exporter *e;
  *     FV_TRY(exporter_start(&e, &opts));
@@ -26,7 +26,6 @@ struct exporter {
     double done, total; /* frames; total 0 until known */
     double fps, eta;    /* frames a second, seconds left; 0 until known */
     char output[1024];
-    char message[1024]; /* the last line the process wrote that is not progress */
     struct exporter_private *p;
 };
 
