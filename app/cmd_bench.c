@@ -3,12 +3,14 @@
  * Frames are first drawn one at a time (submit, wait): wall time is then a frame's latency and
  * process CPU time what it costs, which is the figure that does not depend on other programs.
  * Then the same frames with three in flight, as rendering a video does, give frames a second.
- * Last, a few frames with every pass alone. */
+ * Last, a few frames with every pass alone. Scenes of anchors are decoded in every frame: each is of
+ * another camera than the one before, also between the profiled ones. */
 #include "app/bench_dit.h"
 #include "app/bench_ops.h"
 #include "app/bench_quant.h"
 #include "app/bench_queen.h"
 #include "app/bench_stream.h"
+#include "app/neural_in.h"
 #include "app/progress.h"
 #include "app/scene_in.h"
 #include "app/shots.h"
@@ -76,6 +78,7 @@ static const struct opt opts[] = {
 struct result {
     const char *scene, *device;
     size_t gaussians, frames;
+    size_t anchors; /* that gaussians were made of, in the last frame; 0: they were given */
     uint32_t width, height;
     double load_seconds, upload_seconds;
     uint64_t scene_bytes, foreseen_bytes; /* the latter: gs_memory_needed */
@@ -91,6 +94,7 @@ struct work {
     const struct values *v;
     struct gs_scene scene;
     struct gs_gpu_scene *gpu;
+    struct neural_in neural; /* or of anchors */
     struct gs_renderer *renderer;
     struct gs_frame *frames[IN_FLIGHT];
     struct shots shots;
@@ -104,7 +108,7 @@ static int submit(struct work *w, struct gs_frame *f, size_t i)
 {
     struct gs_camera camera;
     FV_TRY(shots_camera(&w->shots, i % w->shots.count, &camera));
-    return gs_frame_submit(f, w->gpu, &camera, &w->opts);
+    return gs_frame_submit(f, w->neural.gpu ? nl_gpu_scene(w->neural.gpu) : w->gpu, &camera, &w->opts);
 }
 
 static int one_frame(struct work *w, size_t i)
@@ -196,13 +200,15 @@ static double pass_median(const struct gs_frame_stats *s, size_t n, size_t pass,
 static int by_pass(struct work *w, struct result *r)
 {
     struct gs_frame_stats s[PROFILED];
-    gs_frame_profile(w->frames[0], true);
     for (size_t i = 0; i < PROFILED; i++) {
+        if (w->neural.gpu) /* who comes back looks anew */
+            FV_TRY(one_frame(w, 1));
+        gs_frame_profile(w->frames[0], true);
         FV_TRY(one_frame(w, 0));
+        gs_frame_profile(w->frames[0], false);
         s[i] = w->frames[0]->stats;
         FV_TRY(step(w, "passes", i + 1, PROFILED));
     }
-    gs_frame_profile(w->frames[0], false);
     r->pass_count = s[0].pass_count;
     for (size_t p = 0; p < r->pass_count && p < MOST_PASSES; p++)
         r->pass[p] = (struct gs_pass_time){.name = s[0].pass[p].name,
@@ -226,31 +232,47 @@ static int foresee(struct work *w, struct vk_device *dev, int sh_degree, struct 
     return 0;
 }
 
-static int prepare(struct app *app, struct work *w, const char *path, struct result *r)
+static int load_anchors(struct work *w, struct vk_device *dev, const char *path, struct result *r)
 {
-    struct vk_device *dev;
-    FV_TRY(app_device(app, &dev));
+    double start = fv_now();
+    FV_TRY(neural_in_load(&w->neural, dev, path, &(struct nl_gpu_opts){.exact = w->v->exact}));
+    r->load_seconds = fv_now() - start;
+    shots_place(&w->shots, &w->neural.around);
+    r->anchors = w->neural.around.count;
+    return 0;
+}
+
+static int load_scene(struct work *w, struct vk_device *dev, const char *path, struct result *r)
+{
     double start = fv_now();
     FV_TRY(scene_in_load(&w->scene, path, &w->v->scene, &w->progress));
     r->load_seconds = fv_now() - start;
     shots_place(&w->shots, &w->scene);
-    r->scene = path;
-    r->device = dev->caps.name;
     r->gaussians = w->scene.count;
     r->scene_bytes = gs_gpu_scene_bytes(w->scene.count, w->scene.sh_degree, w->v->exact);
     start = fv_now();
     FV_TRY(gs_gpu_scene_create(&w->gpu, dev, &w->scene, &(struct gs_upload_opts){.exact = w->v->exact}));
     r->upload_seconds = fv_now() - start;
-    int degree = w->scene.sh_degree;
+    FV_TRY(foresee(w, dev, w->scene.sh_degree, r));
     gs_scene_finish(&w->scene);
-    FV_TRY(gs_renderer_create(&w->renderer, dev));
-    for (int i = 0; i < IN_FLIGHT; i++)
-        FV_TRY(gs_frame_create(&w->frames[i], w->renderer));
+    return 0;
+}
+
+static int prepare(struct app *app, struct work *w, const char *path, struct result *r)
+{
+    struct vk_device *dev;
+    FV_TRY(app_device(app, &dev));
+    r->scene = path;
+    r->device = dev->caps.name;
     w->opts = (struct gs_render_opts){.mode = (enum gs_mode)w->v->mode,
                                       .exact = w->v->exact,
                                       .supersample = (uint32_t)w->v->supersample,
                                       .raster = w->v->raster};
-    return foresee(w, dev, degree, r);
+    FV_TRY(nl_is(path) ? load_anchors(w, dev, path, r) : load_scene(w, dev, path, r));
+    FV_TRY(gs_renderer_create(&w->renderer, dev));
+    for (int i = 0; i < IN_FLIGHT; i++)
+        FV_TRY(gs_frame_create(&w->frames[i], w->renderer));
+    return 0;
 }
 
 static int measure(struct work *w, struct result *r)
@@ -260,6 +282,11 @@ static int measure(struct work *w, struct result *r)
     r->frames = frame_count(w, frame_seconds);
     FV_TRY(one_at_a_time(w, r));
     FV_TRY(three_in_flight(w, r));
+    if (r->anchors) {
+        r->gaussians = r->stats.made;
+        r->scene_bytes = nl_gpu_bytes(w->neural.gpu) +
+                         gs_gpu_scene_bytes(r->gaussians, 0, w->v->exact);
+    }
     return by_pass(w, r);
 }
 
@@ -280,6 +307,7 @@ static int bench_scene(struct app *app, const struct values *v, const char *path
         gs_frame_destroy(&w.frames[i]);
     gs_renderer_destroy(&w.renderer);
     gs_gpu_scene_destroy(&w.gpu);
+    neural_in_finish(&w.neural);
     gs_scene_finish(&w.scene);
     shots_finish(&w.shots);
     return rc;
@@ -293,11 +321,12 @@ struct figure {
     double value;
 };
 
-enum { FIXED = 19 };
+enum { FIXED = 20 };
 
 static size_t figures(const struct result *r, struct figure *out)
 {
     const struct figure fixed[FIXED] = {{"gaussians", (double)r->gaussians},
+                                        {"anchors", (double)r->anchors},
                                         {"width", r->width},
                                         {"height", r->height},
                                         {"frames", (double)r->frames},
@@ -365,11 +394,16 @@ static void print_text(const struct result *r)
     bytes_text(bytes, r->scene_bytes);
     bytes_text(work, r->stats.device_bytes);
     bytes_text(foreseen, r->foreseen_bytes);
-    printf("%s: %s Gaussians (%s visible), %ux%u, %s\n", r->scene, count, visible, r->width,
-           r->height, r->device);
-    printf("  loaded in %.0f ms, uploaded in %.0f ms; scene %s, working memory %s (%s "
-           "foreseen)\n",
-           1e3 * r->load_seconds, 1e3 * r->upload_seconds, bytes, work, foreseen);
+    printf("%s: %s Gaussians (%s visible)", r->scene, count, visible);
+    count_text(count, r->anchors);
+    if (r->anchors)
+        printf(" of %s anchors", count);
+    printf(", %ux%u, %s\n  loaded in %.0f ms", r->width, r->height, r->device, 1e3 * r->load_seconds);
+    if (r->anchors)
+        printf("; scene %s, working memory %s\n", bytes, work);
+    else
+        printf(", uploaded in %.0f ms; scene %s, working memory %s (%s foreseen)\n",
+               1e3 * r->upload_seconds, bytes, work, foreseen);
     printf("  %zu frames     median      p95      min\n", r->frames);
     printf("  wall ms     %9.2f %8.2f %8.2f\n", r->wall.median, r->wall.p95, r->wall.min);
     printf("  cpu ms      %9.2f %8.2f %8.2f\n", r->cpu.median, r->cpu.p95, r->cpu.min);
@@ -465,6 +499,7 @@ const struct cmd cmd_bench = {
     .usage = "render SCENE... [OPTION]...",
     .examples = "fovea bench render scene.ply\ttime a frame, by pass\n"
                 "fovea bench render a.ply b.ply --size 1920x1080 --csv\tone row a scene\n"
+                "fovea bench render garden_sags/ --cameras turn.json\tanchors, decoded for every frame\n"
                 "fovea bench stream talk.fvv\tdecoding, seeking and playing a stream\n"
                 "fovea bench queen scene.ply\tdecode and update a frame of a QUEEN stream\n"
                 "fovea bench dit OpenSora-STDiT-v3 --memory 1G\tsteps of a transformer, weights beyond 1 GB from the disk\n"
@@ -472,7 +507,8 @@ const struct cmd cmd_bench = {
                 "fovea bench quant 1024x1152x1152\tlinear layers of 4-bit weights against plain ones",
     .details = "Wall and CPU time are of frames drawn one at a time, after half a second of "
                "warming up; CPU time is the whole process's. Passes are medians of five frames "
-               "with every pass submitted alone, so their sum exceeds a frame's time.\n\n"
+               "with every pass submitted alone, so their sum exceeds a frame's time. Anchors are decoded where "
+               "a frame's camera is another than the one's before.\n\n"
                "bench ops [TEXT]... runs the tensor ops whose rows contain a TEXT, and compares their "
                "rates with those of a copy of 64 MiB and of the fastest matrix product: by CPU time "
                "where the device is a CPU driver.\n\n"

@@ -148,10 +148,14 @@ void nl_record_view(void *ud, const struct gs_make *m)
         const struct nl_segment *s = &g->segment[i];
         push.count = s->count;
         push.block = s->block;
-        if (g->bank)
+        if (g->bank) {
+            vk_cmd_scope(m->cmd, "feature bank");
             nl_record_first(g, m->cmd, s, &s->feature, 0, s->count, m->lanes, m->tex, eye);
+        }
+        vk_cmd_scope(m->cmd, "opacities");
         opacities(&p, s, spec, &push, arch);
     }
+    vk_cmd_scope(m->cmd, "decode");
     starts(&p, m);
     for (uint32_t i = 0; !known && i < g->segments; i++) {
         push.count = g->segment[i].count;

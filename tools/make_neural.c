@@ -1,12 +1,13 @@
 /* Makes training folders of random anchors, as Scaffold-GS and SAGS leave them: for docs/SPEED.md and the
  * tests.
  *
- *     make_neural scaffold|bank|sags OUT COUNT
+ *     make_neural scaffold|bank|sags OUT COUNT [dense]
  *
  * OUT/point_cloud/iteration_30000/point_cloud.ply and beside it opacity_mlp.pt, cov_mlp.pt, color_mlp.pt
  * (bank: and feature_bank_mlp.pt, embedding_appearance.pt, all with distance inputs), or checkpoint.pth
  * of tiny-cuda-nn's parameters. Anchors lie on a floor and on spheres over it; about half of their
- * Gaussians live. */
+ * Gaussians live; dense: nearly all of them, and they are large enough to hide what is behind, as after
+ * training. */
 #include "neural/neural.h"
 #include "vk/base/zip.h"
 
@@ -20,6 +21,7 @@
 enum { FEATURE = 32, OFFSETS = 10, HIDDEN = 32, CAMERAS = 4, APPEARANCE = 16 };
 
 static uint64_t seed = 1;
+static bool dense;
 
 static double uniform(double a, double b)
 {
@@ -146,13 +148,15 @@ static struct tensor random_tensor(const char *group, const char *name, uint32_t
     return t;
 }
 
-static void linear(const char *dir, const char *file, uint32_t in, uint32_t out, double gain)
+static void linear(const char *dir, const char *file, uint32_t in, uint32_t out, double gain, double bias)
 {
     char path[1024];
     struct tensor t[] = {random_tensor("", "0.weight", HIDDEN, in, 2), random_tensor("", "0.bias", HIDDEN, 0, 1),
                          random_tensor("", "2.weight", out, HIDDEN, gain),
                          random_tensor("", "2.bias", out, 0, 0.2)};
     snprintf(path, sizeof path, "%s/%s", dir, file);
+    for (uint32_t i = 0; i < out; i++)
+        t[3].data[i] += (float)bias;
     save(path, t, 4);
     for (int i = 0; i < 4; i++)
         free(t[i].data);
@@ -161,9 +165,9 @@ static void linear(const char *dir, const char *file, uint32_t in, uint32_t out,
 static void scaffold_networks(const char *dir, bool bank)
 {
     uint32_t in = FEATURE + 3 + bank;
-    linear(dir, "opacity_mlp.pt", in, OFFSETS, 2);
-    linear(dir, "cov_mlp.pt", in, 7 * OFFSETS, 3);
-    linear(dir, "color_mlp.pt", in + (bank ? APPEARANCE : 0), 3 * OFFSETS, 4);
+    linear(dir, "opacity_mlp.pt", in, OFFSETS, 2, dense ? 1 : 0);
+    linear(dir, "cov_mlp.pt", in, 7 * OFFSETS, 3, 0);
+    linear(dir, "color_mlp.pt", in + (bank ? APPEARANCE : 0), 3 * OFFSETS, 4, 0);
     if (!bank)
         return;
     char path[1024];
@@ -171,7 +175,7 @@ static void scaffold_networks(const char *dir, bool bank)
     snprintf(path, sizeof path, "%s/embedding_appearance.pt", dir);
     save(path, &t, 1);
     free(t.data);
-    linear(dir, "feature_bank_mlp.pt", NL_VIEW, 3, 2);
+    linear(dir, "feature_bank_mlp.pt", NL_VIEW, 3, 2, 0);
 }
 
 /* tiny-cuda-nn's parameters in one row: matrices of 112 (96 for offsets), 32 and 32 (64) columns. */
@@ -194,6 +198,8 @@ static void sags_networks(const char *dir)
     for (int row = 0; row < 32; row++) /* nor the padding and the distance */
         for (int i = IN; i < 112; i++)
             t[0].data[112 * row + i] *= 0.1f;
+    for (int i = 0; dense && i < 32; i++) /* of hidden units that are never below 0 */
+        t[0].data[32 * 112 + 32 * 32 + i] = fabsf(t[0].data[32 * 112 + 32 * 32 + i]) * (i % 8 ? 1 : -1);
     snprintf(path, sizeof path, "%s/checkpoint.pth", dir);
     save(path, t, 7);
     for (int i = 0; i < 7; i++)
@@ -254,7 +260,7 @@ static void anchors(const char *dir, bool sags, unsigned count)
     float *all = calloc(count, 3 * sizeof *all);
     if (!all)
         exit(1);
-    double size = log(4 / sqrt(count) / (sags ? 1 : 2)); /* so that they cover what they lie on */
+    double size = log((dense ? 10 : 4) / sqrt(count) / (sags ? 1 : 2)); /* so that they cover what they lie on */
     for (unsigned i = 0; i < count; i++) {
         float row[6 + 3 * OFFSETS + FEATURE + 11] = {0};
         size_t n = 6;
@@ -288,9 +294,11 @@ int main(int argc, char **argv)
     char dir[900];
     bool sags = argc > 1 && !strcmp(argv[1], "sags");
     bool bank = argc > 1 && !strcmp(argv[1], "bank");
-    unsigned count = argc == 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
-    if (!count || count > 10000000 || (!sags && !bank && strcmp(argv[1], "scaffold"))) {
-        fprintf(stderr, "usage: make_neural scaffold|bank|sags OUT COUNT\n");
+    unsigned count = argc >= 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
+    dense = argc == 5 && !strcmp(argv[4], "dense");
+    if (!count || count > 10000000 || (!sags && !bank && strcmp(argv[1], "scaffold")) ||
+        argc != 4 + dense) {
+        fprintf(stderr, "usage: make_neural scaffold|bank|sags OUT COUNT [dense]\n");
         return 2;
     }
     for (int i = 0; i < 3; i++) {

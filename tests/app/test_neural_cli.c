@@ -96,6 +96,20 @@ static void a_folder_is_a_scene(void **state)
     }
 }
 
+/* Every frame that is measured, and every profiled one, decodes its view. */
+static void bench_decodes_each_frame(void **state)
+{
+    (void)state;
+    char *out;
+    assert_int_equal(test_fovea(&out, "bench render '%s' -n 3 -s 96x64 --json", test_neural("sags", 600)), 0);
+    assert_non_null(strstr(out, "\"anchors\":\t600"));
+    assert_null(strstr(out, "\"gaussians\":\t0"));
+    const char *at = strstr(out, "\"opacities_gpu_ms\":\t");
+    assert_non_null(at);
+    assert_true(strtod(strchr(at, '\t') + 1, NULL) > 0);
+    free(out);
+}
+
 static void says_what_cannot_be(void **state)
 {
     (void)state;
@@ -117,6 +131,7 @@ int main(void)
         cmocka_unit_test(reference_cases_hold),
         cmocka_unit_test(finds_changes),
         cmocka_unit_test(a_folder_is_a_scene),
+        cmocka_unit_test(bench_decodes_each_frame),
         cmocka_unit_test(says_what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
