@@ -15,6 +15,7 @@
 #include "vk/base/err.h"
 
 struct vk_device;
+struct keep;
 
 /* A run returns 0, an FV_ code (status 1, or 130 for FV_ECANCELLED), or this after fv_fail()
  * for options that do not go together (status 2). */
@@ -28,6 +29,8 @@ struct app {
     bool color; /* standard output is a terminal and NO_COLOR is not set */
     struct vk_device *dev, *window_dev;
     struct fv_arena arena; /* texts of the options; lives until exit */
+    struct keep *keep;     /* what jobs of a batch leave open for the next; NULL: there is no next */
+    int status;            /* exit status of a command that returns 0, where it says more than that */
 };
 
 /* A positional argument by its name in job files (docs/BATCH.md). */
@@ -75,6 +78,6 @@ const struct cmd *app_find_command(const char *name);
 int app_count_args(const struct cmd *c, const struct opt_args *args);
 
 extern const struct cmd cmd_devices, cmd_render, cmd_info, cmd_convert, cmd_compare, cmd_check,
-    cmd_bench, cmd_view, cmd_vae, cmd_encode, cmd_generate, cmd_quantize;
+    cmd_bench, cmd_batch, cmd_view, cmd_vae, cmd_encode, cmd_generate, cmd_quantize;
 
 #endif

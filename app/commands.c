@@ -7,7 +7,7 @@ const struct cmd *const app_commands[] = {&cmd_render,
 #ifdef FOVEA_VIEWER
                                           &cmd_view,
 #endif
-                                          &cmd_generate, &cmd_quantize, &cmd_info,    &cmd_convert, &cmd_encode, &cmd_compare,
+                                          &cmd_generate, &cmd_batch, &cmd_quantize, &cmd_info,    &cmd_convert, &cmd_encode, &cmd_compare,
                                           &cmd_check,   &cmd_bench,   &cmd_vae,    &cmd_devices,
                                           NULL};
 

@@ -192,6 +192,40 @@ int image_save_png(const char *path, const uint8_t *pixels, uint32_t width, uint
     return fv_writer_commit(&w);
 }
 
+struct bytes {
+    uint8_t *data;
+    size_t size, room;
+    bool failed;
+};
+
+static void append(void *ud, void *data, int size)
+{
+    struct bytes *b = ud;
+    size_t n = (size_t)size;
+    if (b->size + n > b->room) {
+        uint8_t *grown = realloc(b->data, 2 * b->room + n);
+        if (!grown) {
+            b->failed = true;
+            return;
+        }
+        b->data = grown;
+        b->room = 2 * b->room + n;
+    }
+    memcpy(b->data + b->size, data, n);
+    b->size += n;
+}
+
+uint8_t *image_jpeg(const uint8_t *pixels, uint32_t width, uint32_t height, int quality, size_t *size)
+{
+    struct bytes b = {0};
+    int ok = stbi_write_jpg_to_func(append, &b, (int)width, (int)height, 3, pixels, quality);
+    *size = b.size;
+    if (ok && !b.failed)
+        return b.data;
+    free(b.data);
+    return NULL;
+}
+
 int image_save_npy(const char *path, const float *pixels, uint32_t width, uint32_t height,
                    uint32_t channels)
 {

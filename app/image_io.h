@@ -32,6 +32,8 @@ bool image_has_suffix(const char *path);
  * text: key, value, key, value, NULL, or NULL: tEXt chunks. */
 int image_save_png(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height,
                    uint32_t channels, const char *const *text);
+/* JPEG of [height][width][3], quality 1 to 100; malloc'd, NULL without memory. */
+uint8_t *image_jpeg(const uint8_t *pixels, uint32_t width, uint32_t height, int quality, size_t *size);
 /* Writes float32 [height][width][channels], or [height][width] when channels is 1, atomically. */
 int image_save_npy(const char *path, const float *pixels, uint32_t width, uint32_t height,
                    uint32_t channels);

@@ -128,6 +128,7 @@ int main(int argc, char **argv)
     if (fflush(stdout) && rc >= 0)
         rc = fv_fail(FV_EIO, "standard output: write failed");
     int status = report(command, rc);
+    status = status ? status : app.status;
     context_finish(&app);
     return status;
 }

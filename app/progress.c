@@ -14,6 +14,12 @@ const char *const progress_choices[] = {"auto", "bar", "json", "none", NULL};
 
 /* A bar stands on the terminal's last line. */
 static atomic_bool bar_shown;
+static void (*listener)(const struct fv_progress *now);
+
+void progress_listen(void (*fn)(const struct fv_progress *now))
+{
+    listener = fn;
+}
 
 void progress_hide(void)
 {
@@ -80,7 +86,7 @@ static void show_bar(const struct progress *p, double rate, double eta)
 static void show(struct progress *p, double now)
 {
     double elapsed = now - p->start, rate = elapsed > 0 ? (p->done - p->from) / elapsed : 0;
-    double eta = rate > 0 && p->total > 0 ? (p->total - p->done) / rate : 0;
+    double eta = p->left > 0 ? p->left : rate > 0 && p->total > 0 ? (p->total - p->done) / rate : 0;
     p->last = now;
     p->shown = true;
     if (p->mode == PROGRESS_BAR) {
@@ -109,6 +115,8 @@ int progress_update(void *ud, const struct fv_progress *now)
     double t = fv_now();
     if (app_cancelled())
         return 1;
+    if (listener)
+        listener(now);
     if (p->mode == PROGRESS_NONE)
         return 0;
     if (!p->what || strcmp(p->what, now->what)) {

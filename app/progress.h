@@ -29,6 +29,7 @@ struct progress {
     double start, last;       /* seconds: when the present work began, when it was last shown */
     double done, total, from; /* from: done at the start of this work */
     bool shown;
+    double left;     /* seconds, where more is known than the rate; 0 = by the rate */
     uint64_t memory; /* of the device, to be shown; 0 = not */
 };
 
@@ -37,6 +38,8 @@ void progress_start(struct progress *p, enum progress_mode mode, const char *uni
 /* An fv_progress_fn over a struct progress: shows at most 10 times a second, returns non-zero
  * after Ctrl-C. A new `what` starts the clock anew. */
 int progress_update(void *ud, const struct fv_progress *now);
+/* Every update of this process goes there, too, whatever its mode; NULL: no more. */
+void progress_listen(void (*fn)(const struct fv_progress *now));
 /* Removes the bar, or writes the last JSON line. */
 void progress_done(struct progress *p);
 /* Clears the bar's line before something else is printed; the next update draws it again. */
