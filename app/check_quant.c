@@ -236,6 +236,7 @@ static int run_layer(struct check_case *k, void *model)
     o.activations = 4;
     o.plain_smooth = strstr(k->name, "nolrsmooth") != NULL;
     o.exact = true;
+    o.search_rows = o.search_outputs = 0;
     o.passes = o.more_passes = 5000, o.tolerance = 1e-15;
     o.on_try = on_try, o.ud = t;
     FV_TRY(qt_quantise(&c.l, k->name, c.w.data, c.n, c.k, &(struct qt_seen){.x = c.x.data, .rows = c.rows}, &o));

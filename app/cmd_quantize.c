@@ -18,11 +18,11 @@
 
 struct values {
     const char *output, *keep, *report, *plot, *prompts, *calibration;
-    int method, rank, text, grids, activations, rows, samples, steps, frames, dtype, progress;
+    int method, rank, text, grids, activations, rows, samples, steps, frames, dtype, progress, gptq;
     double seed;
     uint64_t memory;
     struct opt_size size;
-    bool gptq, link;
+    bool link;
 };
 
 static const char *const texts[] = {"16", "8", "4", NULL};
@@ -45,7 +45,8 @@ static const struct opt opts[] = {
     {.type = OPT_GROUP, .help = "SVDQuant"},
     {"rank", 'r', OPT_INT, AT(rank), .def = "0", .max = 1024,
      .help = "of the branch of 16 bits; 0 is 32, or 16 for layers up to 512"},
-    {"gptq", 0, OPT_FLAG, AT(gptq), .help = "rounding errors move on to what is not rounded yet; slower"},
+    {"gptq", 0, OPT_ENUM, AT(gptq), .choices = quantize_gptq_names, .def = "small",
+     .help = "layers whose rounding errors move on to what is not rounded yet: nearer, slower; small: up to 512"},
     {"grids", 0, OPT_INT, AT(grids), .rare = true, .def = "10", .min = 1, .max = 100,
      .help = "steps of alpha that smoothing tries; 1: no smoothing"},
     {"activations", 0, OPT_ENUM, AT(activations), .rare = true, .choices = activations, .def = "8",
@@ -58,7 +59,7 @@ static const struct opt opts[] = {
     {"size", 's', OPT_SIZE, AT(size), .rare = true, .help = "of clips; default the model's usual, or half of it and so on"},
     {"frames", 0, OPT_INT, AT(frames), .rare = true, .def = "0", .max = 10000, .help = "of clips; 0 likewise"},
     {"rows", 0, OPT_INT, AT(rows), .rare = true, .def = "0", .max = 65536,
-     .help = "inputs of each layer that are kept; 0 is 128, with --gptq 512"},
+     .help = "inputs of each layer that are kept; 0 is 512 where --gptq is at work, else 128"},
     {"seed", 0, OPT_FLOAT, AT(seed), .def = "1", .min = 0, .max = 999999999999, .value = "N",
      .help = "of clips and of what is kept of them"},
     {"dtype", 0, OPT_ENUM, AT(dtype), .rare = true, .choices = dtypes, .def = "f32",
@@ -113,7 +114,7 @@ static struct quantize_settings settings(const struct work *w, enum qt_method me
                                   .own_rank = v->rank > 0,
                                   .keep = (const char *const *)w->keep,
                                   .more = *w->more ? w->more : NULL};
-    s.opts.gptq = v->gptq;
+    s.gptq = (enum quantize_gptq)v->gptq;
     s.opts.grids = (unsigned)v->grids;
     s.opts.activations = activation_bits[v->activations];
     s.opts.seed = (uint64_t)v->seed;
@@ -133,7 +134,7 @@ static int check_values(const struct values *v, const char *from)
     if (same)
         return fv_fail(CMD_USAGE, "%s is the model itself: -o another name", v->output);
     if (v->method != QT_SVDQUANT && (v->gptq || v->rank))
-        return fv_fail(CMD_USAGE, "--%s is of --method svdquant", v->gptq ? "gptq" : "rank");
+        return fv_fail(CMD_USAGE, "--%s is of --method svdquant", v->rank ? "rank" : "gptq");
     return 0;
 }
 
@@ -166,7 +167,10 @@ static int write_one(struct work *w, struct quantize_file *q, const char *to, co
 
 static int want_inputs(struct work *w, const struct quantize_file *q)
 {
-    size_t rows = w->v->rows ? (size_t)w->v->rows : w->v->gptq ? 512 : 128;
+    size_t rows = (size_t)w->v->rows;
+    for (size_t i = 0; i < q->count && !rows; i++)
+        rows = q->layers[i].gptq ? 512 : 0;
+    rows = rows ? rows : 128;
     if (!w->calibration.arena)
         FV_TRY(calibration_create(&w->calibration, rows, (uint64_t)w->v->seed));
     for (size_t i = 0; i < q->count; i++)
@@ -371,7 +375,7 @@ const struct cmd cmd_quantize = {
     .summary = "weights of 4 or 8 bits from a model of 16",
     .usage = "MODEL -o OUT [OPTION]...",
     .examples = "fovea quantize Open-Sora/ -o Open-Sora-4bit/\tthe transformer's blocks in 4 bits\n"
-                "fovea quantize Open-Sora/ -o best/ --gptq --text 8\tslower and nearer; the text encoder, too\n"
+                "fovea quantize Open-Sora/ -o best/ --gptq all --text 8\tslower and nearer; the text encoder, too\n"
                 "fovea quantize model.safetensors -o out.safetensors --method nf4\tone weight file\n"
                 "fovea quantize Open-Sora/ -o transformer.gguf --method rtn8\tfor other programs\n"
                 "fovea quantize svdq-int4.safetensors -o out.safetensors\tNunchaku's order to ours",

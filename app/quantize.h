@@ -11,8 +11,13 @@
 #include "quant/quant.h"
 #include "vk/nn/safetensors_write.h"
 
+/* Where rounding errors move on: in layers whose shorter side is small (and whose branch is, too), or in all. */
+enum quantize_gptq { QUANTIZE_GPTQ_SMALL, QUANTIZE_GPTQ_ALL, QUANTIZE_GPTQ_NONE };
+extern const char *const quantize_gptq_names[]; /* NULL last */
+
 struct quantize_settings {
     struct qt_opts opts;
+    enum quantize_gptq gptq;
     bool own_rank;          /* of the user: small layers get it, too */
     const char *const *keep; /* NULL-ended: layers whose names contain one of these stay as they are; or NULL */
     const char *more;       /* further members of the JSON in the metadata, `"source":"..."`; or NULL */
@@ -24,6 +29,7 @@ struct quantize_layer {
     const struct nn_file_tensor *weight;
     size_t n, k;
     unsigned rank;
+    bool gptq;
     bool foreign; /* Nunchaku's: `from` */
     struct qt_nunchaku from;
     size_t first; /* of its tensors in what is written: codes, scales, then smooth, down, up of SVDQuant */

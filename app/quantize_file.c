@@ -66,6 +66,14 @@ static int check_plain(const struct nn_file *f)
     return 0;
 }
 
+const char *const quantize_gptq_names[] = {"small", "all", "none", NULL};
+
+static bool moves_errors(const struct quantize_settings *s, size_t n, size_t k)
+{
+    return s->opts.method == QT_SVDQUANT &&
+           (s->gptq == QUANTIZE_GPTQ_ALL || (s->gptq == QUANTIZE_GPTQ_SMALL && (n < k ? n : k) <= SMALL));
+}
+
 static unsigned rank_of(const struct quantize_settings *s, size_t n, size_t k)
 {
     size_t least = n < k ? n : k;
@@ -100,7 +108,8 @@ static int add_layer(struct quantize_file *q, const struct nn_file_tensor *t)
     uint64_t before = q->bytes_after;
     *l = (struct quantize_layer){.name = fv_arena_strndup(q->arena, t->name, strlen(t->name) - strlen(".weight")),
                                  .weight = t, .n = t->shape[0], .k = t->shape[1],
-                                 .rank = rank_of(&q->s, t->shape[0], t->shape[1]), .first = q->out_count,
+                                 .rank = rank_of(&q->s, t->shape[0], t->shape[1]),
+                                 .gptq = moves_errors(&q->s, t->shape[0], t->shape[1]), .first = q->out_count,
                                  .weight_error = NAN, .plain_error = NAN, .first_error = NAN, .fitted_error = NAN, .error = NAN};
     if (!l->name)
         return FV_ENOMEM;
@@ -417,6 +426,7 @@ static int one_layer(struct quantize_file *q, struct quantize_layer *l, struct n
     struct qt_seen seen = {0};
     struct qt_layer r = {0};
     o.rank = l->rank;
+    o.gptq = l->gptq;
     float *w = malloc(l->n * l->k * sizeof *w), *back = malloc(l->n * l->k * sizeof *back);
     int rc = w && back ? nn_file_read(l->weight, NN_DATA_F32, 0, l->weight->count, w)
                        : fv_fail(FV_ENOMEM, "out of memory");
@@ -485,7 +495,7 @@ static int open_saver(struct quantize_file *q, struct nn_saver **s, const char *
     if (q->foreign)
         snprintf(how, sizeof how, ",\"from\":\"nunchaku %s\"", q->layers[0].from.fp4 ? "nvfp4" : "int4");
     else if (o->method == QT_SVDQUANT)
-        snprintf(how, sizeof how, ",\"gptq\":%s,\"grids\":%u,\"activations\":%u,\"seed\":%llu", o->gptq ? "true" : "false",
+        snprintf(how, sizeof how, ",\"gptq\":\"%s\",\"grids\":%u,\"activations\":%u,\"seed\":%llu", quantize_gptq_names[q->s.gptq],
                  o->grids, o->activations, (unsigned long long)o->seed);
     if (!meta || asprintf(&text, "{\"format\":1,\"method\":\"%s\",\"bits\":%d,\"group\":%d,\"rank\":%u%s%s%s}", method,
                           o->method == QT_RTN8 ? 8 : 4, QT_GROUP, rank, how, q->s.more ? "," : "",

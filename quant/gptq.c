@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 128, TRIES = 250 };
+enum { BLOCK = 128, TRIES = 250, SIDE = 8 };
 static const double damp = 0.01;
 
 /* Upper R with m = R R^T in place of m (lower part zero). False where m is not positive. From the last
@@ -58,23 +58,31 @@ struct inversion {
     size_t k;
 };
 
-/* Columns of the inverse of upper R: R u = e_j, from the diagonal up. u is kept by columns. */
+/* Columns of the inverse of upper R, SIDE of them at once so that R is read once for all: R u = e_j, from
+ * the diagonal up. u is kept by columns. */
 static int invert_columns(void *ud, size_t begin, size_t end)
 {
     const struct inversion *v = ud;
     size_t k = v->k;
-    for (size_t j = begin; j < end; j++) {
-        double *u = v->u + j * k; /* u[i]: row i of column j */
-        memset(u, 0, k * sizeof *u);
-        u[j] = 1 / v->r[j * k + j];
-        for (size_t i = j; i-- > 0;) {
-            double sum[4] = {0};
+    double (*u)[SIDE] = qt_room(k, SIDE, sizeof(double));
+    if (!u)
+        return FV_ENOMEM;
+    for (size_t j = begin * SIDE; j < end * SIDE && j < k; j += SIDE) {
+        size_t wide = k - j < SIDE ? k - j : SIDE, last = j + wide - 1;
+        for (size_t i = last + 1; i-- > 0;) {
+            double sum[2][SIDE] = {0}; /* two chains of additions */
             const double *r = v->r + i * k;
-            for (size_t c = i + 1; c <= j; c++)
-                sum[c & 3] += r[c] * u[c];
-            u[i] = -((sum[0] + sum[2]) + (sum[1] + sum[3])) / r[i];
+            for (size_t c = i + 1; c <= last; c++)
+                for (size_t s = 0; s < SIDE; s++)
+                    sum[c & 1][s] += r[c] * u[c][s];
+            for (size_t s = 0; s < SIDE; s++)
+                u[i][s] = ((i == j + s) - (sum[0][s] + sum[1][s])) / r[i];
         }
+        for (size_t s = 0; s < wide; s++)
+            for (size_t i = 0; i < k; i++)
+                v->u[(j + s) * k + i] = i <= j + s ? u[i][s] : 0;
     }
+    free(u);
     return 0;
 }
 
@@ -163,9 +171,9 @@ static int inverse_factor(float *out, double *gram, double *work, const uint32_t
         more += damp / 10 * mean;
     }
     if (!positive)
-        return fv_fail(FV_EINVALID, "what calibration saw cannot be inverted: more samples, or no --gptq");
+        return fv_fail(FV_EINVALID, "what calibration saw cannot be inverted: more samples, or --gptq none");
     struct inversion v = {work, gram, k};
-    FV_TRY(fv_parallel(k, 8, invert_columns, &v));
+    FV_TRY(fv_parallel((k + SIDE - 1) / SIDE, 1, invert_columns, &v));
     for (size_t j = 0; j < k; j++)
         for (size_t i = 0; i < k; i++)
             out[i * k + j] = (float)gram[j * k + i];

@@ -30,6 +30,8 @@ struct qt_opts qt_usual(enum qt_method method)
                             .passes = 3,
                             .more_passes = 1,
                             .tolerance = 0.02,
+                            .search_rows = 128,
+                            .search_outputs = 512,
                             .seed = 1};
 }
 
@@ -144,14 +146,12 @@ static int try_smoothing(struct search *s, double *error)
 }
 
 /* None, then alpha with beta 0, then with beta 1 - alpha; of equal ones the last. */
-static int choose_smoothing(struct search *s, struct qt_layer *l, const float *x_absmax)
+static int choose_smoothing(struct search *s, struct qt_layer *l, const float *x_absmax, const float *w_absmax)
 {
-    float *w_absmax = qt_room(s->k, 1, sizeof *w_absmax), *best = qt_room(s->k, 1, sizeof *best);
+    float *best = qt_room(s->k, 1, sizeof *best);
     double least = INFINITY;
     unsigned steps = s->o->grids > 1 ? s->o->grids - 1 : 0;
-    int rc = w_absmax && best ? 0 : FV_ENOMEM;
-    if (rc == 0)
-        qt_column_absmax(w_absmax, s->w, s->n, s->k);
+    int rc = best ? 0 : FV_ENOMEM;
     for (unsigned i = 0; i < 1 + 2 * steps && rc == 0; i++) {
         double alpha = i ? (double)((i - 1) % steps + 1) / (steps + 1) : 0, error;
         double beta = i > steps ? 1 - alpha : 0;
@@ -168,8 +168,34 @@ static int choose_smoothing(struct search *s, struct qt_layer *l, const float *x
     }
     if (rc == 0)
         memcpy(s->scale, best, s->k * sizeof *best);
-    free(w_absmax);
     free(best);
+    return rc;
+}
+
+/* The same by some of the outputs, spread evenly, and of the rows: which smoothing is best shows in them
+ * as well. */
+static int choose_by_some(struct search *s, struct qt_layer *l, const float *x_absmax, const float *w_absmax)
+{
+    size_t n = s->o->search_outputs, rows = s->o->search_rows, least = 2 * ((size_t)s->o->rank + QT_OVERSAMPLE);
+    n = !n || n > s->n ? s->n : n;
+    n = n < least ? least < s->n ? least : s->n : n;
+    rows = !rows || rows > s->rows ? s->rows : rows;
+    if (n == s->n && rows == s->rows)
+        return choose_smoothing(s, l, x_absmax, w_absmax);
+    struct search t = {0};
+    float *w = qt_room(n, s->k, sizeof *w);
+    for (size_t i = 0; w && i < n; i++)
+        memcpy(w + i * s->k, s->w + i * s->n / n * s->k, s->k * sizeof *w);
+    int rc = w ? search_create(&t, w, n, s->k, &(struct qt_seen){.x = s->x, .rows = rows}, s->o) : FV_ENOMEM;
+    t.basis = s->basis;
+    if (rc == 0)
+        rc = choose_smoothing(&t, l, x_absmax, w_absmax);
+    s->basis = t.basis;
+    t.basis = (struct qt_basis){0};
+    if (rc == 0)
+        memcpy(s->scale, t.scale, s->k * sizeof *s->scale);
+    search_finish(&t);
+    free(w);
     return rc;
 }
 
@@ -178,10 +204,12 @@ static int choose_smoothing(struct search *s, struct qt_layer *l, const float *x
 /* Leaves the best branch in up and down. */
 static int refine(struct search *s, struct qt_layer *l)
 {
+    size_t all = s->rows, some = s->o->search_rows && s->o->search_rows < all ? s->o->search_rows : all;
     size_t nr = s->n * s->o->rank, rk = s->o->rank * s->k;
     float *up = qt_room(s->n, s->o->rank, sizeof *up), *down = qt_room(s->o->rank, s->k, sizeof *down);
     double least = INFINITY, error;
     int rc = up && down ? 0 : FV_ENOMEM;
+    s->rows = some;
     for (unsigned i = 0; i < (s->o->iterations ? s->o->iterations : 1) && rc == 0; i++) {
         rc = split(s, i ? s->held : NULL);
         if (rc == 0)
@@ -203,6 +231,10 @@ static int refine(struct search *s, struct qt_layer *l)
         memcpy(s->up, up, nr * sizeof *up);
         memcpy(s->down, down, rk * sizeof *down);
     }
+    double part = qt_distance(s->want, NULL, some * s->n);
+    s->rows = all;
+    if (some < all && part > 0) /* as if of all */
+        l->first_error *= l->signal / part;
     free(up);
     free(down);
     return rc;
@@ -280,13 +312,14 @@ static int round_residual(struct search *s, struct qt_layer *l)
 
 static int svdquant(struct search *s, struct qt_layer *l, const char *name, const struct qt_seen *seen)
 {
-    float *absmax = qt_room(s->k, 1, sizeof *absmax);
+    float *absmax = qt_room(2, s->k, sizeof *absmax);
     if (!absmax)
         return FV_ENOMEM;
     qt_column_absmax(absmax, s->x, s->rows, s->k);
     for (size_t i = 0; seen->absmax && i < s->k; i++)
         absmax[i] = fmaxf(absmax[i], seen->absmax[i]);
-    int rc = choose_smoothing(s, l, absmax);
+    qt_column_absmax(absmax + s->k, s->w, s->n, s->k);
+    int rc = choose_by_some(s, l, absmax, absmax + s->k);
     free(absmax);
     FV_TRY(rc);
     smooth_weights(s);

@@ -22,12 +22,6 @@ int qt_basis_create(struct qt_basis *b, unsigned rank, size_t n, size_t k)
     return b->rows ? 0 : FV_ENOMEM;
 }
 
-void qt_basis_finish(struct qt_basis *b)
-{
-    free(b->rows);
-    *b = (struct qt_basis){0};
-}
-
 static void swap_rows(double *v, size_t n, size_t a, size_t b)
 {
     for (size_t i = 0; i < n; i++) {
@@ -58,27 +52,33 @@ static void eigen(double *s, double *v, double *values, size_t n)
 }
 
 /* What the iteration works in; l: rows of the basis. */
-struct space {
+struct qt_space {
     size_t n, k, l;
     double *a;                    /* [n][k] */
     double *left, *right, *turned; /* [l][n], [l][k], [l][the longer] */
     double *gram, *vectors, *values;
 };
 
-static void space_finish(struct space *s)
+static void space_free(struct qt_space *s)
 {
-    free(s->a);
-    free(s->left);
-    free(s->right);
-    free(s->turned);
-    free(s->gram);
-    free(s->vectors);
-    free(s->values);
+    double *rooms[] = {s->a, s->left, s->right, s->turned, s->gram, s->vectors, s->values};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        free(rooms[i]);
+    free(s);
 }
 
-static int space_create(struct space *s, const float *a, size_t n, size_t k, size_t l)
+/* For matrices of n rows; similar ones follow each other, so it is kept. */
+static int space_for(struct qt_basis *b, size_t n)
 {
-    *s = (struct space){.n = n, .k = k, .l = l};
+    size_t k = b->k, l = b->count;
+    if (b->space && b->space->n == n)
+        return 0;
+    if (b->space)
+        space_free(b->space);
+    struct qt_space *s = b->space = calloc(1, sizeof *s);
+    if (!s)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    *s = (struct qt_space){.n = n, .k = k, .l = l};
     s->a = qt_room(n, k, sizeof *s->a);
     s->left = qt_room(l, n, sizeof *s->left);
     s->right = qt_room(l, k, sizeof *s->right);
@@ -86,16 +86,24 @@ static int space_create(struct space *s, const float *a, size_t n, size_t k, siz
     s->gram = qt_room(l, l, sizeof *s->gram);
     s->vectors = qt_room(l, l, sizeof *s->vectors);
     s->values = qt_room(l, 1, sizeof *s->values);
-    if (!s->a || !s->left || !s->right || !s->turned || !s->gram || !s->vectors || !s->values)
-        return FV_ENOMEM;
-    for (size_t i = 0; i < n * k; i++)
-        s->a[i] = a[i];
-    return 0;
+    if (s->a && s->left && s->right && s->turned && s->gram && s->vectors && s->values)
+        return 0;
+    space_free(s);
+    b->space = NULL;
+    return FV_ENOMEM;
+}
+
+void qt_basis_finish(struct qt_basis *b)
+{
+    if (b->space)
+        space_free(b->space);
+    free(b->rows);
+    *b = (struct qt_basis){0};
 }
 
 /* rows [l][width] times their own lengths and directions: eigen of rows rows^T, then rows = V rows,
  * each divided by its length unless `keep`. Rows without length are zero. */
-static int turn(struct space *s, double *rows, size_t width, bool keep)
+static int turn(struct qt_space *s, double *rows, size_t width, bool keep)
 {
     size_t l = s->l;
     FV_TRY(qt_product_f64(s->gram, rows, (struct qt_strides){width, 1}, rows,
@@ -113,7 +121,7 @@ static int turn(struct space *s, double *rows, size_t width, bool keep)
 }
 
 /* Twice, since the first time directions of little length are only roughly right. */
-static int make_orthonormal(struct space *s, double *rows, size_t width)
+static int make_orthonormal(struct qt_space *s, double *rows, size_t width)
 {
     FV_TRY(turn(s, rows, width, false));
     return turn(s, rows, width, false);
@@ -126,7 +134,7 @@ static void fill(struct qt_basis *b, uint64_t seed)
 }
 
 /* One pass: left = orthonormal (basis a^T), right = left a, its gram's eigenvectors and values. */
-static int pass(struct space *s, struct qt_basis *b)
+static int pass(struct qt_space *s, struct qt_basis *b)
 {
     size_t n = s->n, k = s->k, l = s->l;
     FV_TRY(qt_product_f64(s->left, b->rows, (struct qt_strides){k, 1}, s->a, (struct qt_strides){1, k},
@@ -147,7 +155,7 @@ static int pass(struct space *s, struct qt_basis *b)
     return 0;
 }
 
-static int iterate(struct space *s, struct qt_basis *b, unsigned rank, unsigned passes, double tolerance)
+static int iterate(struct qt_space *s, struct qt_basis *b, unsigned rank, unsigned passes, double tolerance)
 {
     double all = 0, held = 0, before = -1;
     for (size_t i = 0; i < s->n * s->k; i++)
@@ -167,22 +175,21 @@ static int iterate(struct space *s, struct qt_basis *b, unsigned rank, unsigned 
 int qt_low_rank(float *up, float *down, const float *a, size_t n, size_t k, unsigned rank,
                 struct qt_basis *b, const struct qt_opts *o)
 {
-    struct space s;
     unsigned passes = b->started ? o->more_passes : o->passes;
-    int rc = space_create(&s, a, n, k, b->count);
-    if (rc == 0 && !b->started) {
+    FV_TRY(space_for(b, n));
+    struct qt_space *s = b->space;
+    for (size_t i = 0; i < n * k; i++)
+        s->a[i] = a[i];
+    if (!b->started)
         fill(b, o->seed);
-        b->started = true;
-    }
-    if (rc == 0)
-        rc = iterate(&s, b, rank, passes, o->tolerance);
-    for (size_t r = 0; r < rank && rc == 0; r++) {
-        double sigma = r < s.l ? sqrt(fmax(s.values[r], 0)) : 0;
+    b->started = true;
+    FV_TRY(iterate(s, b, rank, passes, o->tolerance));
+    for (size_t r = 0; r < rank; r++) {
+        double sigma = r < s->l ? sqrt(fmax(s->values[r], 0)) : 0;
         for (size_t j = 0; j < k; j++)
-            down[r * k + j] = r < s.l ? (float)b->rows[r * k + j] : 0;
+            down[r * k + j] = r < s->l ? (float)b->rows[r * k + j] : 0;
         for (size_t i = 0; i < n; i++)
-            up[i * rank + r] = r < s.l ? (float)(sigma * s.left[r * n + i]) : 0;
+            up[i * rank + r] = r < s->l ? (float)(sigma * s->left[r * n + i]) : 0;
     }
-    space_finish(&s);
-    return rc;
+    return 0;
 }

@@ -41,6 +41,7 @@ struct qt_opts {
     unsigned passes;      /* of the subspace iteration at most, from random directions */
     unsigned more_passes; /* ... and from those of the last, similar matrix */
     double tolerance;     /* ... it ends when a pass changes what it holds by less, relatively */
+    size_t search_rows, search_outputs; /* that smoothing (and of rows refinement) is judged by; 0: all */
     double shift;         /* added to x before it is quantised to 0..15 (activations 4); 0: signed */
     uint64_t seed;
     /* Told what is tried; NULL: not. stage 0: smoothing (alpha, beta), 1: refinement. scales [k]. */
@@ -118,6 +119,7 @@ struct qt_basis {
     unsigned count;
     size_t k;
     bool started;
+    struct qt_space *space; /* what the iteration works in, of the last one's size */
 };
 int qt_basis_create(struct qt_basis *b, unsigned rank, size_t n, size_t k);
 void qt_basis_finish(struct qt_basis *b);

@@ -3,6 +3,8 @@
  *
  *     cmake --build build/release --target make_stdit3
  *     build/release/make_stdit3 xl OpenSora-STDiT-v3         XL/2: 1 207 643 936 parameters, 2.4 GB
+ *     build/release/make_stdit3 xl model assets/models/demo  a whole model: model/transformer, a T5 encoder of
+ *                                                            one layer, that model's tokenizer and VAE (links)
  *
  * Writes config.json, and the tensors under their authors' names as f16: a file for what is no block and
  * one for each pair of blocks, behind model.safetensors.index.json. Weights are normal with a variance
@@ -22,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHANNELS = 4, TIME = 256, PATCH = 4, MOST = 64 };
+enum { CHANNELS = 4, DEMO_CHANNELS = 8, TIME = 256, PATCH = 4, MOST = 64, WORDS = 256 /* of the text encoder */ };
 
 static const struct kind {
     const char *name;
@@ -33,7 +35,8 @@ static const struct kind {
 
 struct maker {
     const struct kind *kind;
-    const char *dir;
+    char dir[500];
+    uint32_t channels;
     struct nn_save_tensor tensor[MOST]; /* of the file that is made now */
     char name[MOST][96];
     size_t count;
@@ -118,7 +121,7 @@ static int others(struct maker *m)
     const struct kind *k = m->kind;
     const uint64_t w = k->width;
     static const char *const embedders[] = {"t_embedder", "fps_embedder"};
-    FV_TRY(add(m, 0, 0.25, "x_embedder.proj.weight", SHAPE(w, CHANNELS, 1, 2, 2)));
+    FV_TRY(add(m, 0, 0.25, "x_embedder.proj.weight", SHAPE(w, m->channels, 1, 2, 2)));
     FV_TRY(add(m, 0, 0.02, "x_embedder.proj.bias", SHAPE(w)));
     for (int e = 0; e < 2; e++) {
         FV_TRY(linear(m, 0.3, w, TIME, "%s.mlp.0", embedders[e]));
@@ -128,7 +131,7 @@ static int others(struct maker *m)
     FV_TRY(add(m, 0, 1 / sqrt((double)k->text), "y_embedder.y_embedding", SHAPE(k->tokens, k->text)));
     FV_TRY(linear(m, 1, w, k->text, "y_embedder.y_proj.fc1"));
     FV_TRY(linear(m, 1, w, w, "y_embedder.y_proj.fc2"));
-    FV_TRY(linear(m, 0.5, 2 * CHANNELS * PATCH, w, "final_layer.linear"));
+    FV_TRY(linear(m, 0.5, (uint64_t)2 * m->channels * PATCH, w, "final_layer.linear"));
     return add(m, 0, 1 / sqrt((double)w), "final_layer.scale_shift_table", SHAPE(2, w));
 }
 
@@ -175,22 +178,91 @@ static int write_all(struct maker *m)
     }
     snprintf(text, sizeof text,
              "{\"model_type\": \"STDiT3\", \"depth\": %u, \"hidden_size\": %u, \"num_heads\": %u,\n"
-             " \"patch_size\": [1, 2, 2], \"in_channels\": %d, \"caption_channels\": %u,\n"
+             " \"patch_size\": [1, 2, 2], \"in_channels\": %u, \"caption_channels\": %u,\n"
              " \"model_max_length\": %u, \"qk_norm\": true, \"pred_sigma\": true, \"mlp_ratio\": 4.0,\n"
              " \"input_sq_size\": 512}\n",
-             k->depth, k->width, k->heads, CHANNELS, k->text, k->tokens);
+             k->depth, k->width, k->heads, m->channels, k->text, k->tokens);
     return write_text(m->dir, "config.json", text);
+}
+
+/* ---- what a whole model has beside it ---------------------------------------------------- */
+
+/* A matrix without a bias, of the T5 encoder's one layer. */
+static int matrix(struct maker *m, const char *name, uint64_t out, uint64_t in)
+{
+    char full[96];
+    snprintf(full, sizeof full, "encoder.block.0.layer.%s.weight", name);
+    return add(m, 0, 1 / sqrt((double)in), full, SHAPE(out, in));
+}
+
+static int add_text(struct maker *m, uint64_t w)
+{
+    enum { HEADS = 4, HEAD = 64, WIDE = 128 };
+    static const char *const attention[] = {"0.SelfAttention.q", "0.SelfAttention.k", "0.SelfAttention.v"};
+    FV_TRY(add(m, 0, 1, "shared.weight", SHAPE(WORDS, w)));
+    for (int i = 0; i < 3; i++)
+        FV_TRY(matrix(m, attention[i], HEADS * HEAD, w));
+    FV_TRY(matrix(m, "0.SelfAttention.o", w, HEADS * HEAD));
+    FV_TRY(add(m, 0, 1, "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", SHAPE(32, HEADS)));
+    FV_TRY(add(m, 1, 0.1, "encoder.block.0.layer.0.layer_norm.weight", SHAPE(w)));
+    FV_TRY(matrix(m, "1.DenseReluDense.wi_0", WIDE, w));
+    FV_TRY(matrix(m, "1.DenseReluDense.wi_1", WIDE, w));
+    FV_TRY(matrix(m, "1.DenseReluDense.wo", w, WIDE));
+    FV_TRY(add(m, 1, 0.1, "encoder.block.0.layer.1.layer_norm.weight", SHAPE(w)));
+    return add(m, 1, 0.1, "encoder.final_layer_norm.weight", SHAPE(w));
+}
+
+static int write_encoder(struct maker *m, const char *dir)
+{
+    char path[700], text[512];
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    mkdir(dir, 0777);
+    FV_TRY(add_text(m, m->kind->text));
+    int rc = nn_safetensors_save(path, m->tensor, m->count, NULL, 0);
+    for (size_t k = 0; k < m->count; k++)
+        free((void *)m->tensor[k].data);
+    snprintf(text, sizeof text,
+             "{\"model_type\": \"t5\", \"vocab_size\": %d, \"d_model\": %u, \"d_kv\": 64, \"d_ff\": 128,\n"
+             " \"num_layers\": 1, \"num_heads\": 4, \"relative_attention_num_buckets\": 32,\n"
+             " \"relative_attention_max_distance\": 128, \"feed_forward_proj\": \"gated-gelu\"}\n",
+             WORDS, m->kind->text);
+    return rc < 0 ? rc : write_text(dir, "config.json", text);
+}
+
+static int link_to(const char *demo, const char *part, const char *path)
+{
+    char *from = fv_path_join(demo, part), *whole = from ? realpath(from, NULL) : NULL;
+    unlink(path);
+    int rc = whole && symlink(whole, path) == 0 ? 0 : fv_fail(FV_EIO, "%s: no link to %s/%s", path, demo, part);
+    free(from);
+    free(whole);
+    return rc;
+}
+
+static int write_rest(struct maker *m, const char *dir, const char *demo)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/tokenizer", dir);
+    FV_TRY(link_to(demo, "text", path));
+    snprintf(path, sizeof path, "%s/vae", dir);
+    FV_TRY(link_to(demo, "vae", path));
+    snprintf(path, sizeof path, "%s/text_encoder", dir);
+    FV_TRY(write_encoder(m, path));
+    return write_text(dir, "generate.json",
+                      "{\"name\": \"random\", \"steps\": 30, \"guidance\": 7, \"width\": 424, \"height\": 240,\n"
+                      " \"frames\": 17, \"fps\": 24, \"clean_captions\": true, \"time_transform\": true}\n");
 }
 
 int main(int argc, char **argv)
 {
-    struct maker m = {0};
-    for (size_t k = 0; argc == 3 && k < sizeof kinds / sizeof *kinds; k++)
+    struct maker m = {.channels = argc == 4 ? DEMO_CHANNELS : CHANNELS};
+    for (size_t k = 0; (argc == 3 || argc == 4) && k < sizeof kinds / sizeof *kinds; k++)
         if (!strcmp(argv[1], kinds[k].name))
             m.kind = &kinds[k];
-    if (!m.kind)
-        return failed("usage: make_stdit3 xl|3b|tiny FOLDER");
-    m.dir = argv[2];
+    if (!m.kind || strlen(argv[2]) > 400)
+        return failed("usage: make_stdit3 xl|3b|tiny FOLDER [DEMO]");
+    mkdir(argv[2], 0777);
+    snprintf(m.dir, sizeof m.dir, "%s%s", argv[2], argc == 4 ? "/transformer" : "");
     mkdir(m.dir, 0777);
     m.map = open_memstream(&m.index, &m.index_size);
     if (!m.map)
@@ -202,6 +274,8 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = write_text(m.dir, "model.safetensors.index.json", m.index);
     free(m.index);
+    if (rc == 0 && argc == 4)
+        rc = write_rest(&m, argv[2], argv[3]);
     if (rc < 0)
         return failed(fv_error());
     fprintf(stderr, "%s%llu parameters, %.3f GB\n", isatty(2) ? "\r" : "",

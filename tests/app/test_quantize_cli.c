@@ -1,5 +1,6 @@
 /* fovea quantize: folders, files, what is refused, and going on after an interruption. */
 #include "support/test.h"
+#include "support/child.h"
 #include "support/json.h"
 #include "support/tiny_model.h"
 #include "quant/quant.h"
@@ -213,6 +214,65 @@ static void goes_on_where_it_was(void **state)
     unlink(path);
 }
 
+static void same_bytes(const char *one, const char *two)
+{
+    struct fv_map m, n;
+    assert_ok(fv_map_open(&m, one));
+    assert_ok(fv_map_open(&n, two));
+    assert_int_equal(m.size, n.size);
+    assert_memory_equal(m.data, n.data, m.size);
+    fv_map_close(&m);
+    fv_map_close(&n);
+}
+
+/* Ctrl-C between layers, then the same command: what an undisturbed one writes. */
+static void interrupted_runs_go_on(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char *out, last[512], one[1200], two[1200], part[1300];
+    const char *a = test_tmp_path("undisturbed"), *b = test_tmp_path("disturbed");
+    static const char *const options = "--samples 1 --steps 1 --rows 64 --grids 50 --keep temporal";
+    if (test_fovea(&out, "quantize %s -o %s %s", model, a, options))
+        fail_msg("%s", out);
+    free(out);
+    char *argv[] = {"fovea", "quantize", (char *)model, "-o", (char *)b, "--samples", "1", "--steps", "1", "--rows", "64",
+                    "--grids", "50", "--keep", "temporal", "--progress", "json", NULL};
+    struct test_child c = test_child_start(argv);
+    assert_int_equal(test_interrupt(&c, "quantising", 1, last, sizeof last), 130);
+    assert_non_null(strstr(last, "the same command goes on"));
+    snprintf(one, sizeof one, "%s/transformer/model.safetensors", a);
+    snprintf(two, sizeof two, "%s/transformer/model.safetensors", b);
+    snprintf(part, sizeof part, "%s.journal", two);
+    assert_true(fv_exists(part)); /* a layer at least is done */
+    assert_false(fv_exists(two));
+    assert_int_equal(test_fovea(&out, "quantize %s -o %s %s", model, b, options), 0);
+    free(out);
+    assert_false(fv_exists(part));
+    same_bytes(one, two);
+}
+
+/* No room for the file: a sentence that names it, nothing under its name; with room, the right one. */
+static void full_disks_are_told(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char command[4096], text[1000] = "", *out;
+    const char *a = test_tmp_path("room.safetensors"), *b = test_tmp_path("no-room.safetensors");
+    assert_int_equal(test_fovea(&out, "quantize %s/transformer -o %s --method rtn4", model, a), 0);
+    free(out);
+    snprintf(command, sizeof command, "ulimit -f 16; '%s' quantize %s/transformer -o %s --method rtn4 2>&1", FOVEA_BINARY,
+             model, b);
+    FILE *p = popen(command, "r");
+    assert_true(fread(text, 1, sizeof text - 1, p) > 0);
+    assert_int_not_equal(pclose(p), 0);
+    assert_non_null(strstr(text, "no-room.safetensors"));
+    assert_false(fv_exists(b));
+    assert_int_equal(test_fovea(&out, "quantize %s/transformer -o %s --method rtn4", model, b), 0);
+    free(out);
+    same_bytes(a, b);
+}
+
 /* Nunchaku's layers in our order; what is none of them is copied. */
 static void foreign_layers_are_taken(void **state)
 {
@@ -308,7 +368,7 @@ static void svdquant_is_nearer(void **state)
     const char *a = test_tmp_path("svd-a"), *b = test_tmp_path("svd-b"), *report = test_tmp_path("svd.json"),
                *kept = test_tmp_path("calibration.safetensors"), *prompts = test_tmp_path("prompts.txt");
     test_write_file(prompts, "a red ball\n\na blue box at night\n", 32);
-    int rc = test_fovea(&out, "quantize %s -o %s --text 4 --gptq --rows 64 --samples 2 --steps 2 -p %s --calibration %s "
+    int rc = test_fovea(&out, "quantize %s -o %s --text 4 --gptq all --rows 64 --samples 2 --steps 2 -p %s --calibration %s "
                               "--report %s", model, a, prompts, kept, report);
     if (rc)
         fail_msg("status %d\n%s", rc, out);
@@ -321,17 +381,11 @@ static void svdquant_is_nearer(void **state)
     }
     cJSON_Delete(doc);
     /* The calibration is taken from the file: other --samples do not matter. */
-    assert_int_equal(test_fovea(&out, "quantize %s -o %s --gptq --rows 64 --calibration %s", model, b, kept), 0);
+    assert_int_equal(test_fovea(&out, "quantize %s -o %s --gptq all --rows 64 --calibration %s", model, b, kept), 0);
     free(out);
     snprintf(one, sizeof one, "%s/transformer/model.safetensors", a);
     snprintf(two, sizeof two, "%s/transformer/model.safetensors", b);
-    struct fv_map m, n;
-    assert_ok(fv_map_open(&m, one));
-    assert_ok(fv_map_open(&n, two));
-    assert_int_equal(m.size, n.size);
-    assert_memory_equal(m.data, n.data, m.size);
-    fv_map_close(&m);
-    fv_map_close(&n);
+    same_bytes(one, two);
     const char *file = test_tmp_path("svd.safetensors");
     assert_int_equal(test_fovea(&out, "quantize %s/transformer -o %s --rows 64 --calibration %s", model, file, kept), 0);
     free(out);
@@ -350,7 +404,7 @@ static void svdquant_is_nearer(void **state)
     free(out);
     refuse("is not a whole model", 2, "quantize %s/transformer -o %s", model, file);
     refuse("for --rows 8", 1, "quantize %s -o %s --rows 8 --calibration %s", model, b, kept);
-    refuse("--gptq is of --method svdquant", 2, "quantize %s -o %s --method rtn4 --gptq", model, b);
+    refuse("--gptq is of --method svdquant", 2, "quantize %s -o %s --method rtn4 --gptq all", model, b);
     refuse("is no calibration", 1, "quantize %s -o %s --calibration %s/transformer/model.safetensors", model, b, model);
 }
 
@@ -361,6 +415,8 @@ int main(void)
         cmocka_unit_test(layers_may_stay),
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(goes_on_where_it_was),
+        cmocka_unit_test(interrupted_runs_go_on),
+        cmocka_unit_test(full_disks_are_told),
         cmocka_unit_test(foreign_layers_are_taken),
         cmocka_unit_test(gguf_holds_the_same),
         cmocka_unit_test(svdquant_is_nearer),

@@ -183,6 +183,23 @@ static void svdquant_beats_plain_rounding(void **state)
 }
 
 /* Rows on their own: with the inputs' correlations GPTQ gains much, and codes stay in range. */
+/* Smoothing that some outputs and rows chose is nearly as good as by all, and begins where that does. */
+static void some_outputs_choose_as_well(void **state)
+{
+    (void)state;
+    struct rig r = rig(600, 128, 160, 30);
+    struct qt_opts o = qt_usual(QT_SVDQUANT);
+    o.rank = 16, o.search_outputs = 200, o.search_rows = 80;
+    double some = error_with(&r, o);
+    o.search_outputs = o.search_rows = 0;
+    double all = error_with(&r, o);
+    print_message("by some %.4f, by all %.4f\n", some, all);
+    assert_true(some < 1.1 * all);
+    o.search_outputs = 600, o.search_rows = 160; /* all, too */
+    assert_true(error_with(&r, o) == all);
+    rig_free(&r);
+}
+
 static void the_shift_after_gelu_helps(void **state)
 {
     (void)state;
@@ -283,6 +300,7 @@ int main(void)
         cmocka_unit_test(decompositions_find_what_is_there),
         cmocka_unit_test(small_and_rankless_matrices_pass),
         cmocka_unit_test(svdquant_beats_plain_rounding),
+        cmocka_unit_test(some_outputs_choose_as_well),
         cmocka_unit_test(the_shift_after_gelu_helps),
         cmocka_unit_test(odd_shapes_and_zeros_pass),
         cmocka_unit_test(bad_numbers_are_refused),
