@@ -475,6 +475,19 @@ int batch_journal_open(struct batch_journal *j, const char *dir, const struct ba
     return finish_half_done(j);
 }
 
+void batch_journal_remove(struct batch_journal *j)
+{
+    char *lock_path = j->dir ? fv_path_join(j->dir, "lock") : NULL;
+    if (j->path)
+        unlink(j->path);
+    if (lock_path)
+        unlink(lock_path);
+    if (j->dir)
+        rmdir(j->dir);
+    free(lock_path);
+    batch_journal_close(j);
+}
+
 void batch_journal_close(struct batch_journal *j)
 {
     for (size_t i = 0; i < j->count; i++) {

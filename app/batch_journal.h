@@ -58,6 +58,8 @@ struct batch_journal {
  * says is half done. FV_EIO: it cannot be written, or another batch is at work in the folder. */
 int batch_journal_open(struct batch_journal *j, const char *dir, const struct batch_shard *shard, bool write);
 void batch_journal_close(struct batch_journal *j);
+/* Nothing is left to go on with: the folder goes, if nothing else is in it. Closes. */
+void batch_journal_remove(struct batch_journal *j);
 /* NULL: nothing is known. */
 const struct batch_past *batch_journal_find(const struct batch_journal *j, uint64_t hash);
 

@@ -1,7 +1,9 @@
 /* fovea generate: a prompt to a video, by the stages of generator.h. */
+#include "app/batch_journal.h"
 #include "app/clip.h"
 #include "app/cmd.h"
 #include "app/generate_clip.h"
+#include "app/generate_held.h"
 #include "app/generate_jobs.h"
 #include "app/generate_report.h"
 #include "app/generator.h"
@@ -9,18 +11,20 @@
 #include "app/progress.h"
 #include "app/text.h"
 #include "vk/base/file.h"
+#include "vk/base/hash.h"
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
 #include "vk/device.h"
 #include "vk/mem.h"
-#include "vk/nn/lora.h"
 
 #include <cjson/cJSON.h>
+#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct values {
@@ -40,7 +44,8 @@ static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 /* The model's own, then those of enum df_leap_by. */
 static const char *const leaps[] = {"model", "never", "fixed", "rows", "whole", NULL};
 enum { LEAP_OF_MODEL };
-enum { MOST_LORAS = 8 };
+/* Captions of a batch's later jobs that are encoded with the first one's. */
+enum { MOST_COMING = 256 };
 static const char *const methods[] = {"euler", "heun", "unipc", "dpmpp", NULL};
 
 #define AT(m) offsetof(struct values, m)
@@ -153,8 +158,8 @@ struct work {
     struct app *app;
     struct values v; /* settled: what the clips are made with */
     struct opt_args prompts;
-    struct model_in model;
-    struct generator *g;
+    struct generate_held *held;
+    struct generator *g; /* of it */
     struct vk_device *dev;
     struct progress progress;
     struct generate_jobs jobs;
@@ -163,12 +168,11 @@ struct work {
     struct generator_text *texts;
     struct df_scores scores;
     char hash[17];
-    struct nn_lora *lora[MOST_LORAS];
-    char *lora_path[MOST_LORAS];
-    size_t lora_count;
     char *references, *strategy; /* of all clips, but where a prompt has its own */
     struct generator_cost cost;
-    size_t begin;                /* number of the first clip that is not there yet */
+    size_t begin;                /* number of the first clip that is not there yet, as the checkpoint says */
+    struct batch_journal journal; /* of several clips: which are there */
+    size_t made;
     /* of the clip being made */
     const struct generate_job *job;
     struct generate_clip making;
@@ -260,7 +264,7 @@ static char *comment(const struct work *w, const struct generate_job *job)
         cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
         cJSON_AddStringToObject(root, "command", "generate");
         cJSON_AddStringToObject(root, "prompt", job->prompt->whole);
-        cJSON_AddStringToObject(root, "model", w->model.usual.name);
+        cJSON_AddStringToObject(root, "model", w->held->model.usual.name);
         cJSON_AddStringToObject(root, "model_hash", w->hash);
         cJSON_AddStringToObject(root, "device", w->dev->caps.name);
         cJSON_AddStringToObject(root, "driver", w->dev->caps.driver);
@@ -318,7 +322,7 @@ static const char *keep_text(struct work *w, const char *fmt, double a, double b
 static int settle_size(struct work *w)
 {
     struct values *v = &w->v;
-    const struct model_usual *u = &w->model.usual;
+    const struct model_usual *u = &w->held->model.usual;
     struct generator_clip *c = &w->clip;
     struct df_packing packing = generator_packing(w->g);
     c->width = u->width;
@@ -352,18 +356,84 @@ static double settle_score(double *given, double usual)
     return *given > 0 ? *given : NAN;
 }
 
+static bool several(const struct work *w)
+{
+    return w->prompts.count * (size_t)w->v.count > 1;
+}
+
+/* All that is asked for but the seed. */
+static int run_hash(const struct work *w, uint64_t *hash)
+{
+    struct values v = w->v;
+    v.report = v.preview = NULL;
+    v.preview_every = 5;
+    v.progress = PROGRESS_AUTO;
+    v.seed = -1;
+    char *options = opt_to_json(opts, &v);
+    if (!options)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    *hash = fv_hash(FV_HASH_BEGIN, options, strlen(options));
+    for (size_t i = 0; i < w->prompts.count; i++)
+        *hash = fv_hash(*hash, w->prompts.items[i], strlen(w->prompts.items[i]) + 1);
+    free(options);
+    return 0;
+}
+
+/* Clips of several are written down as they are done, in .NAME.fovea beside them: after kill -9, too, the same
+ * command goes on with the next, and with the seed that it drew. */
+static int open_journal(struct work *w)
+{
+    uint64_t hash;
+    char *dir = NULL, *parent, *whole = strdup(w->v.output);
+    for (size_t n = whole ? strlen(whole) : 0; n > 1 && whole[n - 1] == '/'; n--)
+        whole[n - 1] = 0;
+    parent = whole ? fv_path_dir(whole) : NULL;
+    if (parent && asprintf(&dir, "%s/.%s.fovea", parent, fv_path_base(whole)) < 0)
+        dir = NULL;
+    int rc = dir ? batch_journal_open(&w->journal, dir, NULL, true) : fv_fail(FV_ENOMEM, "out of memory");
+    free(dir);
+    free(parent);
+    free(whole);
+    FV_TRY(rc);
+    FV_TRY(run_hash(w, &hash));
+    const struct batch_past *was = batch_journal_find(&w->journal, hash);
+    if (w->v.seed < 0 && was)
+        w->v.seed = (double)was->inputs;
+    return 0;
+}
+
+static int draw_seed(struct work *w)
+{
+    uint32_t random = 0;
+    uint64_t hash;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return fv_fail(FV_EIO, "no random seed is to be had; give --seed N");
+    w->v.seed = random;
+    if (w->journal.fd < 0)
+        return 0;
+    FV_TRY(run_hash(w, &hash));
+    return batch_journal_start(&w->journal, hash, random, 0, 1);
+}
+
 /* A run that is taken up again goes on with the seed it began with. */
 static int settle_seed(struct work *w)
 {
     char *settings;
     uint64_t seed;
-    if (w->v.seed >= 0 || !w->v.checkpoint)
+    if (several(w) && w->v.output && !w->v.dry_run)
+        FV_TRY(open_journal(w));
+    if (w->v.seed >= 0)
         return 0;
-    int rc = generate_checkpoint_settings(&settings, &seed, w->v.checkpoint);
-    if (rc == 0)
-        w->v.seed = (double)seed;
-    free(settings);
-    return rc < 0 ? rc : 0;
+    if (w->v.checkpoint) {
+        int rc = generate_checkpoint_settings(&settings, &seed, w->v.checkpoint);
+        free(settings);
+        FV_TRY(rc);
+        if (rc == 0) {
+            w->v.seed = (double)seed;
+            return 0;
+        }
+    }
+    return draw_seed(w);
 }
 
 /* "a;b" and "0;0,1,0,-1,1" of the options that are short for them. */
@@ -402,7 +472,7 @@ static int join_references(struct work *w)
 static int settle(struct work *w)
 {
     struct values *v = &w->v;
-    const struct model_usual *u = &w->model.usual;
+    const struct model_usual *u = &w->held->model.usual;
     struct generator_clip *c = &w->clip;
     FV_TRY(settle_size(w));
     v->steps = v->steps ? v->steps : (int)u->steps;
@@ -418,12 +488,6 @@ static int settle(struct work *w)
     w->scores.motion = settle_score(&v->motion, u->scores.motion);
     w->scores.camera = v->camera && *v->camera ? v->camera : NULL;
     FV_TRY(settle_seed(w));
-    if (v->seed < 0) {
-        uint32_t random = 0;
-        if (getrandom(&random, sizeof random, 0) != sizeof random)
-            return fv_fail(FV_EIO, "no random seed is to be had; give --seed N");
-        v->seed = random;
-    }
     if (v->seed != floor(v->seed))
         return fv_fail(CMD_USAGE, "--seed: %g is not a whole number", v->seed);
     c->steps = (uint32_t)v->steps;
@@ -459,7 +523,7 @@ static int say_plan(const struct work *w)
         snprintf(merge, sizeof merge, ", frames merged in the first %u", c->merge_steps);
     if (c->cache.threshold > 0)
         snprintf(cache, sizeof cache, ", cache below %g", (double)c->cache.threshold);
-    printf("%s: %u frames of %ux%u at %g frames/s, %u steps, guidance %g%s%s%s\n", w->model.usual.name, frames,
+    printf("%s: %u frames of %ux%u at %g frames/s, %u steps, guidance %g%s%s%s\n", w->held->model.usual.name, frames,
            width, height, (double)c->fps, c->steps, (double)c->guidance, merge, how[c->leap.by],
            cache);
     fflush(stdout);
@@ -508,17 +572,63 @@ static size_t caption_count(const struct work *w)
     return w->jobs.text_count + (w->v.negative != NULL);
 }
 
+/* Captions of later jobs, of the same model: what is wrong with one is told when its turn comes. */
+static size_t coming_captions(const struct work *w, char **list, size_t room)
+{
+    const struct model_usual *u = &w->held->model.usual;
+    const struct batch_job *j;
+    size_t n = 0, at = 0;
+    while (w->app->keep && n < room && (j = keep_coming(w->app->keep, &at))) {
+        const struct values *v = j->values;
+        struct df_scores s;
+        char *text, *references, *strategy;
+        double aesthetic = v->aesthetic, motion = v->motion;
+        if (j->cmd != &cmd_generate || v->prompt_file || v->from || v->rounds > 1 || j->args.count != 1 ||
+            df_prompt_json(j->args.items[0], &text, &references, &strategy) < 0)
+            continue;
+        s.aesthetic = settle_score(&aesthetic, u->scores.aesthetic);
+        s.motion = settle_score(&motion, u->scores.motion);
+        s.camera = v->camera ? v->camera : u->scores.camera;
+        s.camera = s.camera && *s.camera ? s.camera : NULL;
+        char *part = NULL;
+        if (df_prompt_of_round(&part, text, 0) == 0 && generator_caption(w->g, &list[n], part, &s) == 0)
+            n++;
+        free(part);
+        free(text);
+        free(references);
+        free(strategy);
+    }
+    return n;
+}
+
 /* Each different one once. */
 static int encode_captions(struct work *w)
 {
-    size_t n = caption_count(w);
+    size_t n = caption_count(w), coming = 0;
+    char **list = calloc(n + MOST_COMING, sizeof *list);
+    struct generator_text *texts = calloc(n + MOST_COMING, sizeof *texts);
+    int rc = list && texts ? 0 : fv_fail(FV_ENOMEM, "out of memory");
+    bool known = true;
     generator_use(w->g, w->dev);
-    FV_TRY(generator_encode(w->g, (const char *const *)w->captions, n, w->texts));
-    for (size_t i = 0; i < n; i++)
-        if (w->texts[i].left_out)
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        list[i] = w->captions[i];
+        known = known && generate_held_knows(w->held, list[i]);
+    }
+    if (rc == 0 && !known)
+        coming = coming_captions(w, list + n, MOST_COMING);
+    if (rc == 0)
+        rc = generate_held_texts(w->held, (const char *const *)list, n + coming, texts);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        w->texts[i] = texts[i];
+        if (texts[i].left_out)
             fv_log(FV_WARN, "the model reads %u words of a prompt; %zu at the end of \"%.40s\" are left out",
-                   generator_dit(w->g)->text_tokens, w->texts[i].left_out, w->captions[i]);
-    return 0;
+                   generator_dit(w->g)->text_tokens, texts[i].left_out, w->captions[i]);
+    }
+    for (size_t i = 0; i < coming; i++)
+        free(list[n + i]);
+    free(list);
+    free(texts);
+    return rc;
 }
 
 static int save_latents(struct work *w, const char *path)
@@ -645,6 +755,66 @@ static int make_clip(struct work *w, size_t i)
     return rc;
 }
 
+/* ---- which are there --------------------------------------------------------------------- */
+
+static int clip_hash(const struct work *w, size_t i, uint64_t *hash)
+{
+    char *text = comment(w, &w->jobs.items[i]);
+    if (!text)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    *hash = fv_hash(fv_hash(FV_HASH_BEGIN, text, strlen(text)), w->jobs.items[i].output, strlen(w->jobs.items[i].output));
+    free(text);
+    return 0;
+}
+
+/* What a killed run had of a clip. */
+static void remove_torn(const char *output)
+{
+    char *pattern;
+    glob_t g;
+    if (asprintf(&pattern, "%s.*[0-9].tmp", output) < 0)
+        return;
+    if (glob(pattern, 0, NULL, &g) == 0) {
+        for (size_t i = 0; i < g.gl_pathc; i++)
+            unlink(g.gl_pathv[i]);
+        globfree(&g);
+    }
+    free(pattern);
+}
+
+static int make_or_find_clip(struct work *w, size_t i)
+{
+    const char *output = w->jobs.items[i].output;
+    struct batch_past now = {0};
+    double begun = fv_now();
+    struct stat st;
+    uint64_t hash = 0;
+    if (w->journal.fd < 0) {
+        w->made++;
+        return make_clip(w, i);
+    }
+    FV_TRY(clip_hash(w, i, &hash));
+    const struct batch_past *was = batch_journal_find(&w->journal, hash);
+    if (was && was->state == BATCH_DONE && batch_results_there(&was->results)) {
+        if (!w->app->quiet)
+            printf("%s: is there\n", output);
+        return 0;
+    }
+    if (was && was->state == BATCH_START)
+        remove_torn(output);
+    FV_TRY(batch_journal_start(&w->journal, hash, 0, i + 1, 1));
+    w->made++;
+    FV_TRY(make_clip(w, i));
+    if (stat(output, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    now.seconds = fv_now() - begun;
+    int rc = batch_results_add(&now.results, output, output, (uint64_t)st.st_size);
+    if (rc == 0)
+        rc = batch_journal_made(&w->journal, hash, &now);
+    batch_results_finish(&now.results);
+    return rc < 0 ? rc : batch_journal_done(&w->journal, hash);
+}
+
 /* ---- going on from a checkpoint ---------------------------------------------------------- */
 
 /* The first member that differs: "steps is 30 there, 20 now". */
@@ -710,31 +880,11 @@ static int check_hash(struct work *w)
 {
     char was[17];
     memcpy(was, w->hash, sizeof was);
-    FV_TRY(model_in_hash_with(&w->model, (const char *const *)w->lora_path, w->lora_count, w->hash));
+    FV_TRY(generate_held_hash(w->held));
+    memcpy(w->hash, w->held->hash, sizeof w->hash);
     if (*was && strcmp(was, w->hash))
         return fv_fail(FV_EINVALID, "--from %s: was made with another model (hash %s, this one's is %s); name it by "
                                     "--model", w->v.from, was, w->hash);
-    return 0;
-}
-
-/* "a.safetensors:0.8;b.safetensors": a number behind the last colon is a scale. */
-static int open_loras(struct work *w)
-{
-    for (const char *at = w->v.lora; at && *at; at += *at == ';') {
-        size_t n = strcspn(at, ";");
-        if (w->lora_count == MOST_LORAS)
-            return fv_fail(CMD_USAGE, "--lora: more than %d files", MOST_LORAS);
-        char *path = w->lora_path[w->lora_count] = strndup(at, n), *colon = path ? strrchr(path, ':') : NULL, *end;
-        if (!path)
-            return fv_fail(FV_ENOMEM, "out of memory");
-        float scale = colon && colon[1] ? strtof(colon + 1, &end) : 1;
-        if (colon && colon[1] && !*end)
-            *colon = 0;
-        else
-            scale = 1;
-        FV_TRY(nn_lora_open(&w->lora[w->lora_count++], path, scale));
-        at += n;
-    }
     return 0;
 }
 
@@ -751,7 +901,7 @@ static int write_report(const struct work *w)
     cJSON *doc = cJSON_CreateObject();
     generate_stats_json(doc, generator_stats(w->g));
     cJSON_AddNumberToObject(doc, "seconds", fv_now() - w->started);
-    cJSON_AddNumberToObject(doc, "clips", (double)(w->jobs.count - w->begin));
+    cJSON_AddNumberToObject(doc, "clips", (double)w->made);
     cJSON_AddStringToObject(doc, "model_hash", w->hash);
     cJSON_AddStringToObject(doc, "device", w->dev->caps.name);
     return write_cjson(doc, w->v.report);
@@ -781,16 +931,13 @@ static int make(struct work *w)
     FV_TRY(check_options(w));
     if (v->prompt_file)
         FV_TRY(generate_prompts(&w->prompts, v->prompt_file, &w->app->arena));
-    FV_TRY(model_in_find(&w->model, &v->paths));
-    FV_TRY(open_loras(w));
     const struct generator_opts o = {.dtype = dtype_values[v->dtype],
                                      .int8 = v->activations == 1,
-                                     .lora = w->lora,
-                                     .lora_count = w->lora_count,
-                                     .stay = (size_t)v->count * w->prompts.count > 1,
+                                     .stay = (size_t)v->count * w->prompts.count > 1 || w->app->keep,
                                      .on_progress = on_progress,
                                      .ud = w};
-    FV_TRY(generator_open(&w->g, &w->model, &o));
+    FV_TRY(generate_hold(&w->held, w->app->keep, &v->paths, v->lora, &o));
+    w->g = w->held->g;
     FV_TRY(settle(w));
     FV_TRY(check_hash(w));
     FV_TRY(join_references(w));
@@ -812,11 +959,13 @@ static int make(struct work *w)
     FV_TRY(find_begin(w));
     FV_TRY(encode_captions(w));
     for (size_t i = w->begin; i < w->jobs.count; i++) {
-        FV_TRY(make_clip(w, i));
+        FV_TRY(make_or_find_clip(w, i));
         if (v->checkpoint)
             unlink(v->checkpoint);
     }
     progress_done(&w->progress);
+    if (w->journal.fd >= 0)
+        batch_journal_remove(&w->journal);
     if (!w->app->quiet)
         generate_say_stages(generator_stats(w->g));
     return v->report ? write_report(w) : 0;
@@ -825,28 +974,23 @@ static int make(struct work *w)
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     const struct values *given = values;
-    struct work w = {.app = app, .v = *given, .prompts = *args, .started = fv_now()};
+    struct work w = {.app = app, .v = *given, .prompts = *args, .started = fv_now(),
+                     .journal = {.fd = -1, .lock = -1}};
     progress_start(&w.progress, (enum progress_mode)given->progress, NULL, app->quiet);
     int rc = given->from ? take_settings(&w, given) : 0;
     if (rc >= 0)
         rc = make(&w);
     progress_done(&w.progress);
-    for (size_t i = 0; w.texts && i < caption_count(&w); i++)
-        generator_text_finish(&w.texts[i]);
     for (size_t i = 0; w.captions && i < caption_count(&w); i++)
         free(w.captions[i]);
     free(w.texts);
     free(w.captions);
     free(w.references);
     free(w.strategy);
+    batch_journal_close(&w.journal);
     sink_stats_finish(&w.sink);
     generate_jobs_finish(&w.jobs);
-    generator_close(&w.g);
-    for (size_t i = 0; i < MOST_LORAS; i++) {
-        nn_lora_close(&w.lora[i]);
-        free(w.lora_path[i]);
-    }
-    model_in_finish(&w.model);
+    generate_release(&w.held, app->keep, w.held && w.held->g && (rc >= 0 || rc == FV_EINVALID || rc == CMD_USAGE));
     return rc;
 }
 

@@ -1,4 +1,5 @@
 /* fovea render: a scene along cameras to video, pictures or arrays. */
+#include "app/keep.h"
 #include "app/neural_in.h"
 #include "app/progress.h"
 #include "app/render_loop.h"
@@ -6,11 +7,13 @@
 #include "app/stream_in.h"
 #include "app/text.h"
 #include "vk/base/file.h"
+#include "vk/base/hash.h"
 #include "vk/base/log.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { PIX_YUV420P, PIX_YUV444P, PIX_YUV420P10, PIX_RGBA };
 enum { AOV_COLOR, AOV_ALPHA, AOV_DEPTH };
@@ -113,6 +116,7 @@ struct work {
     struct neural_in neural; /* or of anchors */
     struct gs_gpu_scene *gpu;
     struct gs_renderer *renderer;
+    uint64_t key; /* of the scene, where it is kept for the next job */
     struct progress progress;
     struct render_stats stats;
 };
@@ -251,6 +255,58 @@ static int load_anchors(struct app *app, struct work *w)
     return gs_renderer_create(&w->renderer, dev);
 }
 
+/* A scene that stands still, on the device, with what the next job of a batch must know of it. */
+struct held {
+    struct gs_gpu_scene *gpu;
+    struct gs_renderer *renderer;
+    struct gs_bounds bounds;
+    float up[3];
+};
+
+static void close_held(void *thing)
+{
+    struct held *h = thing;
+    gs_renderer_destroy(&h->renderer);
+    gs_gpu_scene_destroy(&h->gpu);
+    free(h);
+}
+
+/* Of the file as it is now, and how it is read; 0: it is not kept. */
+static uint64_t scene_key(const struct app *app, const struct work *w)
+{
+    const struct scene_opts *o = &w->v->scene;
+    struct stat st;
+    if (!app->keep || stat(w->scene_path, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    const int64_t numbers[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (int64_t)st.st_ino, o->lod, o->spz_axes,
+                               o->sh, w->exact, (int64_t)(o->time * 1e9)};
+    return fv_hash(fv_hash(FV_HASH_BEGIN, numbers, sizeof numbers), w->scene_path, strlen(w->scene_path));
+}
+
+static bool take_held(struct app *app, struct work *w)
+{
+    struct held *h = keep_take(app->keep, KEEP_SCENE, w->key);
+    if (!w->key || !h)
+        return false;
+    w->gpu = h->gpu;
+    w->renderer = h->renderer;
+    w->shots.bounds = h->bounds;
+    memcpy(w->shots.up, h->up, sizeof h->up);
+    free(h);
+    return true;
+}
+
+static void give_held(struct app *app, struct work *w)
+{
+    struct held *h = w->key && w->gpu ? malloc(sizeof *h) : NULL;
+    if (!h)
+        return;
+    *h = (struct held){w->gpu, w->renderer, w->shots.bounds, {w->shots.up[0], w->shots.up[1], w->shots.up[2]}};
+    keep_give(app->keep, KEEP_SCENE, w->key, h, close_held);
+    w->gpu = NULL;
+    w->renderer = NULL;
+}
+
 static int load(struct app *app, struct work *w)
 {
     struct vk_device *dev;
@@ -264,6 +320,9 @@ static int load(struct app *app, struct work *w)
         stream_in_start(&w->moving, dev, w->exact);
         return gs_renderer_create(&w->renderer, dev);
     }
+    w->key = scene_key(app, w);
+    if (take_held(app, w))
+        return 0;
     FV_TRY(scene_in_load(&w->scene, w->scene_path, &w->v->scene, &w->progress));
     shots_place(&w->shots, &w->scene);
     FV_TRY(app_device(app, &dev));
@@ -381,6 +440,8 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                          w.moving.held, w.stats.frames);
     }
     sink_stats_finish(&stats);
+    if (rc >= 0)
+        give_held(app, &w);
     gs_renderer_destroy(&w.renderer);
     gs_gpu_scene_destroy(&w.gpu);
     neural_in_finish(&w.neural);

@@ -79,6 +79,12 @@ void generator_close(struct generator **g)
     *g = NULL;
 }
 
+void generator_renew(struct generator *g, const struct generator_opts *o)
+{
+    g->o = *o;
+    g->stats = (struct generator_stats){0};
+}
+
 void generator_use(struct generator *g, struct vk_device *dev)
 {
     g->dev = dev;

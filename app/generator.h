@@ -78,6 +78,9 @@ struct generator;
  * Returns 0, FV_EIO, FV_EFORMAT, FV_EUNSUPPORTED, FV_EINVALID (parts that do not fit). */
 int generator_open(struct generator **out, const struct model_in *m, const struct generator_opts *o);
 void generator_close(struct generator **g);
+/* For another clip: other callbacks, stats from zero; what is on the device stays. o is of the same storage and
+ * low-rank changes. */
+void generator_renew(struct generator *g, const struct generator_opts *o);
 /* What the stages run on; borrowed. */
 void generator_use(struct generator *g, struct vk_device *dev);
 const struct df_dit_info *generator_dit(const struct generator *g);

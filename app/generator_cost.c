@@ -113,6 +113,10 @@ int generator_plan(struct generator *g, const struct generator_clip *clip, uint6
     FV_TRY(decoding_cost(g, clip, memory, out));
     if (memory && out->peak_bytes[STAGE_SAMPLE] + out->plan.bytes > memory)
         g->o.stay = false;
+    if (g->dit && out->weight_memory != g->weight_memory) { /* of an earlier clip, which left it more or less */
+        df_dit_close(&g->dit);
+        g->loading_before = (struct df_loading){0};
+    }
     g->memory = memory;
     g->weight_memory = out->weight_memory;
     return 0;
