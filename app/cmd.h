@@ -64,6 +64,9 @@ int app_nn_device(struct app *app, struct vk_device **out);
  * is drawn. extensions: the instance's that the window's surface needs. Borrowed, closed at exit. */
 int app_window_device(struct app *app, const char *const *extensions, uint32_t count,
                       struct vk_device **out);
+/* The user's folder for fovea by the XDG rules: app_folder(app, "XDG_CONFIG_HOME", ".config"), made when
+ * absent; NULL when it cannot be. In the arena. */
+char *app_folder(struct app *app, const char *variable, const char *usual);
 /* Ctrl-C (or SIGTERM) was pressed: finish what is needed and return FV_ECANCELLED. */
 bool app_cancelled(void);
 /* fv_progress_fn that only looks at app_cancelled(). */

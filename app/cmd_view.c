@@ -89,7 +89,9 @@ const struct cmd cmd_view = {
                 "fovea view talk.fvv --speed 0.5\ta stream, at half its speed\n"
                 "fovea view https://host/talk.fvv\tthe same from a web server\n"
                 "fovea view garden.ply --headless --screenshot a.png\tone picture, no window",
-    .details = "Without SCENE the window waits for a file to be dropped on it. Cameras are taken "
+    .details = "Without SCENE, or as fovea alone, the window waits for a file to be dropped on it or named "
+               "there, and lists those opened lately. What it remembers is in "
+               "$XDG_CONFIG_HOME/fovea/viewer.json (else ~/.config). Cameras are taken "
                "from a cameras.json or transforms.json beside the scene unless --cameras is given; "
                "the list, a path editor and video export are in the panel on the right.\n\n"
                "A stream (.fvv) plays at its own rate: frames there is no time to draw are left "

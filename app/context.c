@@ -73,15 +73,14 @@ void context_logging(struct app *app)
     fv_log_sink(print_log, app, app->verbose ? FV_DEBUG : FV_WARN);
 }
 
-/* $XDG_CACHE_HOME/fovea or ~/.cache/fovea, made when absent; NULL when it cannot be. */
-static char *cache_dir(struct app *app)
+char *app_folder(struct app *app, const char *variable, const char *usual)
 {
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *base = getenv(variable), *home = getenv("HOME");
     char path[4096];
     if (base && *base == '/')
         snprintf(path, sizeof path, "%s/fovea", base);
     else if (home && *home == '/')
-        snprintf(path, sizeof path, "%s/.cache/fovea", home);
+        snprintf(path, sizeof path, "%s/%s/fovea", home, usual);
     else
         return NULL;
     for (char *slash = path + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
@@ -98,7 +97,7 @@ int app_device(struct app *app, struct vk_device **out)
     if (!app->dev) {
         struct vk_device_opts opts = {.select = app->device,
                                       .validation = app->validation,
-                                      .cache_dir = cache_dir(app),
+                                      .cache_dir = app_folder(app, "XDG_CACHE_HOME", ".cache"),
                                       .shader_dir = app->shader_dir};
         FV_TRY(vk_device_create(&app->dev, &opts));
         fv_log(FV_INFO, "device %s (%s)", app->dev->caps.name, app->dev->caps.driver);

@@ -107,7 +107,7 @@ void doc_overview(FILE *out)
     fputs("fovea " FOVEA_VERSION ": free-viewpoint video, Gaussian-splat scenes, text to video\n\n", out);
     help_examples(out, app_find_command("view") ? "fovea render scene.ply -o scene.mp4\ta turn around the "
                                          "scene, as a video\n"
-                                         "fovea scene.ply\tlook around in a window\n"
+                                         "fovea [scene.ply]\tthe viewer: look around, play streams\n"
                                        : "fovea render scene.ply -o scene.mp4\ta turn around the "
                                          "scene, as a video\n");
     fputs("\nCommands:\n", out);

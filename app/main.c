@@ -90,6 +90,13 @@ static int command_at(struct app *app, int argc, char **argv, int *at)
     return 0;
 }
 
+/* This build has a viewer, and there is a display to show it on. */
+static bool opens_windows(void)
+{
+    const char *x11 = getenv("DISPLAY"), *wayland = getenv("WAYLAND_DISPLAY");
+    return app_find_command("view") && ((x11 && *x11) || (wayland && *wayland));
+}
+
 static int dispatch(struct app *app, int argc, char **argv, const char **command)
 {
     int at;
@@ -97,13 +104,13 @@ static int dispatch(struct app *app, int argc, char **argv, const char **command
         return CMD_USAGE;
     if (app->version)
         return context_version(stdout), 0;
-    if (at == argc)
+    if (at == argc && !opens_windows())
         return doc_overview(stdout), 0;
-    if (!strcmp(argv[at], "help"))
+    if (at < argc && !strcmp(argv[at], "help"))
         return help(argc - at - 1, argv + at + 1);
-    const struct cmd *c = app_find_command(argv[at]);
+    const struct cmd *c = app_find_command(at == argc ? "view" : argv[at]);
     if (c) {
-        at++;
+        at += at < argc;
     } else if (fv_exists(argv[at])) {
         c = app_find_command("view");
         if (!c)

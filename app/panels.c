@@ -325,6 +325,8 @@ static void camera_sections(struct viewer *v)
 {
     if (ui_section("Cameras", true))
         camera_list(v);
+    if (ui_section("Bookmarks", false))
+        panel_bookmarks(v);
     if (ui_section("Path", true))
         path_buttons(v);
     if (ui_section("Video", v->path.count > 1))
@@ -343,6 +345,8 @@ static void left_panel(struct viewer *v)
     if (ui_panel_begin("Scene", &place, NULL)) {
         if (ui_section("File", true))
             scene_info(v);
+        if (ui_section("Open", false))
+            panel_open(v, 10);
         if (ui_section("View", true)) {
             movement(v);
             drawing(v);
@@ -389,16 +393,6 @@ static void notice(const struct viewer *v)
         .ax = 0.5f, .ay = 1, .y = -edge - 40 - bottom(v), .flags = UI_NO_TITLE | UI_NO_INPUT};
     if (ui_panel_begin("notice", &place, NULL))
         ui_text("%s", v->notice);
-    ui_panel_end();
-}
-
-static void welcome(void)
-{
-    struct ui_place place = {.ax = 0.5f, .ay = 0.5f, .width = 380, .flags = UI_NO_TITLE};
-    if (ui_panel_begin("welcome", &place, NULL)) {
-        ui_text("Drop a scene of Gaussian splats here");
-        ui_note(".ply  .spz  .sog  .splat  .splatv  .ksplat  .glb  .gltf, or a stream: .fvv");
-    }
     ui_panel_end();
 }
 
@@ -470,7 +464,7 @@ void panels_draw(struct viewer *v)
     if (v->loader)
         loading(v);
     else if (!v->scene && !v->error[0])
-        welcome();
+        panel_welcome(v);
     if (v->shaders[0])
         shader_panel(v);
     if (v->notice[0])

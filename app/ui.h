@@ -35,6 +35,8 @@ struct ui_device {
     uint32_t queue_family;
     VkRenderPass render_pass;
     void *window; /* GLFWwindow; its callbacks must be set before and stay in place */
+    const char *places; /* a file for the places of the widgets, "x0 y0 x1 y1 panel/label" a line in pixels,
+                           written when they have changed; NULL = none */
 };
 
 /* NULL when memory or a device object runs out. */
@@ -53,6 +55,8 @@ void ui_begin(struct ui *ui);
 /* Ends what ui_begin began and records it into a render pass like the one given at creation;
  * with cb NULL it is thrown away. Returns the first failure of the library since last asked. */
 VkResult ui_draw(struct ui *ui, VkCommandBuffer cb);
+/* A key went down (GLFW's code): widgets see it in the next ui_begin even if it is up again by then. */
+void ui_press(int key);
 /* What the widgets use: a panel is under the mouse or dragged in; text is being typed. */
 void ui_wants(bool *mouse, bool *keys);
 
@@ -91,6 +95,7 @@ bool ui_sliders(const char *label, float *values, int n, float low, float high, 
 bool ui_colour(const char *label, float rgb[3]);
 bool ui_number(const char *label, double *value, const char *format); /* Enter or leaving it */
 bool ui_input(const char *label, char *text, size_t size);
+bool ui_entry(const char *label, char *text, size_t size); /* Enter */
 enum ui_icon { UI_START, UI_BACK, UI_PLAY, UI_PAUSE, UI_ON, UI_END, UI_LOOP };
 /* A small button, beside the widget before unless it is the first of its line; lit: what it
  * switches is on. */

@@ -8,7 +8,9 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <imgui.h>
+#include <string>
 
 extern "C" const unsigned char ui_font_ttf[];
 extern "C" const unsigned ui_font_ttf_size;
@@ -22,6 +24,43 @@ struct ui {
 static float unit = 1;   // ImGui units per point
 static bool wrap = true; // in the present panel
 static VkResult bad_result = VK_SUCCESS;
+
+// Where the widgets are, for whoever drives the window without eyes: a line "x0 y0 x1 y1 panel/label" each.
+static std::string places, told;
+static const char *places_file; // NULL: nobody asked
+static char panel_name[64];
+
+static void place(const char *label)
+{
+    if (!places_file)
+        return;
+    char line[400];
+    ImVec2 a = ImGui::GetItemRectMin(), b = ImGui::GetItemRectMax(), s = ImGui::GetIO().DisplayFramebufferScale;
+    ImVec2 low = ImGui::GetWindowDrawList()->GetClipRectMin(), high = ImGui::GetWindowDrawList()->GetClipRectMax();
+    if (b.y < low.y || a.y > high.y || b.x < low.x || a.x > high.x)
+        return;
+    float x0 = a.x > low.x ? a.x : low.x, y0 = a.y > low.y ? a.y : low.y;
+    float x1 = b.x < high.x ? b.x : high.x, y1 = b.y < high.y ? b.y : high.y;
+    snprintf(line, sizeof line, "%.0f %.0f %.0f %.0f %s/%.*s\n", x0 * s.x, y0 * s.y, x1 * s.x, y1 * s.y, panel_name,
+             int(strcspn(label, "\n")), label);
+    places += line;
+}
+
+static void tell_places()
+{
+    if (!places_file || places == told) {
+        places.clear();
+        return;
+    }
+    std::string beside = std::string(places_file) + ".new";
+    if (FILE *f = fopen(beside.c_str(), "w")) {
+        fwrite(places.data(), 1, places.size(), f);
+        fclose(f);
+        rename(beside.c_str(), places_file);
+    }
+    told.swap(places);
+    places.clear();
+}
 
 static void set_style()
 {
@@ -76,6 +115,7 @@ ui *ui_create(const ui_device *d)
         return nullptr;
     }
     u->device = *d;
+    places_file = d->places;
     ImGui::CreateContext();
     ImGui::GetIO().IniFilename = nullptr; // nothing is written beside the user's files
     ImGui_ImplGlfw_InitForVulkan(static_cast<GLFWwindow *>(d->window), true);
@@ -129,15 +169,31 @@ void ui_upload(ui *, VkCommandBuffer cb)
         ImGui_ImplVulkan_DestroyFontUploadObjects();
 }
 
+static int pressed_keys[16], pressed_count;
+
+void ui_press(int key)
+{
+    if (key >= 0 && key < IM_ARRAYSIZE(ImGui::GetIO().KeysDown) && pressed_count < IM_ARRAYSIZE(pressed_keys))
+        pressed_keys[pressed_count++] = key;
+}
+
 void ui_begin(ui *)
 {
+    bool *down = ImGui::GetIO().KeysDown;
     ImGui_ImplVulkan_NewFrame();
     ImGui_ImplGlfw_NewFrame();
+    for (int i = 0; i < pressed_count; i++) // one that is up again already is lost by the backend
+        down[pressed_keys[i]] ? pressed_keys[i] = -1 : down[pressed_keys[i]] = true;
     ImGui::NewFrame();
+    for (int i = 0; i < pressed_count; i++)
+        if (pressed_keys[i] >= 0)
+            down[pressed_keys[i]] = false;
+    pressed_count = 0;
 }
 
 VkResult ui_draw(ui *, VkCommandBuffer cb)
 {
+    tell_places();
     ImGui::Render();
     if (cb)
         ImGui_ImplVulkan_RenderDrawData(ImGui::GetDrawData(), cb);
@@ -167,6 +223,7 @@ bool ui_panel_begin(const char *title, const ui_place *p, bool *open)
     if (p->flags & UI_IN_FRONT)
         ImGui::SetNextWindowFocus();
     wrap = p->width > 0;
+    snprintf(panel_name, sizeof panel_name, "%s", title);
     return ImGui::Begin(title, open, flags);
 }
 
@@ -177,7 +234,9 @@ void ui_panel_end(void)
 
 bool ui_section(const char *title, bool open_at_first)
 {
-    return ImGui::CollapsingHeader(title, open_at_first ? ImGuiTreeNodeFlags_DefaultOpen : 0);
+    bool open = ImGui::CollapsingHeader(title, open_at_first ? ImGuiTreeNodeFlags_DefaultOpen : 0);
+    place(title);
+    return open;
 }
 
 #define TEXT(fmt)                                                                                  \
@@ -234,12 +293,16 @@ bool ui_button(const char *label, int i, int n)
     float width = (ImGui::GetContentRegionMax().x - left - gap * float(n - 1)) / float(n);
     if (i)
         ImGui::SameLine(left + float(i) * (width + gap));
-    return ImGui::Button(label, ImVec2(width, 0));
+    bool pressed = ImGui::Button(label, ImVec2(width, 0));
+    place(label);
+    return pressed;
 }
 
 bool ui_checkbox(const char *label, bool *value)
 {
-    return ImGui::Checkbox(field(label), value);
+    bool changed = ImGui::Checkbox(field(label), value);
+    place(label);
+    return changed;
 }
 
 bool ui_choice(const char *label, int *value, const char *const *names, int count)
@@ -256,6 +319,7 @@ bool ui_choice(const char *label, int *value, const char *const *names, int coun
             ImGui::GetStyle().Colors[i == before ? ImGuiCol_SliderGrab : ImGuiCol_FrameBg]);
         if (ImGui::Button(names[i], ImVec2(width, 0)))
             *value = i;
+        place(names[i]);
         ImGui::PopStyleColor();
     }
     ImGui::PopStyleVar();
@@ -266,30 +330,47 @@ bool ui_choice(const char *label, int *value, const char *const *names, int coun
 bool ui_sliders(const char *label, float *values, int n, float low, float high, const char *format,
                 bool logarithmic)
 {
-    return ImGui::SliderScalarN(field(label), ImGuiDataType_Float, values, n, &low, &high, format,
-                                ImGuiSliderFlags_AlwaysClamp |
-                                    (logarithmic ? ImGuiSliderFlags_Logarithmic : 0));
+    bool changed = ImGui::SliderScalarN(field(label), ImGuiDataType_Float, values, n, &low, &high, format,
+                                        ImGuiSliderFlags_AlwaysClamp |
+                                            (logarithmic ? ImGuiSliderFlags_Logarithmic : 0));
+    place(label);
+    return changed;
 }
 
 bool ui_colour(const char *label, float rgb[3])
 {
-    return ImGui::ColorEdit3(field(label), rgb, ImGuiColorEditFlags_NoInputs);
+    bool changed = ImGui::ColorEdit3(field(label), rgb, ImGuiColorEditFlags_NoInputs);
+    place(label);
+    return changed;
 }
 
 bool ui_number(const char *label, double *value, const char *format)
 {
     ImGui::InputDouble(field(label), value, 0, 0, format);
+    place(label);
     return ImGui::IsItemDeactivatedAfterEdit();
 }
 
 bool ui_input(const char *label, char *text, size_t size)
 {
-    return ImGui::InputText(field(label), text, size, ImGuiInputTextFlags_AutoSelectAll);
+    bool changed = ImGui::InputText(field(label), text, size, ImGuiInputTextFlags_AutoSelectAll);
+    place(label);
+    return changed;
+}
+
+bool ui_entry(const char *label, char *text, size_t size)
+{
+    bool entered = ImGui::InputText(field(label), text, size,
+                                    ImGuiInputTextFlags_AutoSelectAll | ImGuiInputTextFlags_EnterReturnsTrue);
+    place(label);
+    return entered;
 }
 
 bool ui_line(const char *text, bool selected)
 {
-    return ImGui::Selectable(text, selected);
+    bool picked = ImGui::Selectable(text, selected);
+    place(text);
+    return picked;
 }
 
 bool ui_list(const char *id, int *selected, bool (*name)(void *, int, const char **), void *ud,
@@ -308,6 +389,7 @@ bool ui_icon_button(const char *id, ui_icon icon, bool first, bool lit)
     ImGui::PushStyleColor(ImGuiCol_Button,
                           ImGui::GetStyle().Colors[lit ? ImGuiCol_SliderGrab : ImGuiCol_FrameBg]);
     bool pressed = ImGui::Button(id, ImVec2(1.3f * h, h));
+    place(id);
     ImGui::PopStyleColor();
     ImDrawList *d = ImGui::GetWindowDrawList();
     ImU32 ink = ImGui::GetColorU32(ImGuiCol_Text);
@@ -429,6 +511,7 @@ bool ui_scrub(const ui_timeline *t, uint32_t *to)
     float width = ImGui::GetContentRegionAvail().x, height = 38 * unit, foot = 4 * unit;
     ImVec2 a = ImGui::GetCursorScreenPos(), b(a.x + width, a.y + height);
     ImGui::InvisibleButton("##timeline", ImVec2(width, height));
+    place("##timeline");
     ImDrawList *d = ImGui::GetWindowDrawList();
     float per_frame = width / float(t->frames);
     auto x_of = [&](double frame) { return a.x + per_frame * float(frame); };

@@ -211,14 +211,19 @@ static int take_scene(struct viewer *v, const char *camera)
     for (int k = 0; k < 3; k++)
         centre[k] = s->bounds.centre[k];
     scene_up(s, up);
-    enum camera_mode mode = v->control.mode;
     bool had = v->control.radius > 0;
+    enum camera_mode mode = had ? v->control.mode : (enum camera_mode)v->settings.movement;
+    double speed = had ? v->control.speed : v->settings.speed;
     camera_control_init(&v->control, centre, s->bounds.radius, up);
-    if (had)
-        v->control.mode = mode;
+    v->control.mode = mode;
+    v->control.speed = speed;
     find_home(v, first);
     set_crop_ends(v);
     set_names(v);
+    v->mark = 0;
+    settings_remember(&v->settings.recent, s->path);
+    snprintf(v->scene_file, sizeof v->scene_file, "%s", v->settings.recent.count ? v->settings.recent.items[0] : "");
+    viewer_remember(v);
     pace_forget(&v->pace);
     if (s->notice[0])
         viewer_notice(v, "%s", s->notice);
@@ -651,6 +656,7 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     if (rc < 0 && rc != FV_ECANCELLED)
         viewer_failed(v);
     poll_exporter(v);
+    viewer_settings_save(v, false);
     play_stream(v);
     if (!v->window)
         return step_headless(v);
@@ -701,7 +707,8 @@ static int open_window(struct viewer *v, const struct viewer_opts *opts)
                                           .queue = v->screen->queue,
                                           .queue_family = v->screen->queue_family,
                                           .render_pass = v->swapchain->render_pass,
-                                          .window = window_handle(v->window)});
+                                          .window = window_handle(v->window),
+                                          .places = getenv("FOVEA_WIDGETS")});
     return v->ui ? 0 : fv_fail(FV_EGPUMEM, "no memory for the interface");
 }
 
@@ -720,10 +727,9 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     v->frame_seconds = 1.0 / 60;
     v->splat_scale = 1;
     v->camera = -1;
-    v->panels = v->reduce = true;
+    v->panels = true;
     v->path.is_path = true;
-    v->export_width = 1280;
-    v->export_height = 720;
+    viewer_settings_start(v, !opts->headless && !opts->frames);
     if (opts->scene && !http_is_url(opts->scene) && !fv_exists(opts->scene)) /* before a window flashes up */
         return fv_fail(FV_EIO, "%s: no such file or folder", opts->scene);
     if (!opts->headless)
@@ -749,6 +755,7 @@ static void finish(struct viewer *v)
                "%d pictures, the longest took %.1f ms; %d images of the window, no round of input "
                "and panels longer than %.1f ms",
                v->pictures, v->worst_picture_ms, v->images, v->worst_round_ms);
+    viewer_settings_save(v, true);
     exporter_destroy(&v->exporter);
     loader_destroy(&v->loader);
     if (v->swapchain)

@@ -15,6 +15,7 @@
 #include "app/pace.h"
 #include "app/path_edit.h"
 #include "app/render_thread.h"
+#include "app/settings.h"
 #include "app/ui.h"
 #include "app/window.h"
 #include "vk/swapchain.h"
@@ -83,6 +84,12 @@ struct viewer {
     double export_width, export_height;
     struct exporter *exporter; /* NULL when there is none */
 
+    struct settings settings;
+    double settings_due; /* when they are to be written; 0 = nothing has changed */
+    char scene_file[SETTINGS_PATH]; /* the scene's name in settings; "" = it is not in them */
+    char open_file[SETTINGS_PATH];  /* typed in */
+    size_t mark;                    /* the bookmark picked, from 1; 0 = none */
+
     bool panels, help;
     char error[1024]; /* shown until dismissed; "" = none */
     char notice[512]; /* shown for some seconds */
@@ -150,6 +157,22 @@ void viewer_picked(struct viewer *v, const struct render_news *news);
 /* A key is held that moves the view. */
 bool viewer_moving(const struct viewer *v);
 extern const char *const viewer_help[][2]; /* keys and what they do; {NULL} last */
+
+/* viewer_home.c: settings. kept: they are read from the person's folder and written there. */
+void viewer_settings_start(struct viewer *v, bool kept);
+/* Something in them has changed. */
+void viewer_remember(struct viewer *v);
+/* Writes them when that is due, or now. */
+void viewer_settings_save(struct viewer *v, bool now);
+/* Whether bookmark i is of the scene there is. */
+bool viewer_marks(const struct viewer *v, size_t i);
+void viewer_bookmark(struct viewer *v);
+void viewer_go_to_mark(struct viewer *v, size_t i);
+
+/* panel_home.c */
+void panel_open(struct viewer *v, size_t most); /* of the files opened lately */
+void panel_welcome(struct viewer *v);
+void panel_bookmarks(struct viewer *v);
 
 /* panels.c */
 void panels_draw(struct viewer *v);

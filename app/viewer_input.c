@@ -16,6 +16,7 @@ const char *const viewer_help[][2] = {
     {"R", "reset the view"},
     {"1 to 9", "go to a camera"},
     {"[ and ]", "previous and next camera"},
+    {"B", "bookmark the view"},
     {"K", "add the view to the camera path"},
     {"P", "play or pause the path"},
     {"Space", "play or pause the stream, or else the path"},
@@ -113,6 +114,9 @@ static void scene_key(struct viewer *v, int key)
     case KEY_LEFT_BRACKET:
     case KEY_RIGHT_BRACKET:
         viewer_jump(v, v->camera + (key == KEY_RIGHT_BRACKET ? 1 : v->camera < 0 ? 0 : -1));
+        break;
+    case 'B':
+        viewer_bookmark(v);
         break;
     case 'K':
         viewer_add_key(v);
@@ -263,8 +267,12 @@ void viewer_input(struct viewer *v, double dt)
     ui_wants(&taken, &typing);
     if (in->dropped)
         viewer_drop(v, in->dropped);
-    for (int i = 0; !typing && i < in->key_count; i++)
+    for (int i = 0; i < in->key_count; i++) {
+        ui_press(in->keys[i].code);
+        if (typing && !in->keys[i].control)
+            continue;
         press(v, in->keys[i].code, in->keys[i].control);
+    }
     if (!v->scene)
         return;
     mouse(v, taken);

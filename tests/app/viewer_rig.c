@@ -44,10 +44,13 @@ struct viewer start(const char *file, const char *const *extra)
     int argc = 1;
     if (getenv("FOVEA_TEST_VALIDATION"))
         argv[argc++] = "--validation";
-    argv[argc++] = "view";
-    argv[argc++] = file;
+    if (file) {
+        argv[argc++] = "view";
+        argv[argc++] = file;
+    }
     snprintf(size, sizeof size, "--size=%dx%d", WIDTH, HEIGHT);
-    argv[argc++] = size;
+    if (file)
+        argv[argc++] = size;
     for (; extra && *extra; extra++)
         argv[argc++] = *extra;
     snprintf(v.log, sizeof v.log, "%s", test_tmp_path("viewer.log"));
@@ -56,6 +59,8 @@ struct viewer start(const char *file, const char *const *extra)
         int log = open(v.log, O_CREAT | O_TRUNC | O_WRONLY, 0600);
         dup2(log, 1);
         dup2(log, 2);
+        setenv("XDG_CONFIG_HOME", test_tmp_path("config"), 1);
+        setenv("FOVEA_WIDGETS", test_tmp_path("widgets"), 1);
         if (chdir(test_tmp()) == 0)
             execv(FOVEA_BINARY, (char *const *)argv);
         _exit(127);
@@ -129,4 +134,86 @@ void wait_for_scene(const struct image *picture)
         if (fv_now() > until)
             fail_msg("the window differs from the scene in %.4f of its samples", differ);
     }
+}
+
+/* --- widgets --- */
+
+bool find_widget(const char *name, int box[4])
+{
+    char line[500];
+    bool found = false;
+    FILE *f = fopen(test_tmp_path("widgets"), "r");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        int at = 0;
+        char *end = strchr(line, '\n'), *shown;
+        if (end)
+            *end = 0;
+        if (sscanf(line, "%d %d %d %d %n", &box[0], &box[1], &box[2], &box[3], &at) != 4)
+            continue;
+        shown = strstr(line + at, "##"); /* what follows is told only where nothing else is */
+        size_t size = strlen(name), n = strlen(line + at);
+        if (shown && shown[-1] != '/')
+            n = (size_t)(shown - line - at);
+        found = n == size ? !memcmp(line + at, name, n)
+                          : n > size && line[at + (int)(n - size) - 1] == '/' && !memcmp(line + at + n - size, name, size);
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+void wait_for_widget(const char *name, int box[4])
+{
+    double until = fv_now() + 60;
+    while (!find_widget(name, box)) {
+        usleep(20000);
+        if (fv_now() > until) {
+            char *all = test_read_file(test_tmp_path("widgets"), NULL);
+            fail_msg("no widget \"%s\" in the window:\n%s", name, all);
+        }
+    }
+}
+
+void wait_for_no_widget(const char *name)
+{
+    int box[4];
+    double until = fv_now() + 60;
+    while (find_widget(name, box)) {
+        usleep(20000);
+        if (fv_now() > until)
+            fail_msg("the widget \"%s\" stays in the window", name);
+    }
+}
+
+/* Until it stands still: panels lay themselves out in the draws after a change. */
+static void settled_widget(const char *name, int box[4])
+{
+    int before[4] = {-1};
+    for (wait_for_widget(name, box); memcmp(before, box, sizeof before); wait_for_widget(name, box)) {
+        memcpy(before, box, sizeof before);
+        usleep(150000);
+    }
+}
+
+void click_times(const char *name, int times)
+{
+    char input[160];
+    int box[4];
+    settled_widget(name, box);
+    snprintf(input, sizeof input, "mousemove %d %d sleep 0.1 click --repeat %d --delay 80 1 sleep 0.1",
+             (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, times);
+    xserver_input(input);
+}
+
+void click(const char *name)
+{
+    click_times(name, 1);
+}
+
+void type_into(const char *name, const char *text)
+{
+    char input[400];
+    click(name);
+    snprintf(input, sizeof input, "key ctrl+a sleep 0.1 type --delay 20 '%s'", text);
+    xserver_input(input);
 }

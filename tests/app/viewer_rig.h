@@ -20,7 +20,8 @@ double largest(const struct image *a, const struct image *b);
 double share(const struct image *a, const struct image *b);
 struct image load(const char *path);
 
-/* Runs in the temporary directory, where it saves pictures. extra: more arguments, NULL last. */
+/* Runs in the temporary directory, where it saves pictures and keeps its settings (config/fovea). file NULL:
+ * fovea alone. extra: more arguments, NULL last. */
 struct viewer start(const char *file, const char *const *extra);
 /* By Ctrl + Q; returns its exit status, fails on validation messages. */
 int quit(struct viewer *v);
@@ -33,5 +34,15 @@ struct image grab(int width, int height);
 void shows(const struct image *wanted, const char *when);
 /* Grabs until the window shows something else. */
 void shows_not(const struct image *old, double least_share, const char *when);
+
+/* The widgets there are ("label" or "panel/label", without what follows ##; with it where nothing else is), by
+ * their places as the viewer tells them: real clicks and keys go there. */
+bool find_widget(const char *name, int box[4]);
+void wait_for_widget(const char *name, int box[4]);
+void wait_for_no_widget(const char *name);
+void click(const char *name);
+void click_times(const char *name, int times);
+/* In the place of what is there. */
+void type_into(const char *name, const char *text);
 
 #endif

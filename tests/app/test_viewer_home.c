@@ -1,0 +1,122 @@
+/* `fovea` alone: the empty window, files opened lately, bookmarks and settings, in a window on an X server of
+ * its own with real input. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
+#include "support/test.h"
+#include "support/xserver.h"
+#include "viewer_rig.h"
+#include "vk/base/file.h"
+
+#include <unistd.h>
+
+static int start_server(void **state)
+{
+    (void)state;
+    return xserver_start(1280, 720);
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    xserver_stop();
+    return 0;
+}
+
+static const char *scene(void)
+{
+    return test_source("tests/golden/01_forward/tiny50_sh3/scene.ply");
+}
+
+static void without_a_display_it_is_the_overview(void **state)
+{
+    (void)state;
+    char *display = getenv("DISPLAY");
+    display = display ? strdup(display) : NULL;
+    unsetenv("DISPLAY");
+    unsetenv("WAYLAND_DISPLAY");
+    char *text;
+    int status = test_fovea(&text, " ");
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(text, "Commands:"));
+    free(text);
+    if (display)
+        setenv("DISPLAY", display, 1);
+    free(display);
+}
+
+/* An empty window; a file is named in it, bookmarked; the next one knows of both. */
+static void what_was_opened_is_there_the_next_time(void **state)
+{
+    (void)state;
+    int box[4];
+    struct viewer v = start(NULL, NULL);
+    wait_for_widget("welcome/File or URL", box);
+    type_into("File or URL", test_tmp_path("absent.ply"));
+    xserver_input("key Return");
+    click("That did not work/OK");
+    wait_for_widget("welcome/File or URL", box);
+    type_into("File or URL", scene());
+    xserver_input("key Return");
+    wait_for_widget("Scene/File", box);
+    xserver_input("mousemove 640 360 sleep 0.2 key b");
+    click("Bookmarks");
+    click("View 1");
+    type_into("Name", "the front");
+    click("Fly");
+    assert_int_equal(quit(&v), 0);
+    char *text = test_read_file(test_tmp_path("config/fovea/viewer.json"), NULL);
+    assert_non_null(strstr(text, "scene.ply"));
+    assert_non_null(strstr(text, "the front"));
+    assert_null(strstr(text, "absent.ply"));
+    free(text);
+
+    v = start(NULL, NULL);
+    click("welcome/scene.ply");
+    wait_for_widget("Scene/File", box);
+    click("Bookmarks");
+    xserver_input("mousemove 640 360 sleep 0.3");
+    struct image before = grab(1280, 720);
+    xserver_input("keydown d sleep 0.5 keyup d"); /* somewhere else, and back by the bookmark */
+    shows_not(&before, 0.01, "flying aside");
+    image_finish(&before);
+    click("the front");
+    click("Delete bookmark");
+    wait_for_no_widget("the front");
+    assert_int_equal(quit(&v), 0);
+    text = test_read_file(test_tmp_path("config/fovea/viewer.json"), NULL);
+    assert_null(strstr(text, "the front"));
+    assert_non_null(strstr(text, "\"movement\":\t2")); /* it is still flying */
+    free(text);
+}
+
+static void damaged_settings_stop_nobody(void **state)
+{
+    (void)state;
+    int box[4];
+    const char *file = test_tmp_path("config/fovea/viewer.json");
+    test_write_file(file, "{\"recent\":[", 11);
+    struct viewer v = start(NULL, NULL);
+    wait_for_widget("welcome/File or URL", box);
+    assert_true(fv_exists(test_tmp_path("config/fovea/viewer.json.damaged")));
+    assert_int_equal(quit(&v), 0);
+    assert_true(fv_exists(file));
+}
+
+int main(void)
+{
+    test_device(); /* skips when there is none */
+    test_device_done();
+    const struct CMUnitTest plain[] = {
+        cmocka_unit_test(without_a_display_it_is_the_overview),
+    };
+    const struct CMUnitTest windows[] = {
+        cmocka_unit_test(what_was_opened_is_there_the_next_time),
+        cmocka_unit_test(damaged_settings_stop_nobody),
+    };
+    int failed = cmocka_run_group_tests_name("without a window", plain, NULL, NULL);
+    if (failed)
+        return failed;
+    if (!xserver_available()) {
+        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
+        return 77;
+    }
+    return cmocka_run_group_tests_name("in a window", windows, start_server, stop_server);
+}
