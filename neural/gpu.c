@@ -3,7 +3,7 @@
  * An anchor takes, besides its features where a feature bank needs them for every view,
  *   place  its position, deviations and turn (48 bytes), its offsets as halves
  *   cache  sums of the networks' first layers over its feature (SAGS: what is encoded), as halves
- *   raw    its opacities of the view
+ *   raw    its opacities of the view (SAGS' are in the list)
  * and as float32 with exact. Anchors lie along a Morton curve, with exact in the model's order. */
 #include "neural/gpu.h"
 #include "vk/base/half.h"
@@ -114,28 +114,30 @@ static float offset_value(const struct filling *f, uint32_t row, uint32_t i, uin
     return (float)sum;
 }
 
+/* An anchor's uvec4, NL_BLOCK apart. */
 static void place_row(const struct nl_gpu *g, const struct filling *f, uint32_t row, uint32_t *out)
 {
+    enum { APART = 4 * NL_BLOCK };
     uint32_t i = f->e->index[row];
     const float *l = f->m->scaling + 6 * (size_t)i, *r = f->m->rotation + 4 * (size_t)i;
     double norm = 0;
     for (int k = 0; k < 4; k++)
         norm += (double)r[k] * (double)r[k];
     norm = norm > 0 ? 1 / sqrt(norm) * (r[0] < 0 ? -1 : 1) : 0;
-    memset(out, 0, 16ull * g->stride);
     for (size_t k = 0; k < 3; k++) {
         out[k] = fv_f32_bits(f->m->position[3 * (size_t)i + k]);
-        out[4 + k] = fv_f32_bits((float)exp((double)l[k]));
-        out[8 + k] = fv_f32_bits((float)exp((double)l[3 + k]));
-        out[4 * k + 3] = fv_f32_bits((float)(r[1 + k] * norm));
+        out[APART + k] = fv_f32_bits((float)exp((double)l[k]));
+        out[2 * APART + k] = fv_f32_bits((float)exp((double)l[3 + k]));
+        out[APART * k + 3] = fv_f32_bits((float)(r[1 + k] * norm));
     }
-    uint32_t *to = out + 4 * NL_PLACE;
+    uint32_t per = g->exact ? 4 : 8;
     for (uint32_t n = 0; n < 3 * g->offsets; n++) {
         float v = offset_value(f, row, i, n);
+        uint32_t *to = out + APART * (NL_PLACE + n / per) + n % per * 4 / per;
         if (g->exact)
-            to[n] = fv_f32_bits(v);
+            *to = fv_f32_bits(v);
         else
-            to[n / 2] |= (uint32_t)fv_f32_to_f16(v) << 16 * (n & 1);
+            *to |= (uint32_t)fv_f32_to_f16(v) << 16 * (n & 1);
     }
 }
 
@@ -147,9 +149,11 @@ static int send_places(const struct nl_gpu *g, const struct filling *f, const st
     int rc = room ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     for (uint32_t at = 0; rc >= 0 && at < s->count; at += ROWS_PER_UPLOAD) {
         uint32_t n = s->count - at < ROWS_PER_UPLOAD ? s->count - at : ROWS_PER_UPLOAD;
+        uint32_t padded = (n + NL_BLOCK - 1) / NL_BLOCK * NL_BLOCK;
+        memset(room, 0, 4ull * words * padded);
         for (uint32_t i = 0; i < n; i++)
-            place_row(g, f, f->order[first + at + i], room + (size_t)i * words);
-        rc = vk_upload(&s->place, 4ull * words * at, room, 4ull * words * n);
+            place_row(g, f, f->order[first + at + i], room + 4 * NL_ROW((size_t)i, g->stride, 0));
+        rc = vk_upload(&s->place, 4ull * words * at, room, 4ull * words * padded);
     }
     free(room);
     return rc;
@@ -197,13 +201,14 @@ done:
 
 static int make_segment(struct nl_gpu *g, struct nl_segment *s)
 {
-    uint64_t n = s->count;
+    uint64_t n = ((uint64_t)s->count + NL_BLOCK - 1) / NL_BLOCK * NL_BLOCK;
     FV_TRY(vk_buf_create(&s->place, g->dev, 16ull * g->stride * n, VK_BUF_DEVICE, "anchors"));
     FV_TRY(vk_buf_create(&s->cache, g->dev, 4ull * cache_words(g) * n, VK_BUF_DEVICE, "sums of features"));
     if (g->bank)
         FV_TRY(vk_buf_create(&s->feature, g->dev, 16ull * g->feature_quads * n, VK_BUF_DEVICE, "features"));
-    uint64_t padded = (n + NL_BLOCK - 1) / NL_BLOCK * NL_BLOCK;
-    return vk_buf_create(&s->raw, g->dev, 4 * padded * g->offsets, VK_BUF_DEVICE, "opacities");
+    if (g->arch == NL_SAGS) /* in the list */
+        return 0;
+    return vk_buf_create(&s->raw, g->dev, 4 * n * g->offsets, VK_BUF_DEVICE, "opacities");
 }
 
 static int fill(struct nl_gpu *g, struct filling *f)

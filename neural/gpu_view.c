@@ -91,7 +91,8 @@ static void opacities(const struct pass *p, const struct nl_segment *s, const ui
     const struct nl_gpu *g = p->g;
     struct vk_bind bind[] = {whole(&s->place, U4), whole(&s->cache, U4), whole(&g->net, F4),
                              whole(&g->list, U1), whole(&s->raw, F4)};
-    dispatch(p, "opacity", arch, spec, 9, bind, 5, push, sizeof *push, (s->count + NL_BLOCK - 1) / NL_BLOCK);
+    dispatch(p, "opacity", arch, spec, 9, bind, g->arch == NL_SAGS ? 4 : 5, push, sizeof *push,
+             (s->count + NL_BLOCK - 1) / NL_BLOCK);
 }
 
 static void starts(const struct pass *p, const struct gs_make *m)
@@ -115,11 +116,11 @@ static void gaussians(const struct pass *p, const struct nl_segment *s, const ui
     for (uint32_t c = 0; c < m->chunks; c++) {
         struct vk_bind bind[] = {whole(&s->place, U4),       whole(&s->cache, U4),
                                  whole(&g->net, F4),         whole(&g->list, U1),
-                                 whole(&g->start, U1),       whole(&s->raw, F4),
-                                 whole(m->chunk[c].geo, U4), whole(m->chunk[c].sh, U4)};
+                                 whole(&g->start, U1),       whole(m->chunk[c].geo, U4),
+                                 whole(m->chunk[c].sh, U4),  whole(&s->raw, F4)};
         push->first = m->chunk[c].first;
         push->room = m->chunk[c].count;
-        dispatch(p, "decode", arch, spec, 8, bind, 8, push, sizeof *push,
+        dispatch(p, "decode", arch, spec, 8, bind, g->arch == NL_SAGS ? 7 : 8, push, sizeof *push,
                  (s->count + NL_BLOCK - 1) / NL_BLOCK);
     }
 }

@@ -124,7 +124,7 @@ fv_nn_shader(nn/pool)
 fv_nn_shader(nn/mean)
 
 # Anchors decoded into Gaussians: kernels of a subgroup of 4, 8 or 16, and of none.
-foreach(form "sg4:-DSG=4u" "sg8:-DSG=8u" "sg16:-DSG=16u" "wide:-DWIDE=1")
+foreach(form "sg4:-DSG=4u -DNARROW=1" "sg8:-DSG=8u" "sg16:-DSG=16u" "wide:-DWIDE=1")
   string(REPLACE ":" ";" parts ${form})
   list(GET parts 0 name)
   list(GET parts 1 flags)

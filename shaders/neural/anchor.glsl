@@ -18,9 +18,13 @@ layout(constant_id = 6) const uint NET1 = 0;         // of the second network in
 layout(constant_id = 7) const uint NET2 = 0;
 #define ROW_QUADS 16
 // Anchors of an invocation at a time: a row that was fetched and spread serves all of them, which is most
-// of the work of SAGS' second layer. Half as many where a compiler takes long over long kernels.
-#if defined(SAGS) && defined(SG)
-#define ROW_VECTORS (SG == 4u ? 2u : 4u)
+// of the work of SAGS' second layer; and rows of a turn of its loop. Fewer where a compiler takes long over
+// long kernels.
+#if defined(SAGS) && defined(NARROW)
+#define ROW_VECTORS 2u
+#elif defined(SAGS) && defined(SG)
+#define ROW_VECTORS 4u
+#define ROWS 4u
 #else
 #define ROW_VECTORS 1u
 #endif
@@ -30,7 +34,7 @@ layout(push_constant) uniform Push { nl_view_push pc; };
 void prefix(uint one, out uint before, out uint total)
 {
     before = subgroupExclusiveAdd(one);
-    total = subgroupAdd(one);
+    total = subgroupShuffle(before + one, SG - 1u);
 }
 #else
 #include "lib/prefix.glsl"
@@ -45,6 +49,17 @@ IN_UVEC4(1, cache)
 IN_VEC4(2, net)
 #include "neural/row.glsl"
 
+// Of an anchor: its place.
+uvec4 place_of(uint anchor, uint i)
+{
+    return LD4(place, NL_ROW(anchor, STRIDE, i));
+}
+
+vec3 position_of(uint anchor)
+{
+    return uintBitsToFloat(place_of(anchor, 0u).xyz);
+}
+
 vec4 view_of(vec3 p)
 {
     vec3 d = p - pc.eye.xyz;
@@ -55,10 +70,9 @@ vec4 view_of(vec3 p)
 // Sums of a network's first layer before the view's part: four of them.
 vec4 sums(uint anchor, uint which, uint q)
 {
-    uint row = anchor * 3u + which;
     if (FLOATS)
-        return uintBitsToFloat(LD4(cache, row * Q + q));
-    uvec4 w = LD4(cache, row * (Q / 2u) + q / 2u);
+        return uintBitsToFloat(LD4(cache, NL_ROW(anchor, 3u * Q, which * Q + q)));
+    uvec4 w = LD4(cache, NL_ROW(anchor, 3u * Q / 2u, which * (Q / 2u) + q / 2u));
     uvec2 two = (q & 1u) == 0u ? w.xy : w.zw;
     return vec4(unpackHalf2x16(two.x), unpackHalf2x16(two.y));
 }
@@ -88,25 +102,42 @@ void hidden(uint anchor[ROW_VECTORS], uint which, uint at, vec4 view[ROW_VECTORS
 }
 
 #ifdef SAGS
-// The second layer and the last, of up to three outputs: its bias is the fourth of their columns.
+// Each unit of the second layer and what it adds to the outputs: COLUMNS vec4 of the last layer, of which
+// the last number of the last one is the unit's bias.
+#ifdef SG
+#define TAIL_PARTS(columns) ((ROWS * columns + SG - 1) / SG)
+#define TAIL_FETCH(tail, columns) \
+    vec4 fetched[TAIL_PARTS(columns)]; \
+    [[unroll]] for (uint p = 0u; p < TAIL_PARTS(columns); p++) \
+        fetched[p] = LD4(net, (tail) + min(p * SG + LANE, ROWS * columns - 1u))
+#define TAIL(i) subgroupShuffle(fetched[(i) / SG], (i) % SG)
+#else
+#define TAIL_FETCH(tail, columns) const uint fetched = tail
+#define TAIL(i) LD4(net, fetched + (i))
+#endif
+
+// The second layer and the last, of up to three outputs.
 void three_layers(uint at, vec4 h[ROW_VECTORS][ROW_QUADS], out vec3 sum[ROW_VECTORS])
 {
     uint tail = at + 4u * Q * (1u + Q);
     [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++)
         sum[v] = LD4(net, tail + 4u * Q).xyz;
-    for (uint i = 0u; i < 4u * Q; i++) {
-        vec4 column = LD4(net, tail + i);
-        float y[ROW_VECTORS];
+    for (uint i = 0u; i < 4u * Q; i += ROWS) {
+        float y[ROWS][ROW_VECTORS];
+        TAIL_FETCH(tail + i, 1);
         row_dots(at + 4u * Q + i * Q, h, y);
-        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++)
-            sum[v] += max(y[v] + column.w, 0.0) * column.xyz;
+        [[unroll]] for (uint r = 0u; r < ROWS; r++) {
+            vec4 column = TAIL(r);
+            [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++)
+                sum[v] += max(y[r][v] + column.w, 0.0) * column.xyz;
+        }
     }
 }
 #else
 float row_dot(uint at, vec4 h[ROW_VECTORS][ROW_QUADS])
 {
-    float y[ROW_VECTORS];
+    float y[ROWS][ROW_VECTORS];
     row_dots(at, h, y);
-    return y[0];
+    return y[0][0];
 }
 #endif

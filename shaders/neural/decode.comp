@@ -5,9 +5,11 @@
 #include "neural/anchor.glsl"
 IN_UINT(3, list)
 IN_UINT(4, start)
-layout(binding = 5) readonly buffer Raw { float raw[]; };
-layout(binding = 6) writeonly buffer Geo { uvec4 geo[]; };
-layout(binding = 7) writeonly buffer Sh { uvec4 sh[]; };
+layout(binding = 5) writeonly buffer Geo { uvec4 geo[]; };
+layout(binding = 6) writeonly buffer Sh { uvec4 sh[]; };
+#ifndef SAGS
+layout(binding = 7) readonly buffer Raw { float raw[]; };
+#endif
 
 vec3 sigmoid(vec3 x)
 {
@@ -16,14 +18,13 @@ vec3 sigmoid(vec3 x)
 
 vec3 offset_of(uint anchor, uint k)
 {
-    uint at = anchor * STRIDE + NL_PLACE;
     vec3 o;
     [[unroll]] for (uint a = 0u; a < 3u; a++) {
         uint n = 3u * k + a;
         if (FLOATS) {
-            o[a] = uintBitsToFloat(LD4(place, at + n / 4u)[n % 4u]);
+            o[a] = uintBitsToFloat(place_of(anchor, NL_PLACE + n / 4u)[n % 4u]);
         } else {
-            vec2 two = unpackHalf2x16(LD4(place, at + n / 8u)[n / 2u % 4u]);
+            vec2 two = unpackHalf2x16(place_of(anchor, NL_PLACE + n / 8u)[n / 2u % 4u]);
             o[a] = (n & 1u) == 0u ? two.x : two.y;
         }
     }
@@ -68,14 +69,17 @@ void covariance_of(vec4 h[ROW_VECTORS][ROW_QUADS], out vec4 a[ROW_VECTORS], out 
         a[v] = LD4(net, tail + 8u * Q);
         b[v] = LD4(net, tail + 8u * Q + 1u);
     }
-    for (uint i = 0u; i < 4u * Q; i++) {
-        vec4 s = LD4(net, tail + 2u * i), t = LD4(net, tail + 2u * i + 1u);
-        float y[ROW_VECTORS];
+    for (uint i = 0u; i < 4u * Q; i += ROWS) {
+        float y[ROWS][ROW_VECTORS];
+        TAIL_FETCH(tail + 2u * i, 2);
         row_dots(NET1 + 4u * Q + i * Q, h, y);
-        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
-            float unit = max(y[v] + t.w, 0.0);
-            a[v] += unit * s;
-            b[v] += unit * t;
+        [[unroll]] for (uint r = 0u; r < ROWS; r++) {
+            vec4 s = TAIL(2u * r), t = TAIL(2u * r + 1u);
+            [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+                float unit = max(y[r][v] + t.w, 0.0);
+                a[v] += unit * s;
+                b[v] += unit * t;
+            }
         }
     }
 }
@@ -86,14 +90,14 @@ void main()
     uint block = pc.block + GROUP_ID, from = block * NL_LIST, n = LD1(list, from);
     uint begin = LD1(start, block), lane = gl_LocalInvocationID.x;
     for (uint i = 0u; i < n; i += gl_WorkGroupSize.x * ROW_VECTORS) {
-        uint mask[ROW_VECTORS], where[ROW_VECTORS], anchor[ROW_VECTORS];
+        uint first[ROW_VECTORS], where[ROW_VECTORS], anchor[ROW_VECTORS];
         vec4 view[ROW_VECTORS], h[ROW_VECTORS][ROW_QUADS];
         [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
-            uint index = i + v * gl_WorkGroupSize.x + lane, entry = from + 2u + 2u * min(index, n - 1u);
-            mask[v] = index < n ? LD1(list, entry) : 0u;
+            uint entry = from + 2u + 2u * min(i + v * gl_WorkGroupSize.x + lane, n - 1u);
+            first[v] = LD1(list, entry);
             where[v] = LD1(list, entry + 1u);
             anchor[v] = GROUP_ID * NL_BLOCK + (where[v] & 255u);
-            view[v] = view_of(uintBitsToFloat(LD4(place, anchor[v] * STRIDE).xyz));
+            view[v] = view_of(position_of(anchor[v]));
         }
         hidden(anchor, 1u, NET1, view, h);
 #ifdef SAGS
@@ -103,23 +107,22 @@ void main()
         hidden(anchor, 2u, NET2, view, h);
         three_layers(NET2, h, colour);
         [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
-            uint a = anchor[v], to = begin + (where[v] >> 8) - pc.first;
-            vec3 p = uintBitsToFloat(LD4(place, a * STRIDE).xyz);
-            vec3 spread = uintBitsToFloat(LD4(place, a * STRIDE + 1u).xyz);
-            vec3 size = uintBitsToFloat(LD4(place, a * STRIDE + 2u).xyz);
-            float o = raw[block * NL_BLOCK + (where[v] & 255u)];
-            if (mask[v] != 0u && to < pc.room)
-                put(to, p + offset_of(a, 0u) * spread, tanh(o), size * sigmoid(s[v].xyz),
+            uint a = anchor[v], at = i + v * gl_WorkGroupSize.x + lane, to = begin + at - pc.first;
+            vec3 p = position_of(a);
+            vec3 spread = uintBitsToFloat(place_of(a, 1u).xyz);
+            vec3 size = uintBitsToFloat(place_of(a, 2u).xyz);
+            if (at < n && to < pc.room)
+                put(to, p + offset_of(a, 0u) * spread, tanh(uintBitsToFloat(first[v])), size * sigmoid(s[v].xyz),
                     vec4(s[v].w, t[v].xyz), sigmoid(colour[v]));
         }
 #else
         vec4 hc[ROW_VECTORS][ROW_QUADS];
         hidden(anchor, 2u, NET2, view, hc);
         uint a = anchor[0], at = begin + (where[0] >> 8);
-        uint out_at = (block * NL_BLOCK + (where[0] & 255u)) * OFFSETS;
-        vec3 p = uintBitsToFloat(LD4(place, a * STRIDE).xyz);
-        vec3 spread = uintBitsToFloat(LD4(place, a * STRIDE + 1u).xyz);
-        vec3 size = uintBitsToFloat(LD4(place, a * STRIDE + 2u).xyz);
+        uint out_at = (block * NL_BLOCK + (where[0] & 255u)) * OFFSETS, mask = i + lane < n ? first[0] : 0u;
+        vec3 p = position_of(a);
+        vec3 spread = uintBitsToFloat(place_of(a, 1u).xyz);
+        vec3 size = uintBitsToFloat(place_of(a, 2u).xyz);
         for (uint k = 0u; k < OFFSETS; k++) {
             uint w = NET1 + 4u * Q + k * (7u * Q + 2u), c = NET2 + 4u * Q + k * (3u * Q + 1u);
             vec4 b0 = LD4(net, w + 7u * Q), b1 = LD4(net, w + 7u * Q + 1u), b2 = LD4(net, c + 3u * Q);
@@ -127,7 +130,7 @@ void main()
             vec4 q = vec4(b0.w, b1.xyz) + vec4(row_dot(w + 3u * Q, h), row_dot(w + 4u * Q, h),
                                                row_dot(w + 5u * Q, h), row_dot(w + 6u * Q, h));
             vec3 colour = b2.xyz + vec3(row_dot(c, hc), row_dot(c + Q, hc), row_dot(c + 2u * Q, hc));
-            bool alive = (mask[0] >> k & 1u) != 0u;
+            bool alive = (mask >> k & 1u) != 0u;
             uint to = at - pc.first;
             if (alive && to < pc.room)
                 put(to, p + offset_of(a, k) * spread, tanh(raw[out_at + k]), size * sigmoid(s), q,

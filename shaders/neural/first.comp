@@ -1,7 +1,7 @@
 #version 460
 // Sums of the three networks' first layers over what no view changes: once a model, or with BANK once a
 // view, of features that the view blends (Scaffold-GS' feature bank).
-//   an invocation has a row;  cache [rows][3][HIDDEN]      C: gpu.c; twin: decode.c (blend_bank, nl_run)
+//   an invocation has a row;  cache [blocks][3][HIDDEN in uvec4][NL_BLOCK]      C: gpu.c; twin: decode.c (blend_bank, nl_run)
 //   net  3 HIDDEN rows of Q vec4 and a bias (Q + 1); then BANK_HIDDEN of the bank: weights, (to the
 //        three outputs, bias); the outputs' biases
 #extension GL_GOOGLE_include_directive : require
@@ -45,7 +45,7 @@ void main()
         if (q < Q)
             f[q] = x[0][q] = LD4(feature, r * Q + q);
     if (BANK_HIDDEN > 0u) {
-        vec3 w = bank_weights(uintBitsToFloat(LD4(place, (pc.from + r) * STRIDE).xyz));
+        vec3 w = bank_weights(uintBitsToFloat(LD4(place, NL_ROW(pc.from + r, STRIDE, 0u)).xyz));
         [[unroll]] for (uint c = 0u; c < 4u * ROW_QUADS; c++)
             if (c < 4u * Q) {
                 float coarse = f[c % Q].x, half_way = f[c % (2u * Q) / 2u][2u * (c & 1u)];
@@ -53,17 +53,18 @@ void main()
             }
     }
     for (uint i = 0u; i < 3u * HIDDEN; i += 2u) {
-        uint at = i * (Q + 1u), to = (pc.from + row) * (3u * HIDDEN) + i;
-        float one[ROW_VECTORS], two[ROW_VECTORS];
+        uint at = i * (Q + 1u), per = FLOATS ? 4u : 8u, n = 3u * HIDDEN / per;
+        uint to = 4u * NL_ROW(pc.from + row, n, i / per) + i % per * 4u / per;
+        float one[ROWS][ROW_VECTORS], two[ROWS][ROW_VECTORS];
         row_dots(at, x, one);
         row_dots(at + Q + 1u, x, two);
-        float a = one[0] + LD4(net, at + Q).x, b = two[0] + LD4(net, at + 2u * Q + 1u).x;
+        float a = one[0][0] + LD4(net, at + Q).x, b = two[0][0] + LD4(net, at + 2u * Q + 1u).x;
         if (row < pc.count) {
             if (FLOATS) {
                 cache[to] = floatBitsToUint(a);
                 cache[to + 1u] = floatBitsToUint(b);
             } else {
-                cache[to / 2u] = packHalf2x16(vec2(a, b));
+                cache[to] = packHalf2x16(vec2(a, b));
             }
         }
     }

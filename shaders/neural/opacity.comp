@@ -1,12 +1,16 @@
 #version 460
 // Which anchors of a block are looked at and have Gaussians: opacities of all of these, and a list.
 //   workgroup = one subgroup of SG (else 64 invocations) = one block of NL_BLOCK anchors
-//   list  [blocks][NL_LIST]; raw [anchor][OFFSETS] before tanh        C: gpu_view.c; twin: decode.c
+//   list  [blocks][NL_LIST]; raw [anchor][OFFSETS] before tanh, of SAGS in the list
+//   C: gpu_view.c; twin: decode.c
 #include "neural/anchor.glsl"
 #include "lib/splat.glsl"
 layout(constant_id = 8) const float LEAST = 0.0; // Gaussians above it live: 0, or what a picture shows
 layout(binding = 3) writeonly buffer List { uint list[]; };
+#ifndef SAGS
 layout(binding = 4) writeonly buffer Raw { float raw[]; };
+#endif
+shared uint seen[NL_BLOCK]; // anchors of the block that are looked at
 
 // As the rasteriser that models are trained with asks: in front of 0.2, and three standard deviations of
 // the anchor's own extent reach a tile of the picture.
@@ -31,55 +35,81 @@ bool looked_at(vec3 p, vec3 deviation, vec3 axis)
            at.x - radius < end.x && at.y - radius < end.y;
 }
 
+// Densely, in their order. Flags of an invocation's anchors are counted at once, a byte each.
+uint list_seen()
+{
+    uint lane = gl_LocalInvocationID.x, n = 0u;
+    for (uint i = 0u; i < NL_BLOCK; i += gl_WorkGroupSize.x * ROW_VECTORS) {
+        uint flags = 0u, before, total;
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            uint index = GROUP_ID * NL_BLOCK + i + v * gl_WorkGroupSize.x + lane;
+            uint a = min(index, pc.count - 1u);
+            uvec4 g0 = place_of(a, 0u), g1 = place_of(a, 1u);
+            vec3 axis = uintBitsToFloat(uvec3(g0.w, g1.w, place_of(a, 2u).w));
+            bool ok = index < pc.count &&
+                      (ALL || looked_at(uintBitsToFloat(g0.xyz), uintBitsToFloat(g1.xyz), axis));
+            flags |= ok ? 1u << 8u * v : 0u;
+        }
+        prefix(flags, before, total);
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            if ((flags >> 8u * v & 1u) != 0u)
+                seen[n + (before >> 8u * v & 255u)] = i + v * gl_WorkGroupSize.x + lane;
+            n += total >> 8u * v & 255u;
+        }
+    }
+    barrier();
+    return n;
+}
+
 void main()
 {
     uint block = pc.block + GROUP_ID, lane = gl_LocalInvocationID.x, to = block * NL_LIST;
-    uint anchors = 0u, gaussians = 0u;
-    for (uint i = 0u; i < NL_BLOCK; i += gl_WorkGroupSize.x * ROW_VECTORS) {
-        uint a[ROW_VECTORS];
-        bool ok[ROW_VECTORS];
+    uint n = list_seen(), anchors = 0u, gaussians = 0u;
+    for (uint i = 0u; i < n; i += gl_WorkGroupSize.x * ROW_VECTORS) {
+        uint local[ROW_VECTORS], a[ROW_VECTORS], before, total;
         vec4 view[ROW_VECTORS], h[ROW_VECTORS][ROW_QUADS];
         [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
-            uint index = GROUP_ID * NL_BLOCK + i + v * gl_WorkGroupSize.x + lane;
-            a[v] = min(index, pc.count - 1u);
-            uvec4 g0 = LD4(place, a[v] * STRIDE), g1 = LD4(place, a[v] * STRIDE + 1u);
-            vec3 p = uintBitsToFloat(g0.xyz);
-            vec3 axis = vec3(uintBitsToFloat(g0.w), uintBitsToFloat(g1.w),
-                             uintBitsToFloat(LD4(place, a[v] * STRIDE + 2u).w));
-            ok[v] = index < pc.count && (ALL || looked_at(p, uintBitsToFloat(g1.xyz), axis));
-            view[v] = view_of(p);
+            local[v] = seen[min(min(i + v * gl_WorkGroupSize.x + lane, n - 1u), NL_BLOCK - 1u)];
+            a[v] = min(GROUP_ID * NL_BLOCK + local[v], pc.count - 1u);
+            view[v] = view_of(position_of(a[v]));
         }
         hidden(a, 0u, 0u, view, h);
 #ifdef SAGS
         vec3 o[ROW_VECTORS];
+        uint flags = 0u;
         three_layers(0u, h, o);
-#endif
         [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
-            uint local = i + v * gl_WorkGroupSize.x + lane, mask = 0u;
-            uint out_at = (block * NL_BLOCK + local) * OFFSETS;
-#ifdef SAGS
-            mask = o[v].x > LEAST ? 1u : 0u;
-            raw[out_at] = o[v].x;
-#else
-            for (uint k = 0u; k < OFFSETS; k++) {
-                uint row = 4u * Q + k * (Q + 1u);
-                float o = row_dot(row, h) + LD4(net, row + Q).x;
-                mask |= o > LEAST ? 1u << k : 0u;
-                raw[out_at + k] = o;
-            }
-#endif
-            mask = ok[v] ? mask : 0u;
-            uint before, total, count, counts;
-            prefix(mask != 0u ? 1u : 0u, before, total);
-            prefix(uint(bitCount(mask)), count, counts);
-            if (mask != 0u) {
-                uint at = to + 2u + 2u * (anchors + before);
-                list[at] = mask;
-                list[at + 1u] = local | (gaussians + count) << 8;
-            }
-            anchors += total;
-            gaussians += counts;
+            bool alive = o[v].x > LEAST && i + v * gl_WorkGroupSize.x + lane < n;
+            flags |= alive ? 1u << 8u * v : 0u;
         }
+        prefix(flags, before, total);
+        [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
+            if ((flags >> 8u * v & 1u) != 0u) {
+                uint at = to + 2u + 2u * (anchors + (before >> 8u * v & 255u));
+                list[at] = floatBitsToUint(o[v].x);
+                list[at + 1u] = local[v];
+            }
+            anchors += total >> 8u * v & 255u;
+        }
+        gaussians = anchors;
+#else
+        uint mask = 0u, out_at = (block * NL_BLOCK + local[0]) * OFFSETS;
+        bool ok = i + lane < n;
+        for (uint k = 0u; k < OFFSETS; k++) {
+            uint row = 4u * Q + k * (Q + 1u);
+            float o = row_dot(row, h) + LD4(net, row + Q).x;
+            mask |= ok && o > LEAST ? 1u << k : 0u;
+            raw[out_at + k] = o;
+        }
+        prefix(mask != 0u ? 1u | bitCount(mask) << 8 : 0u, before, total);
+        if (mask != 0u) {
+            uint at = to + 2u + 2u * (anchors + (before & 255u));
+            list[at] = mask;
+            list[at + 1u] = local[0] | (gaussians + (before >> 8)) << 8;
+        }
+        anchors += total & 255u;
+        gaussians += total >> 8;
+#endif
     }
     if (lane == 0u) {
         list[to] = anchors;

@@ -13,8 +13,11 @@ typedef uint32_t uint;
 /* Anchors are looked at in blocks; those of a block that have Gaussians are listed densely. */
 #define NL_BLOCK 128
 /* Words of a block's list: how many anchors, how many Gaussians, and two an anchor: its Gaussians as
- * bits; which it is | how many Gaussians come before it << 8. */
+ * bits; which it is | how many Gaussians come before it << 8. Of SAGS, with a Gaussian an anchor: its
+ * opacity before tanh; which it is. */
 #define NL_LIST (2 + 2 * NL_BLOCK)
+/* Where a block's anchors have the i-th of n uvec4 each: the same one of all, then the next. */
+#define NL_ROW(anchor, n, i) (((anchor) / NL_BLOCK * (n) + (i)) * NL_BLOCK + (anchor) % NL_BLOCK)
 /* uvec4 of an anchor: position, q.x | deviations of offsets, q.y | deviations of Gaussians, q.z | its
  * offsets. */
 #define NL_PLACE 3
