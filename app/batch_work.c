@@ -154,6 +154,7 @@ static int choose_device(struct app *app, const struct app *batch, const struct 
     app->device = device;
     app->validation = validation;
     app->quiet = j->globals.quiet;
+    app->mute = false;
     app->verbose = j->globals.verbose || batch->verbose;
     return 0;
 }

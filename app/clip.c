@@ -153,6 +153,7 @@ static int open_sink(struct clip_out *c)
     FV_TRY(output_prepare_folder(&c->output));
     c->kind = kind_of(c);
     struct sink_opts s = {.format = c->output.format,
+                          .container = c->output.container,
                           .path = c->output.path,
                           .output = c->kind,
                           .width = o->width,
@@ -218,8 +219,7 @@ static int push(struct clip_out *c)
 int clip_out_write(struct clip_out *c, const float *planes, uint32_t height, uint32_t width)
 {
     to_rgb(c, planes, height, width);
-    if (c->sink && output_is_sequence(&c->output) && c->count && !c->output.numbered &&
-        !c->output.directory)
+    if (c->sink && c->count && !output_takes_several(&c->output))
         return fv_fail(FV_EINVALID,
                        "%s: several frames need a numbered name, such as "
                        "frame_%%04d.png",

@@ -27,6 +27,7 @@ struct app {
     const char *shader_dir; /* hot reload (developer builds) */
     bool validation, quiet, verbose, help, version;
     bool color; /* standard output is a terminal and NO_COLOR is not set */
+    bool mute;  /* standard output carries the result or JSON: nothing else is said there */
     struct vk_device *dev, *window_dev;
     struct fv_arena arena; /* texts of the options; lives until exit */
     struct keep *keep;     /* what jobs of a batch leave open for the next; NULL: there is no next */
@@ -52,6 +53,7 @@ struct cmd {
     const char *arg; /* what the arguments are, for messages: "a scene file" */
     const struct cmd_arg *args; /* name NULL last; NULL: there are none */
     bool alone;                 /* not as a job of a batch: it has a window, or jobs of its own */
+    bool forward;               /* its inputs are read once, forward: video in a pipe need not be kept */
     int (*run)(struct app *app, const void *values, const struct opt_args *args);
 };
 
@@ -67,6 +69,11 @@ int app_window_device(struct app *app, const char *const *extensions, uint32_t c
 /* The user's folder for fovea by the XDG rules: app_folder(app, "XDG_CONFIG_HOME", ".config"), made when
  * absent; NULL when it cannot be. In the arena. */
 char *app_folder(struct app *app, const char *variable, const char *usual);
+/* Whether there is to be anything for people on standard output. */
+bool app_talks(const struct app *app);
+/* Mutes the app where standard output has another use: the result (output, which is "-") or the
+ * summary as JSON. CMD_USAGE when it would have both. */
+int app_mute(struct app *app, const char *output, bool json);
 /* Ctrl-C (or SIGTERM) was pressed: finish what is needed and return FV_ECANCELLED. */
 bool app_cancelled(void);
 /* fv_progress_fn that only looks at app_cancelled(). */

@@ -277,5 +277,6 @@ const struct cmd cmd_compare = {
     .most_args = 2,
     .arg = "two files to compare",
     .args = (const struct cmd_arg[]){{"a", .file = OPT_READS}, {"b", .file = OPT_READS}, {0}},
+    .forward = true,
     .run = run,
 };

@@ -5,6 +5,7 @@
 #include "app/text.h"
 #include "vk/base/file.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ struct values {
     struct opt_box crop;
     struct opt_vec3 translate, eye;
     double scale, min_opacity;
-    bool lite;
+    bool lite, json;
 };
 
 /* In the order of enum gs_format. */
@@ -55,6 +56,7 @@ static const struct opt opts[] = {
      .help = "of SAGS to .safetensors: points half way between two others keep no features"},
     {"spz-version", 0, OPT_INT, AT(spz_version), .def = "3", .min = 2, .max = 4,
      .help = "of .spz output"},
+    {"json", 0, OPT_FLAG, AT(json), .help = "say what was written as JSON"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
     {0}};
@@ -174,6 +176,19 @@ static uint64_t file_bytes(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 }
 
+static void summary_json(const struct values *v, const struct gs_scene *s, size_t read, const char *more)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "output", v->output);
+    cJSON_AddNumberToObject(o, "bytes", (double)file_bytes(v->output));
+    if (s) {
+        cJSON_AddNumberToObject(o, "gaussians", (double)s->count);
+        cJSON_AddNumberToObject(o, "sh_degree", s->sh_degree);
+    }
+    cJSON_AddNumberToObject(o, more, (double)read);
+    print_cjson(o);
+}
+
 static void summary(const struct values *v, const struct gs_scene *s, size_t read,
                     const struct opt_args *args)
 {
@@ -206,9 +221,11 @@ static int save_anchors(struct app *app, const struct values *v, const struct op
     if (rc >= 0)
         rc = nl_save(&m, v->output);
     bytes_text(size, file_bytes(v->output));
-    if (rc >= 0 && !app->quiet && m.midpoints)
+    if (rc >= 0 && v->json)
+        summary_json(v, NULL, m.count, m.midpoints ? "points" : "anchors");
+    else if (rc >= 0 && app_talks(app) && m.midpoints)
         printf("%s: %u points, %u of them midpoints, %s\n", v->output, m.count, m.midpoints, size);
-    else if (rc >= 0 && !app->quiet)
+    else if (rc >= 0 && app_talks(app))
         printf("%s: %u anchors, %s\n", v->output, m.count, size);
     nl_finish(&m);
     return rc;
@@ -222,6 +239,9 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     float rotate[4];
     if (!v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o scene.spz");
+    FV_TRY(app_mute(app, v->output, v->json));
+    if (!strcmp(v->output, "-") && !v->format)
+        return fv_fail(CMD_USAGE, "-o -: say what goes to standard output: --format ply, spz, splat, sog ...");
     FV_TRY(parse_rotation(v->rotate, rotate));
     if (v->lite && !fv_ends_with(v->output, ".safetensors"))
         return fv_fail(CMD_USAGE, "--lite: %s is of Gaussians; it is for .safetensors", v->output);
@@ -239,7 +259,9 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                                   .on_progress = progress_update,
                                                   .ud = &p});
     progress_done(&p);
-    if (rc >= 0 && !app->quiet)
+    if (rc >= 0 && v->json)
+        summary_json(v, &scene, read, "gaussians_read");
+    else if (rc >= 0 && app_talks(app))
         summary(v, &scene, read, args);
     gs_scene_finish(&scene);
     return rc;

@@ -15,7 +15,7 @@ struct values {
     const char *output, *cameras, *camera, *report, *plot;
     double psnr, target, fps, seconds;
     int group, clusters, frames, progress, model, latents, decoders;
-    bool live;
+    bool live, json;
     struct scene_opts scene;
 };
 
@@ -38,6 +38,7 @@ static const struct opt opts[] = {
      .help = "write in place, frame by frame, to be played meanwhile: from a web server's folder"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = OPT_WRITES,
      .help = "as JSON: bytes of every kind and section; of each frame bytes, PSNR and SSIM"},
+    {"json", 0, OPT_FLAG, AT(json), .rare = true, .help = "the same on standard output"},
     {"plot", 0, OPT_STRING, AT(plot), .value = "FILE.png", .file = OPT_WRITES,
      .help = "PSNR, SSIM, bytes and Gaussians of each frame"},
     {"progress", 0, OPT_ENUM, AT(progress), .def = "auto", .choices = progress_choices,
@@ -157,6 +158,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     int rc = 0;
     if (!v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o talk.fvv");
+    FV_TRY(app_mute(app, v->output, v->json || (v->report && !strcmp(v->report, "-"))));
     for (size_t i = 0; i < args->count && rc == 0; i++)
         rc = add_input(&frames, args, i);
     size_t count = frames.queen.count ? frames.queen.count : frames.paths.count;
@@ -195,7 +197,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                      .on_progress = progress_update,
                                      .ud = &p,
                                      .frame_bytes = 1000 * v->target,
-                                     .on_frame = v->report || v->plot ? encode_report_add : NULL,
+                                     .on_frame = v->report || v->plot || v->json ? encode_report_add : NULL,
                                      .frame_ud = &report};
     double start = fv_now(), cpu = fv_cpu_time();
     if (rc == 0)
@@ -217,9 +219,11 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     }
     if (rc == 0 && v->report)
         rc = encode_report_json(&report, v->report, 1000 * v->target);
+    if (rc == 0 && v->json)
+        rc = encode_report_json(&report, "-", 1000 * v->target);
     if (rc == 0 && v->plot)
         rc = encode_report_plot(&report, v->plot, v->output);
-    if (rc == 0 && !app->quiet)
+    if (rc == 0 && app_talks(app))
         summary(v, &report);
     encode_report_finish(&report);
     fv_paths_finish(&frames.paths);

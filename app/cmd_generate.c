@@ -8,6 +8,7 @@
 #include "app/generate_report.h"
 #include "app/generator.h"
 #include "app/latents.h"
+#include "app/pipe_in.h"
 #include "app/progress.h"
 #include "app/text.h"
 #include "vk/base/file.h"
@@ -31,10 +32,10 @@ struct values {
     struct model_paths paths;
     const char *output, *prompt_file, *negative, *size, *aspect, *frames, *camera, *latents, *from, *report;
     const char *image, *last_image, *references, *lora, *strategy, *extend, *analytic, *checkpoint, *preview;
-    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, dtype, activations, codec, crf, progress;
+    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, format, dtype, activations, codec, crf, progress;
     uint64_t memory;
     double cache, seed, guidance, shift, start, renorm, seconds, aesthetic, motion;
-    bool replace, joint, dry_run;
+    bool replace, joint, dry_run, json;
     struct opt_rate fps;
 };
 
@@ -52,6 +53,8 @@ static const char *const methods[] = {"euler", "heun", "unipc", "dpmpp", NULL};
 static const struct opt opts[] = {
     {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = OPT_WRITES,
      .help = "video, frame_%04d.png, .npy, .safetensors (latents)"},
+    {"format", 'f', OPT_ENUM, AT(format), .rare = true, .def = "auto", .choices = output_choices,
+     .help = "when the name does not say it"},
     {"prompt-file", 0, OPT_STRING, AT(prompt_file), .value = "FILE", .file = true,
      .help = "a prompt a line; not empty lines and those from # on"},
     {"negative", 0, OPT_STRING, AT(negative), .value = "PROMPT",
@@ -149,6 +152,7 @@ static const struct opt opts[] = {
     {"dry-run", 0, OPT_FLAG, AT(dry_run), .help = "say what it would take: FLOPs, memory, time"},
     {"report", 0, OPT_STRING, AT(report), .rare = true, .value = "FILE", .file = OPT_WRITES,
      .help = "what it took, or would take, as JSON; - is standard output"},
+    {"json", 0, OPT_FLAG, AT(json), .rare = true, .help = "the same as --report -"},
     {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
     {0}};
@@ -256,6 +260,8 @@ static char *comment(const struct work *w, const struct generate_job *job)
     v.count = 1;
     v.preview_every = 5;
     v.dry_run = false;
+    v.json = false;
+    v.format = OUTPUT_AUTO;
     v.progress = PROGRESS_AUTO;
     v.seed = (double)job->seed;
     char *options = opt_to_json(opts, &v), *text = NULL;
@@ -271,6 +277,8 @@ static char *comment(const struct work *w, const struct generate_job *job)
         cJSON_AddRawToObject(root, "options", options);
         text = cJSON_PrintUnformatted(root);
     }
+    if (text)
+        pipe_in_reword(text);
     cJSON_Delete(root);
     free(options);
     return text;
@@ -280,7 +288,7 @@ static char *comment(const struct work *w, const struct generate_job *job)
 
 static bool latents_only(const struct work *w)
 {
-    return w->v.output && fv_ends_with(w->v.output, ".safetensors");
+    return w->v.output ? fv_ends_with(w->v.output, ".safetensors") : w->v.latents != NULL;
 }
 
 static int check_options(struct work *w)
@@ -290,11 +298,11 @@ static int check_options(struct work *w)
         return fv_fail(CMD_USAGE, "a prompt and --prompt-file do not go together");
     if (!w->prompts.count && !v->prompt_file)
         return fv_fail(CMD_USAGE, "needs a prompt: fovea generate \"a red ball rolls to the left\" -o out.mp4");
-    if (!v->output && !v->dry_run)
+    if (!v->output && !v->latents && !v->dry_run)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o out.mp4");
     if (v->frames && v->seconds > 0)
         return fv_fail(CMD_USAGE, "--frames and --seconds do not go together");
-    if (v->latents && !fv_ends_with(v->latents, ".safetensors"))
+    if (v->latents && strcmp(v->latents, "-") && !fv_ends_with(v->latents, ".safetensors"))
         return fv_fail(CMD_USAGE, "--latents %s: they are written as .safetensors", v->latents);
     if (v->image && v->extend)
         return fv_fail(CMD_USAGE, "--image and --extend do not go together: both say how the clip begins");
@@ -516,7 +524,7 @@ static int say_plan(const struct work *w)
     uint32_t width, height, frames;
     char merge[64] = "", cache[64] = "";
     FV_TRY(generate_clip_frames(&all, &frames));
-    if (w->app->quiet || (w->v.dry_run && w->v.report && !strcmp(w->v.report, "-")))
+    if (!app_talks(w->app))
         return 0;
     generator_picture(w->g, c, &width, &height);
     if (c->merge_steps)
@@ -533,8 +541,8 @@ static int say_plan(const struct work *w)
 static void say_clip(const struct work *w)
 {
     char size[32];
-    const char *path = w->sink.kept ? w->sink.kept : w->job->output;
-    if (w->app->quiet)
+    const char *path = w->sink.kept ? w->sink.kept : w->job->output ? w->job->output : w->v.latents;
+    if (!app_talks(w->app))
         return;
     bytes_text(size, w->sink.bytes);
     if (latents_only(w))
@@ -664,8 +672,8 @@ static int check_names(const struct work *w)
         FV_TRY(output_prepare_folder(&(struct output){.path = w->v.output, .directory = true}));
     for (size_t i = 0; i < w->jobs.count && w->v.output && !latents_only(w); i++) {
         struct output o;
-        FV_TRY(output_parse(&o, w->jobs.items[i].output, OUTPUT_AUTO));
-        if (w->clip.frames > 1 && output_is_sequence(&o) && !o.numbered && !o.directory)
+        FV_TRY(output_parse(&o, w->jobs.items[i].output, (enum output_format)w->v.format));
+        if (w->clip.frames > 1 && !output_takes_several(&o))
             return fv_fail(FV_EINVALID, "%s: several frames need a numbered name, such as frame_%%04d.png", o.path);
     }
     return 0;
@@ -678,6 +686,7 @@ static int open_out(struct work *w)
     generator_picture(w->g, &w->clip, &width, &height);
     snprintf(title, sizeof title, "%.120s", w->job->prompt->whole);
     const struct clip_out_opts o = {.path = w->job->output,
+                                    .format = (enum output_format)w->v.format,
                                     .width = width,
                                     .height = height,
                                     .fps_num = w->v.fps.num,
@@ -728,7 +737,7 @@ static int make_latents_and_frames(struct work *w)
                                        .ud = w};
     if (rc == 0)
         rc = generate_clip_make(&w->making);
-    if (rc >= 0 && latents_only(w))
+    if (rc >= 0 && latents_only(w) && w->job->output)
         rc = save_latents(w, w->job->output);
     if (rc >= 0 && w->v.latents)
         rc = save_latents(w, w->v.latents);
@@ -870,7 +879,7 @@ static int find_begin(struct work *w)
     }
     if (w->begin == w->jobs.count)
         rc = other_settings(w, settings);
-    else if (!w->app->quiet)
+    else if (app_talks(w->app))
         printf("%s: going on%s\n", w->v.checkpoint, w->begin ? "; the clips before are there" : "");
     free(settings);
     return rc;
@@ -915,7 +924,7 @@ static int say_cost(struct work *w)
     FV_TRY(generate_measure(&speed, w->dev, dtype_values[w->v.dtype], progress_update, &w->progress));
     t.flops_per_second = speed;
     progress_done(&w->progress);
-    if (!w->v.report || strcmp(w->v.report, "-"))
+    if (!w->app->mute)
         generate_say_cost(&w->cost, &t);
     if (!w->v.report)
         return 0;
@@ -925,10 +934,28 @@ static int say_cost(struct work *w)
     return write_cjson(doc, w->v.report);
 }
 
+/* One thing at most goes to standard output. */
+static int mute(const struct work *w)
+{
+    const char *const outputs[] = {w->v.output, w->v.latents, w->v.report};
+    int piped = 0;
+    for (int i = 0; i < 3; i++)
+        piped += outputs[i] && !strcmp(outputs[i], "-");
+    if (piped > 1)
+        return fv_fail(CMD_USAGE, "standard output takes one of -o -, --latents - and --report - (--json)");
+    if (outputs[0] && !strcmp(outputs[0], "-") && (w->v.count > 1 || w->v.prompt_file))
+        return fv_fail(CMD_USAGE, "-o -: standard output takes one clip; name a folder/ for several");
+    return app_mute(w->app, w->v.latents && !strcmp(w->v.latents, "-") ? "-" : w->v.output,
+                    w->v.report && !strcmp(w->v.report, "-"));
+}
+
 static int make(struct work *w)
 {
     struct values *v = &w->v;
+    if (v->json && !v->report)
+        v->report = "-";
     FV_TRY(check_options(w));
+    FV_TRY(mute(w));
     if (v->prompt_file)
         FV_TRY(generate_prompts(&w->prompts, v->prompt_file, &w->app->arena));
     const struct generator_opts o = {.dtype = dtype_values[v->dtype],
@@ -966,7 +993,7 @@ static int make(struct work *w)
     progress_done(&w->progress);
     if (w->journal.fd >= 0)
         batch_journal_remove(&w->journal);
-    if (!w->app->quiet)
+    if (app_talks(w->app))
         generate_say_stages(generator_stats(w->g));
     return v->report ? write_report(w) : 0;
 }

@@ -4,6 +4,7 @@
 #include "app/info_model.h"
 #include "app/info_weights.h"
 #include "app/neural_in.h"
+#include "app/pipe_in.h"
 #include "app/scene_in.h"
 #include "app/stream_in.h"
 #include "app/text.h"
@@ -50,7 +51,7 @@ struct report {
 static void title(struct report *r)
 {
     if (!r->titled)
-        puts(r->file);
+        puts(pipe_in_shown(r->file));
     r->titled = true;
 }
 
@@ -487,7 +488,8 @@ static int info_video(struct report *r, const char *path)
     if (i->frames)
         say_count(r, "frames", "frames", i->frames);
     snprintf(text, sizeof text, "%.3f s", i->seconds);
-    say_number(r, "seconds", "length", i->seconds, text);
+    if (i->seconds > 0) /* what went through a pipe does not say */
+        say_number(r, "seconds", "length", i->seconds, text);
     snprintf(text, sizeof text, "primaries %s, transfer %s, matrix %s, range %s", i->primaries,
              i->transfer, i->matrix, i->range);
     if (!r->json)
@@ -576,7 +578,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
         r.file = args->items[i];
         r.titled = false;
         if (v->json)
-            cJSON_AddStringToObject(r.object, "file", r.file);
+            cJSON_AddStringToObject(r.object, "file", pipe_in_shown(r.file));
         rc = info_any(app, &r, args->items[i], v, &p);
         progress_done(&p);
         if (list)

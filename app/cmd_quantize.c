@@ -22,7 +22,7 @@ struct values {
     double seed;
     uint64_t memory;
     struct opt_size size;
-    bool link;
+    bool link, json;
 };
 
 static const char *const texts[] = {"16", "8", "4", NULL};
@@ -70,6 +70,7 @@ static const struct opt opts[] = {
     {.type = OPT_GROUP, .help = "What came of it"},
     {"report", 0, OPT_STRING, AT(report), .value = "FILE", .file = OPT_WRITES,
      .help = "layer by layer, as JSON; - is standard output"},
+    {"json", 0, OPT_FLAG, AT(json), .help = "the same as --report -"},
     {"plot", 0, OPT_STRING, AT(plot), .value = "FILE", .file = OPT_WRITES, .help = "errors layer by layer, as a PNG"},
     {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
@@ -145,7 +146,7 @@ static int tell(struct work *w, const struct quantize_file *q, const char *what)
     cJSON *o = cJSON_AddObjectToObject(w->report, what);
     quantize_report_json(o, q);
     progress_hide();
-    if (!w->v->report || strcmp(w->v->report, "-") != 0)
+    if (app_talks(w->app))
         quantize_say(q, what);
     if (!w->v->plot || w->plotted)
         return 0;
@@ -351,6 +352,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     double start = fv_now();
     FV_TRY(check_values(w.v, from));
     FV_TRY(split_names(&w, w.v->keep));
+    FV_TRY(app_mute(app, NULL, w.v->json || (w.v->report && !strcmp(w.v->report, "-"))));
     w.report = cJSON_CreateObject();
     progress_start(&w.progress, (enum progress_mode)w.v->progress, NULL, app->quiet);
     bool whole = model_in_is(from);
@@ -363,6 +365,8 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     cJSON_AddNumberToObject(w.report, "seconds", fv_now() - start);
     if (rc == 0 && w.v->report)
         rc = write_cjson(w.report, w.v->report);
+    else if (rc == 0 && w.v->json)
+        print_cjson(w.report);
     else
         cJSON_Delete(w.report);
     calibration_finish(&w.calibration);

@@ -1,6 +1,7 @@
 /* fovea render: a scene along cameras to video, pictures or arrays. */
 #include "app/keep.h"
 #include "app/neural_in.h"
+#include "app/pipe_in.h"
 #include "app/progress.h"
 #include "app/render_loop.h"
 #include "app/scene_in.h"
@@ -9,6 +10,7 @@
 #include "vk/base/file.h"
 #include "vk/base/hash.h"
 #include "vk/base/log.h"
+#include "vk/device.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -28,7 +30,7 @@ struct values {
     struct opt_rate fps;
     struct opt_vec3 bg;
     struct opt_box crop;
-    bool exact, orbit;
+    bool exact, orbit, json;
     struct scene_opts scene;
     int codec, crf, pix_fmt;
     uint64_t bitrate;
@@ -49,6 +51,7 @@ static const struct opt opts[] = {
      .help = "when the name does not say it"},
     {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto",
      .choices = progress_choices, .help = "on standard error; json writes a line per step"},
+    {"json", 0, OPT_FLAG, AT(json), .rare = true, .help = "say what was made as JSON"},
     {.type = OPT_GROUP, .help = "Cameras"},
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
      .help = "camera list, path, cameras.json, transforms.json, COLMAP folder, poses_bounds.npy"},
@@ -147,12 +150,6 @@ static int choose_kind(struct work *w)
     return 0;
 }
 
-/* One picture, or as many as the cameras say. */
-static bool takes_several(const struct work *w)
-{
-    return !output_is_sequence(&w->output) || w->output.numbered || w->output.directory;
-}
-
 static int open_stream(struct work *w)
 {
     struct scene_opts how = w->v->scene;
@@ -179,7 +176,7 @@ static int plan(struct work *w)
         return fv_fail(CMD_USAGE, "--camera needs --cameras FILE");
     if (v->frames && v->seconds > 0)
         return fv_fail(CMD_USAGE, "--frames and --seconds do not go together");
-    if (!takes_several(w) && (v->frames > 1 || v->seconds > 0))
+    if (!output_takes_several(&w->output) && (v->frames > 1 || v->seconds > 0))
         return fv_fail(CMD_USAGE, "%s: several frames need a numbered name, such as frame_%%04d%s",
                        v->output, w->output.format == OUTPUT_NPY ? ".npy" : ".png");
     if (stream_in_is(w->scene_path))
@@ -190,7 +187,7 @@ static int plan(struct work *w)
                            .frames = v->frames,
                            .seconds = v->seconds,
                            .fps = v->fps,
-                           .several = takes_several(w),
+                           .several = output_takes_several(&w->output),
                            .same_size = !output_is_sequence(&w->output)};
     if (w->moving.stream) {
         o.scene_fps = w->moving.info->fps;
@@ -215,6 +212,8 @@ static char *comment(const struct work *w)
         cJSON_AddRawToObject(root, "options", options);
         text = cJSON_PrintUnformatted(root);
     }
+    if (text)
+        pipe_in_reword(text);
     cJSON_Delete(root);
     free(options);
     return text;
@@ -227,6 +226,7 @@ static int open_sink(struct work *w)
     FV_TRY(output_prepare_folder(&w->output));
     char *text = comment(w);
     struct sink_opts o = {.format = w->output.format,
+                          .container = w->output.container,
                           .path = w->output.path,
                           .output = w->kind,
                           .width = w->shots.width * (v->stereo == STEREO_SBS ? 2 : 1),
@@ -378,6 +378,30 @@ static int draw(struct work *w)
 
 /* ---- what is said about it -------------------------------------------------------------- */
 
+static void summary_json(const struct app *app, const struct work *w, const struct sink_stats *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    bool video = !output_is_sequence(&w->output);
+    uint32_t width = w->shots.width * (w->v->stereo == STEREO_SBS ? 2 : 1);
+    cJSON_AddStringToObject(o, "output", s->kept ? s->kept : w->output.path);
+    cJSON_AddStringToObject(o, "format", output_choices[w->output.format]);
+    cJSON_AddNumberToObject(o, "frames", (double)s->frames);
+    cJSON_AddNumberToObject(o, "bytes", (double)s->bytes);
+    if (video) { /* pictures may differ in size */
+        cJSON_AddNumberToObject(o, "width", width);
+        cJSON_AddNumberToObject(o, "height", w->shots.height);
+        cJSON_AddNumberToObject(o, "fps", (double)w->shots.fps_num / w->shots.fps_den);
+        cJSON_AddNumberToObject(o, "length_seconds", (double)s->frames * w->shots.fps_den / w->shots.fps_num);
+    }
+    if (*s->encoder)
+        cJSON_AddStringToObject(o, "encoder", s->encoder);
+    cJSON_AddNumberToObject(o, "damaged_frames", w->moving.held);
+    cJSON_AddNumberToObject(o, "seconds", w->stats.seconds);
+    cJSON_AddNumberToObject(o, "device_seconds", w->stats.device_seconds);
+    cJSON_AddStringToObject(o, "device", app->dev->caps.name);
+    print_cjson(o);
+}
+
 static void summary(const struct app *app, const struct work *w, const struct sink_stats *s)
 {
     char size[32];
@@ -387,7 +411,11 @@ static void summary(const struct app *app, const struct work *w, const struct si
            "%.2f s in all: waited %.2f s for the device and %.2f s for the encoder, which was busy "
            "for %.2f s beside it",
            w->stats.seconds, w->stats.device_seconds, s->waited_seconds, s->busy_seconds);
-    if (app->quiet || w->output.to_stdout)
+    if (w->v->json) {
+        summary_json(app, w, s);
+        return;
+    }
+    if (!app_talks(app))
         return;
     if (s->kept)
         printf("%s: %llu frames, %.2f s, %s%s%s; %.1f frames/s\n", s->kept,
@@ -407,6 +435,8 @@ static int explain(const struct work *w, const struct sink_stats *s, int rc)
     snprintf(cause, sizeof cause, "%s", fv_error());
     if (s->kept)
         return fv_fail(rc, "%s; the first %llu frames are in %s", cause, n, s->kept);
+    if (w->output.to_stdout)
+        return fv_fail(rc, "%s; %llu frames went to standard output", cause, n);
     if (n && !output_is_sequence(&w->output))
         return fv_fail(rc, "%s; nothing could be kept", cause);
     if (n)
@@ -419,6 +449,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     struct work w = {.v = values, .scene_path = args->items[0]};
     struct sink_stats stats = {0};
     int rc;
+    FV_TRY(app_mute(app, w.v->output, w.v->json));
     progress_start(&w.progress, (enum progress_mode)w.v->progress, "frames", app->quiet);
     if ((rc = plan(&w)) >= 0 && (rc = open_sink(&w)) >= 0 && (rc = load(app, &w)) >= 0)
         rc = draw(&w);

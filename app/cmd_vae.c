@@ -17,7 +17,7 @@
 
 struct values {
     const char *model, *output;
-    int dtype, window, tile, passes, frames, progress, codec, crf;
+    int format, dtype, window, tile, passes, frames, progress, codec, crf;
     uint64_t memory;
     double seed;
     bool carry, whole, sample, scaled, json;
@@ -35,6 +35,8 @@ static const struct opt opts[] = {
     {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = OPT_WRITES,
      .help = "encode, moments: .safetensors; decode, roundtrip: .mp4 .mkv .webm, .png (frame_%04d.png), "
              ".npy, a folder/"},
+    {"format", 'f', OPT_ENUM, AT(format), .rare = true, .def = "auto", .choices = output_choices,
+     .help = "decode, roundtrip: when the name does not say it"},
     {"dtype", 0, OPT_ENUM, AT(dtype), .choices = dtypes, .def = "f32",
      .help = "storage of weights and activations; arithmetic is f32"},
     {"frames", 'n', OPT_INT, AT(frames), .def = "0", .max = 1e9,
@@ -215,7 +217,7 @@ static int make_plan(struct work *w, enum vae_way way, uint32_t height, uint32_t
     const char *what = way == VAE_ENCODE ? "encoding" : "decoding";
     if (w->v->json)
         cJSON_AddStringToObject(w->doc, way == VAE_ENCODE ? "encode_plan" : "decode_plan", text);
-    else if (!w->app->quiet && w->action != INFO) {
+    else if (app_talks(w->app) && w->action != INFO) {
         progress_hide();
         printf("%s: %s\n", what, text);
         fflush(stdout);
@@ -267,6 +269,7 @@ static int open_out(struct work *w)
     bool rate = w->v->fps.set || l->fps_num;
     char *text = comment(w);
     struct clip_out_opts o = {.path = w->v->output,
+                              .format = (enum output_format)w->v->format,
                               .width = l->source_width,
                               .height = l->source_height,
                               .fps_num = !rate           ? 24
@@ -333,7 +336,7 @@ static void say_stats(struct work *w, enum vae_way way)
         cJSON_AddNumberToObject(o, "planned_bytes", (double)w->plan[way].bytes);
         return;
     }
-    if (w->app->quiet)
+    if (!app_talks(w->app))
         return;
     bytes_text(peak, s->peak_bytes);
     printf("%s: %u to %u, %.2f s, %.1f GFLOP/s, %s of device memory\n", what, s->frames_in,
@@ -357,7 +360,7 @@ static void say_latents(struct work *w)
         cJSON_AddNumberToObject(o, "bits_per_pixel", bits);
         return;
     }
-    if (w->app->quiet)
+    if (!app_talks(w->app))
         return;
     bytes_text(size, (uint64_t)(2 * n));
     printf("latents: %u x %u x %u x %u, %s in f16, %.3f bits a pixel\n", l->channels, l->frames,
@@ -374,7 +377,7 @@ static void say_quality(struct work *w)
         cJSON_AddNumberToObject(w->doc, "psnr_mean_of_frames", w->psnr / frames);
         cJSON_AddNumberToObject(w->doc, "ssim", w->ssim / frames);
         cJSON_AddNumberToObject(w->doc, "frames", (double)n);
-    } else {
+    } else if (!w->app->mute) {
         printf("PSNR %.2f dB (mean of frames %.2f), SSIM %.4f over %zu frames\n", psnr,
                w->psnr / frames, w->ssim / frames, n);
     }
@@ -390,7 +393,7 @@ static void say_output(struct work *w)
     if (w->v->json) {
         cJSON_AddStringToObject(w->doc, "output", path);
         cJSON_AddNumberToObject(w->doc, "output_bytes", (double)w->sink.bytes);
-    } else if (!w->app->quiet) {
+    } else if (app_talks(w->app)) {
         printf("%s: %llu frames, %s\n", path, (unsigned long long)w->sink.frames, size);
     }
 }
@@ -492,7 +495,8 @@ static int check_options(struct work *w, const struct opt_args *args)
     if (w->action != ROUNDTRIP && w->action != INFO && !v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o %s",
                        w->action == DECODE ? "clip.mp4" : "clip.safetensors");
-    if ((w->action == ENCODE || w->action == MOMENTS) && !fv_ends_with(v->output, ".safetensors"))
+    FV_TRY(app_mute(w->app, v->output, v->json));
+    if ((w->action == ENCODE || w->action == MOMENTS) && strcmp(v->output, "-") && !fv_ends_with(v->output, ".safetensors"))
         return fv_fail(CMD_USAGE, "-o %s: latents are written as .safetensors", v->output);
     return 0;
 }
@@ -504,7 +508,7 @@ static int act(struct work *w)
     if (w->v->json) {
         cJSON_AddStringToObject(w->doc, "model", i->arch);
         cJSON_AddStringToObject(w->doc, "name", i->name);
-    } else if (!w->app->quiet && w->action != INFO) {
+    } else if (app_talks(w->app) && w->action != INFO) {
         progress_hide();
         printf("model: %s\n", i->name);
     }

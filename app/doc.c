@@ -41,7 +41,25 @@ static bool tells(const struct opt *o)
     return o->def != NULL;
 }
 
-static void help_text(const struct opt *o, char *text, size_t size)
+const struct doc_row doc_statuses[] = {
+    {"0", "done"},
+    {"1", "failed: one sentence on standard error says what and why. Of check and compare also: what was "
+          "compared does not hold"},
+    {"2", "the command line is wrong; nothing was done"},
+    {"130", "stopped by Ctrl-C, SIGTERM or SIGHUP; what is complete so far is kept where the command says so"},
+    {NULL, NULL}};
+
+const struct doc_row doc_environment[] = {
+    {"FOVEA_DEVICE", "the device when --device is not given"},
+    {"FOVEA_TUNE", "0: networks run by the kernels usual for a device of its kind, not by those measured on it"},
+    {"NO_COLOR", "no colours when set; nor are there any in a pipe or with TERM=dumb"},
+    {"TMPDIR", "where standard input is kept while it is worked on (/tmp)"},
+    {"XDG_CACHE_HOME", "pipelines and the choice of kernels are kept in fovea/ below it (~/.cache)"},
+    {"SSL_CERT_FILE", "certificates that streams from https:// are checked by"},
+    {"VK_ICD_FILENAMES, VK_DRIVER_FILES", "the Vulkan loader's own choice of drivers"},
+    {NULL, NULL}};
+
+void doc_option_text(const struct opt *o, char *text, size_t size)
 {
     size_t n = (size_t)snprintf(text, size, "%s", o->help);
     if (o->type == OPT_ENUM) {
@@ -76,7 +94,7 @@ static void help_options(FILE *out, const struct opt *opts, bool all)
             fprintf(out, "\n%*s", INDENT, "");
         else
             fprintf(out, "%*s", INDENT - n, "");
-        help_text(o, text, sizeof text);
+        doc_option_text(o, text, sizeof text);
         wrap(out, text, INDENT, INDENT);
         fputc('\n', out);
     }
@@ -196,7 +214,7 @@ static void man_options(FILE *out, const struct opt *opts)
             fputs("\\fR", out);
         }
         fputc('\n', out);
-        help_text(o, text, sizeof text);
+        doc_option_text(o, text, sizeof text);
         text[0] = (char)toupper((unsigned char)text[0]);
         troff_all(out, text);
         fputs(".\n", out);
@@ -226,6 +244,18 @@ static void man_paragraphs(FILE *out, const char *text)
         fputs(text[0] && text[1] == '\n' ? "\n.PP" : "\n", out);
         if (!*text)
             break;
+    }
+}
+
+static void man_rows(FILE *out, const char *title, const struct doc_row *rows)
+{
+    fprintf(out, ".SH %s\n", title);
+    for (; rows->name; rows++) {
+        fputs(".TP\n.B ", out);
+        troff_all(out, rows->name);
+        fputc('\n', out);
+        troff_all(out, rows->text);
+        fputs(".\n", out);
     }
 }
 
@@ -259,17 +289,11 @@ void doc_man(FILE *out)
     }
     fputs(".SH OPTIONS OF EVERY COMMAND\n", out);
     man_options(out, app_global_opts);
-    fputs(".SH EXIT STATUS\n0 done; 1 failed; 2 the command line is wrong; 130 stopped by "
-          "Ctrl\\-C.\n"
-          ".SH ENVIRONMENT\n.TP\n.B FOVEA_DEVICE\nThe device when \\-\\-device is not given.\n"
-          ".TP\n.B FOVEA_TUNE\n0: networks run by the kernels usual for a device of its kind, not by "
-          "those measured on it.\n"
-          ".TP\n.B NO_COLOR\nNo colours when set.\n"
-          ".TP\n.B XDG_CACHE_HOME\nPipelines and the choice of kernels are kept in fovea/ "
-          "below it (default ~/.cache).\n"
-          ".TP\n.B VK_ICD_FILENAMES, VK_DRIVER_FILES\nThe Vulkan loader's own choice of "
-          "drivers.\n",
-          out);
+    man_rows(out, "EXIT STATUS", doc_statuses);
+    man_rows(out, "ENVIRONMENT", doc_environment);
+    fputs(".SH SEE ALSO\n", out);
+    troff_all(out, "The reference and a tutorial are in /usr/share/doc/fovea/docs.");
+    fputc('\n', out);
 }
 
 /* ---- completion ------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* fovea info on files of weights: kind, types, parameters, metadata, tensors (info_weights.h). */
 #include "app/info_weights.h"
 #include "app/info_quant.h"
+#include "app/pipe_in.h"
 #include "app/text.h"
 
 #include <cjson/cJSON.h>
@@ -78,7 +79,7 @@ static void print_all(const struct nn_file *f, const char *path, bool tensors)
     struct info_quant q;
     char text[32], bytes[32];
     info_quant_look(&q, f);
-    puts(path);
+    puts(pipe_in_shown(path));
     count_text(text, f->count);
     printf("  %-14s weights, %s, %s %s", "what", nn_file_kind_name(f->kind), text,
            f->count == 1 ? "tensor" : "tensors");

@@ -3,8 +3,10 @@
 #include "app/cmd.h"
 #include "app/context.h"
 #include "app/doc.h"
+#include "app/pipe_in.h"
 #include "vk/base/file.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,9 +19,11 @@ static int status_of(int rc)
 /* Prints the stored error as "fovea: COMMAND: sentence". */
 static int report(const char *command, int rc)
 {
+    char text[2048];
+    snprintf(text, sizeof text, "%s", *fv_error() ? fv_error() : fv_code_name(rc));
+    pipe_in_reword(text);
     if (rc < 0)
-        fprintf(stderr, "fovea: %s%s%s\n", command ? command : "", command ? ": " : "",
-                *fv_error() ? fv_error() : fv_code_name(rc));
+        fprintf(stderr, "fovea: %s%s%s\n", command ? command : "", command ? ": " : "", text);
     return status_of(rc);
 }
 
@@ -44,12 +48,34 @@ static int help(int argc, char **argv)
         return doc_overview(stdout), 0;
     if (!strcmp(argv[0], "--man"))
         return doc_man(stdout), 0;
+    if (!strcmp(argv[0], "--markdown") && argc < 2)
+        return doc_markdown(stdout, NULL), 0;
+    if (!strcmp(argv[0], "--markdown")) {
+        const struct cmd *page = app_find_command(argv[1]);
+        return page ? doc_markdown(stdout, page), 0 : unknown_command(argv[1]);
+    }
     if (!strcmp(argv[0], "--completion"))
         return doc_completion(stdout, argc > 1 ? argv[1] : "") < 0 ? CMD_USAGE : 0;
     const struct cmd *c = app_find_command(argv[0]);
     if (!c)
         return unknown_command(argv[0]);
     doc_command(stdout, c, true);
+    return 0;
+}
+
+/* "-" in place of a file to read, as an argument or an option's value, becomes the one that standard
+ * input is kept in. */
+static int take_stdin(const struct cmd *c, void *values, struct opt_args *args)
+{
+    const struct cmd_arg *row = c->args;
+    for (size_t i = 0; i < args->count && row && row->name; i++, row += !row->many)
+        if ((row->file == OPT_READS || row->file == OPT_MODEL) && !strcmp(args->items[i], "-"))
+            FV_TRY(pipe_in_open(&args->items[i], c->forward));
+    for (const struct opt *o = c->opts; o->type; o++) {
+        const char **text = (const char **)(void *)((char *)values + o->offset);
+        if (o->type == OPT_STRING && o->file == OPT_READS && *text && !strcmp(*text, "-"))
+            FV_TRY(pipe_in_open(text, false));
+    }
     return 0;
 }
 
@@ -67,6 +93,7 @@ static int run_command(struct app *app, const struct cmd *c, int argc, char **ar
         return doc_command(stdout, c, false), 0;
     FV_TRY(app_count_args(c, &args));
     context_logging(app);
+    FV_TRY(take_stdin(c, values, &args));
     return c->run(app, values, &args);
 }
 
@@ -75,7 +102,7 @@ static int command_at(struct app *app, int argc, char **argv, int *at)
 {
     struct opt_set set = {app_global_opts, app};
     struct opt_args args;
-    for (*at = 1; *at < argc && argv[*at][0] == '-';) {
+    for (*at = 1; *at < argc && argv[*at][0] == '-' && argv[*at][1];) {
         int words = 1;
         const char *dashless = argv[*at] + strspn(argv[*at], "-");
         const struct opt *o = opt_find(app_global_opts, dashless);
@@ -111,7 +138,7 @@ static int dispatch(struct app *app, int argc, char **argv, const char **command
     const struct cmd *c = app_find_command(at == argc ? "view" : argv[at]);
     if (c) {
         at += at < argc;
-    } else if (fv_exists(argv[at])) {
+    } else if (fv_exists(argv[at]) || !strcmp(argv[at], "-")) {
         c = app_find_command("view");
         if (!c)
             return fv_fail(CMD_USAGE, "this build has no viewer; try fovea render %s -o out.mp4",
@@ -123,6 +150,16 @@ static int dispatch(struct app *app, int argc, char **argv, const char **command
     return run_command(app, c, argc - at, argv + at);
 }
 
+/* What was printed has arrived, or the command has failed. */
+static int end_stdout(int rc)
+{
+    errno = 0;
+    bool lost = ferror(stdout), unwritten = fflush(stdout);
+    if (rc < 0 || (!lost && !unwritten))
+        return rc;
+    return fv_write_failure(NULL, errno ? errno : EPIPE); /* 0: it failed earlier, and nothing is left */
+}
+
 int main(int argc, char **argv)
 {
     struct app app;
@@ -132,8 +169,7 @@ int main(int argc, char **argv)
         rc = dispatch(&app, argc, argv, &command);
     if (rc >= 0)
         rc = context_close_device(&app);
-    if (fflush(stdout) && rc >= 0)
-        rc = fv_fail(FV_EIO, "standard output: write failed");
+    rc = end_stdout(rc);
     int status = report(command, rc);
     status = status ? status : app.status;
     context_finish(&app);

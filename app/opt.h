@@ -61,7 +61,7 @@ struct opt_rate {
 /* What is done with the file an option or argument names. */
 enum opt_file {
     OPT_NO_FILE,
-    OPT_READS,   /* an input: must be there */
+    OPT_READS,   /* an input: must be there; - is standard input */
     OPT_MODEL,   /* likewise, and worth keeping open for the next job of a batch */
     OPT_WRITES,  /* a result, complete when the command ends */
     OPT_SHOWS,   /* written again and again while the command runs, for people */

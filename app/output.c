@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const output_choices[] = {"auto", "video", "png", "npy", "y4m", "raw", NULL};
+const char *const output_choices[] = {"auto", "video", "png", "npy", "y4m", "raw", "mp4", "mkv", "webm", NULL};
 
 static const char *suffix_of(enum output_format f)
 {
@@ -47,13 +47,19 @@ int output_count_numbers(const char *path)
 
 int output_parse(struct output *o, const char *path, enum output_format format)
 {
+    static const char *const containers[] = {".mp4", ".mkv", ".webm"};
     *o = (struct output){.path = path, .format = format};
+    if (format >= OUTPUT_MP4) {
+        o->container = containers[format - OUTPUT_MP4];
+        o->format = format = OUTPUT_VIDEO;
+    }
     if (!*path)
         return fv_fail(FV_EINVALID, "--output: the name is empty");
     if (!strcmp(path, "-")) {
         o->to_stdout = true;
-        if (format != OUTPUT_Y4M && format != OUTPUT_RAW)
-            return fv_fail(FV_EINVALID, "-o -: standard output takes --format y4m or raw");
+        if (format == OUTPUT_AUTO || (format == OUTPUT_VIDEO && !o->container))
+            return fv_fail(FV_EINVALID, "-o -: say what goes to standard output: --format mp4, mkv, webm, y4m, "
+                                        "raw, png or npy");
         return 0;
     }
     if (output_is_folder(path)) {
@@ -83,6 +89,11 @@ bool output_is_folder(const char *path)
 {
     size_t n = strlen(path);
     return (n && path[n - 1] == '/') || fv_is_dir(path);
+}
+
+bool output_takes_several(const struct output *o)
+{
+    return !output_is_sequence(o) || o->numbered || o->directory || (o->to_stdout && o->format == OUTPUT_PNG);
 }
 
 bool output_is_sequence(const struct output *o)

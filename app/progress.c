@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -29,9 +30,10 @@ void progress_hide(void)
 
 void progress_start(struct progress *p, enum progress_mode mode, const char *unit, bool quiet)
 {
+    const char *term = getenv("TERM");
     *p = (struct progress){.mode = mode, .unit = unit};
     if (mode == PROGRESS_AUTO)
-        p->mode = !quiet && isatty(STDERR_FILENO) ? PROGRESS_BAR : PROGRESS_NONE;
+        p->mode = !quiet && isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb")) ? PROGRESS_BAR : PROGRESS_NONE;
 }
 
 static int columns(void)

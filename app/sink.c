@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { MOST_WORKERS = 8, SPARE_BUFFERS = 3 };
 
@@ -39,6 +38,11 @@ struct sink {
     char failure_text[512];
     struct sink_stats stats;
 };
+
+static bool is_piped(const struct sink *s)
+{
+    return s->path && !strcmp(s->path, "-");
+}
 
 static bool is_files(const struct sink *s)
 {
@@ -108,8 +112,7 @@ static int write_stream(struct sink *s, const struct buffer *b)
     if (!s->stream.failed && !s->stream.path && fflush(s->stream.file))
         s->stream.failed = true;
     if (s->stream.failed)
-        return fv_fail(FV_EIO, "%s: write failed: %s", s->stream.path ? s->path : "standard output",
-                       strerror(errno));
+        return fv_write_failure(s->stream.path ? s->path : NULL, errno);
     return 0;
 }
 
@@ -168,7 +171,7 @@ static int open_y4m(struct sink *s)
     char header[160];
     int n = snprintf(header, sizeof header,
                      "YUV4MPEG2 W%u H%u F%u:%u Ip A1:1 %s "
-                     "XCOLORRANGE=LIMITED\n",
+                     "XCOLORRANGE=LIMITED XFOVEA=BT709\n", /* which video_in.c looks for */
                      o->width, o->height, o->fps_num, o->fps_den, chroma);
     fv_write(&s->stream, header, (size_t)n);
     return 0;
@@ -179,6 +182,7 @@ static int open_stream(struct sink *s)
     const struct sink_opts *o = &s->opts;
     if (o->format == OUTPUT_VIDEO) {
         struct video_opts v = {.path = o->path,
+                               .container = o->container,
                                .codec = o->codec,
                                .width = o->width,
                                .height = o->height,
@@ -194,8 +198,6 @@ static int open_stream(struct sink *s)
         snprintf(s->stats.encoder, sizeof s->stats.encoder, "%s", video_out_encoder(s->video));
         return 0;
     }
-    if (!strcmp(o->path, "-") && isatty(STDOUT_FILENO))
-        return fv_fail(FV_EINVALID, "-o -: standard output is a terminal; pipe it into a program");
     if (o->output != GS_OUT_YUV444P && o->output != GS_OUT_RGBA8 && (o->width % 2 || o->height % 2))
         return fv_fail(FV_EINVALID,
                        "%s: 4:2:0 video needs an even size; use %ux%u, or --pix-fmt yuv444p",
@@ -206,7 +208,7 @@ static int open_stream(struct sink *s)
 
 static int start_workers(struct sink *s)
 {
-    size_t want = is_files(s) ? fv_cpu_count() : 1;
+    size_t want = is_files(s) && !is_piped(s) ? fv_cpu_count() : 1; /* what has an order has one */
     want = want > MOST_WORKERS ? MOST_WORKERS : want;
     s->buffer_count = want + SPARE_BUFFERS;
     FV_TRY(fv_queue_init(&s->empty, s->buffer_count));
@@ -316,6 +318,7 @@ static int end_stream(struct sink *s, bool complete)
     if (!s->video)
         return end_raw(s, complete);
     struct stat st;
+    s->stats.bytes = video_out_bytes(s->video); /* of a pipe; a file is asked below */
     int rc = video_out_finish(&s->video, complete, &s->stats.kept);
     if (s->stats.kept && stat(s->stats.kept, &st) == 0)
         s->stats.bytes = (uint64_t)st.st_size;

@@ -15,7 +15,8 @@
 
 struct sink_opts {
     enum output_format format;
-    const char *path;       /* of streams; "-" = standard output for Y4M and RAW */
+    const char *path;       /* of streams; "-" = standard output */
+    const char *container;  /* of VIDEO: ".mkv"; NULL = as the path says */
     enum gs_output output;  /* what is pushed: RGBA8 or a float kind for PNG and NPY, YUV for
                                 streams (RAW also RGBA8) */
     uint32_t width, height; /* of streams */
@@ -43,7 +44,8 @@ struct sink;
 int sink_open(struct sink **out, const struct sink_opts *opts);
 /* Queues one frame. Waits while the queue is full.
  *
- * path           the file for PNG and NPY, ignored by streams.
+ * path           the file for PNG and NPY ("-" = standard output, behind what is there), ignored by
+ *                streams.
  * width, height  may differ from picture to picture for PNG and NPY.
  * Returns the first failure of an earlier frame as soon as there is one. */
 int sink_push(struct sink *s, const char *path, uint32_t width, uint32_t height, const void *pixels,

@@ -137,6 +137,9 @@ bool ui_line(const char *text, bool selected);
 bool ui_list(const char *id, int *selected, bool (*name)(void *ud, int i, const char **out),
              void *ud, int count, int lines);
 
+/* Of the toolkit: "1.89.4". */
+const char *ui_version(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -538,3 +538,8 @@ bool ui_scrub(const ui_timeline *t, uint32_t *to)
     *to = frame;
     return held;
 }
+
+const char *ui_version(void)
+{
+    return IMGUI_VERSION;
+}

@@ -19,7 +19,9 @@ enum video_codec { VIDEO_AUTO, VIDEO_H264, VIDEO_HEVC, VIDEO_AV1, VIDEO_VP9 };
 extern const char *const video_codec_names[]; /* "auto", "h264" ..., NULL */
 
 struct video_opts {
-    const char *path;       /* .mp4 .mkv .webm .mov; the suffix chooses the container */
+    const char *path;       /* .mp4 .mkv .webm .mov; the suffix chooses the container; "-" =
+                                standard output, MP4 in fragments */
+    const char *container;  /* ".mkv" in place of the path's suffix; NULL = that */
     enum video_codec codec; /* AUTO: VP9 in .webm, else H.264 */
     uint32_t width, height; /* even when 4:2:0 */
     uint32_t fps_num, fps_den;

@@ -1,6 +1,7 @@
 /* Decoder (video.h): frames as RGB floats, through 16 bits a channel so that 10-bit video
  * keeps what it has. swscale is told the matrix and range of the file; untagged files are
  * taken as BT.709, or BT.601 when they are smaller than 720 lines, limited range. */
+#include "app/pipe_in.h"
 #include "app/video.h"
 #include "vk/base/file.h"
 
@@ -15,11 +16,13 @@
 struct video_in {
     char *path;
     AVFormatContext *demux;
+    AVIOContext *pipe; /* of standard input; else libav's own */
     AVCodecContext *dec;
     AVFrame *frame;
     AVPacket *packet;
     struct SwsContext *sws;
     int sws_format, sws_space, sws_range;
+    bool bt709; /* raw video that says so in our own way */
     uint16_t *rgb;
     int stream;
     bool at_end;
@@ -68,9 +71,52 @@ static void fill_info(struct video_in *v)
     i->comment = metadata(v, "comment");
 }
 
+static int on_read(void *ud, uint8_t *to, int size)
+{
+    (void)ud;
+    long n = pipe_in_read(to, (size_t)size);
+    return n < 0 ? AVERROR(EIO) : n ? (int)n : AVERROR_EOF;
+}
+
+/* From standard input as it comes, in place of a file. */
+static int open_pipe(struct video_in *v)
+{
+    enum { BLOCK = 64 << 10 };
+    uint8_t *block = av_malloc(BLOCK);
+    v->pipe = block ? avio_alloc_context(block, BLOCK, 0, v, on_read, NULL, NULL) : NULL;
+    v->demux = v->pipe ? avformat_alloc_context() : NULL;
+    if (!v->pipe)
+        av_free(block);
+    if (!v->demux)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    v->demux->pb = v->pipe;
+    return 0;
+}
+
+/* YUV4MPEG2 has no place for the matrix but remarks, "XFOVEA=BT709" in its first line. */
+static bool remarks_bt709(const char *path)
+{
+    char line[256] = "";
+    size_t n;
+    if (pipe_in_is_stream(path)) {
+        const char *begin = pipe_in_begin(&n);
+        memcpy(line, begin, n < sizeof line - 1 ? n : sizeof line - 1);
+    } else {
+        FILE *f = fopen(path, "rb");
+        n = f ? fread(line, 1, sizeof line - 1, f) : 0;
+        line[n] = 0;
+        if (f)
+            fclose(f);
+    }
+    line[strcspn(line, "\n")] = 0;
+    return !strncmp(line, "YUV4MPEG2 ", 10) && strstr(line, " XFOVEA=BT709");
+}
+
 static int open_decoder(struct video_in *v)
 {
     const AVCodec *codec = NULL;
+    if (pipe_in_is_stream(v->path))
+        FV_TRY(open_pipe(v));
     int rc = avformat_open_input(&v->demux, v->path, NULL, NULL);
     if (rc < 0)
         return decode_failure(v, rc, "not a readable video");
@@ -96,8 +142,10 @@ int video_in_open(struct video_in **out, const char *path)
 {
     struct fv_map map;
     *out = NULL;
-    FV_TRY(fv_map_open(&map, path)); /* the usual sentences for missing files and folders */
-    fv_map_close(&map);
+    if (!pipe_in_is_stream(path)) {
+        FV_TRY(fv_map_open(&map, path)); /* the usual sentences for missing files and folders */
+        fv_map_close(&map);
+    }
     video_quiet_libav();
     struct video_in *v = calloc(1, sizeof *v);
     if (!v)
@@ -109,6 +157,7 @@ int video_in_open(struct video_in **out, const char *path)
         v->path && v->frame && v->packet ? open_decoder(v) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc >= 0) {
         fill_info(v);
+        v->bt709 = remarks_bt709(path);
         v->rgb = malloc((size_t)v->info.width * v->info.height * 6);
         rc = v->rgb ? 0 : fv_fail(FV_ENOMEM, "%s: out of memory", path);
     }
@@ -150,8 +199,9 @@ static int next_frame(struct video_in *v)
     }
 }
 
-static int sws_matrix(const AVFrame *f)
+static int sws_matrix(const struct video_in *v)
 {
+    const AVFrame *f = v->frame;
     switch (f->colorspace) {
     case AVCOL_SPC_BT709:
         return SWS_CS_ITU709;
@@ -162,7 +212,7 @@ static int sws_matrix(const AVFrame *f)
     case AVCOL_SPC_BT2020_CL:
         return SWS_CS_BT2020;
     default:
-        return f->height < 720 ? SWS_CS_ITU601 : SWS_CS_ITU709;
+        return f->height < 720 && !v->bt709 ? SWS_CS_ITU601 : SWS_CS_ITU709;
     }
 }
 
@@ -170,7 +220,7 @@ static int sws_matrix(const AVFrame *f)
 static int converter(struct video_in *v)
 {
     const AVFrame *f = v->frame;
-    int space = sws_matrix(f), range = f->color_range == AVCOL_RANGE_JPEG;
+    int space = sws_matrix(v), range = f->color_range == AVCOL_RANGE_JPEG;
     if (v->sws && v->sws_format == f->format && v->sws_space == space && v->sws_range == range)
         return 0;
     sws_freeContext(v->sws);
@@ -217,6 +267,10 @@ void video_in_close(struct video_in **out)
     sws_freeContext(v->sws);
     avcodec_free_context(&v->dec);
     avformat_close_input(&v->demux);
+    if (v->pipe) {
+        av_freep(&v->pipe->buffer);
+        avio_context_free(&v->pipe);
+    }
     av_frame_free(&v->frame);
     av_packet_free(&v->packet);
     free(v->rgb);

@@ -21,7 +21,7 @@
 enum { AVIO_BYTES = 64 << 10, RESERVE_BYTES = 1 << 20 };
 
 struct video_out {
-    char *path, *temporary;
+    char *path, *temporary; /* temporary NULL: standard output */
     AVFormatContext *mux;
     AVCodecContext *enc;
     AVStream *stream;
@@ -110,7 +110,10 @@ static int write_all(struct video_out *v, const uint8_t *data, int size)
         done += (int)n;
     }
     int64_t at = lseek(v->fd, 0, SEEK_CUR);
-    v->end = at > v->end ? at : v->end;
+    if (at < 0) /* a pipe */
+        v->end += size;
+    else
+        v->end = at > v->end ? at : v->end;
     return size;
 }
 
@@ -132,9 +135,24 @@ static int64_t on_seek(void *ud, int64_t offset, int whence)
     return at < 0 ? AVERROR(errno) : at;
 }
 
+static int open_avio(struct video_out *v)
+{
+    uint8_t *buffer = av_malloc(AVIO_BYTES);
+    v->mux->pb = buffer ? avio_alloc_context(buffer, AVIO_BYTES, 1, v, NULL, on_write, v->temporary ? on_seek : NULL)
+                        : NULL;
+    if (!v->mux->pb) {
+        av_free(buffer);
+        return fv_fail(FV_ENOMEM, "out of memory");
+    }
+    v->mux->flags |= AVFMT_FLAG_CUSTOM_IO;
+    return 0;
+}
+
 /* Faststart moves the data with pwrite-like reads: the muxer opens the file again by name. */
 static int open_file(struct video_out *v)
 {
+    if (!v->temporary)
+        return open_avio(v);
     if (fv_is_dir(v->path))
         return fv_fail(FV_EIO, "%s: is a directory; give a file name", v->path);
     v->fd = open(v->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -151,15 +169,7 @@ static int open_file(struct video_out *v)
         e = posix_fallocate(v->reserve_fd, 0, RESERVE_BYTES);
     if (e == ENOSPC)
         return fv_fail(FV_EIO, "%s: the disk is full", v->path);
-    uint8_t *buffer = av_malloc(AVIO_BYTES);
-    v->mux->pb =
-        buffer ? avio_alloc_context(buffer, AVIO_BYTES, 1, v, NULL, on_write, on_seek) : NULL;
-    if (!v->mux->pb) {
-        av_free(buffer);
-        return fv_fail(FV_ENOMEM, "out of memory");
-    }
-    v->mux->flags |= AVFMT_FLAG_CUSTOM_IO;
-    return 0;
+    return open_avio(v);
 }
 
 /* A sentence for a libav code, with the operating system's reason where there is one. */
@@ -170,7 +180,7 @@ static int av_failure(struct video_out *v, int rc, const char *what)
     if (v->write_errno == ENOSPC)
         return fv_fail(FV_EIO, "%s: the disk is full", v->path);
     if (v->write_errno)
-        return fv_fail(FV_EIO, "%s: write failed: %s", v->path, strerror(v->write_errno));
+        return fv_write_failure(v->temporary ? v->path : NULL, v->write_errno);
     if (rc == AVERROR(ENOMEM))
         return fv_fail(FV_ENOMEM, "%s: %s: out of memory", v->path, what);
     av_strerror(rc, text, sizeof text);
@@ -304,7 +314,7 @@ static int write_header(struct video_out *v)
 {
     AVDictionary *opts = NULL;
     if (strcmp(v->mux->oformat->name, "mp4") == 0 || strcmp(v->mux->oformat->name, "mov") == 0)
-        av_dict_set(&opts, "movflags", "+faststart", 0);
+        av_dict_set(&opts, "movflags", v->temporary ? "+faststart" : "+frag_keyframe+empty_moov+default_base_moof", 0);
     int rc = avformat_write_header(v->mux, &opts);
     av_dict_free(&opts);
     if (rc < 0)
@@ -351,7 +361,8 @@ static int check_opts(const struct video_opts *o)
 
 int video_out_open(struct video_out **out, const struct video_opts *o)
 {
-    const struct container *c = find_container(o->path);
+    const struct container *c = find_container(o->container ? o->container : o->path);
+    bool piped = !strcmp(o->path, "-");
     int rc;
     *out = NULL;
     if (!c)
@@ -363,17 +374,19 @@ int video_out_open(struct video_out **out, const struct video_opts *o)
         return fv_fail(FV_ENOMEM, "out of memory");
     v->fd = v->reserve_fd = -1;
     v->format = o->format;
-    v->path = strdup(o->path);
+    v->path = strdup(piped ? "standard output" : o->path);
     v->frame = av_frame_alloc();
     v->packet = av_packet_alloc();
-    if (!v->path || asprintf(&v->temporary, "%s.%ld.tmp", o->path, (long)getpid()) < 0)
+    if (piped)
+        v->fd = dup(STDOUT_FILENO);
+    else if (asprintf(&v->temporary, "%s.%ld.tmp", o->path, (long)getpid()) < 0)
         v->temporary = NULL;
     avformat_alloc_output_context2(&v->mux, NULL, c->muxer, v->temporary);
-    if (!v->temporary || !v->frame || !v->packet || !v->mux)
+    if (!v->path || (!v->temporary && !piped) || !v->frame || !v->packet || !v->mux)
         rc = fv_fail(FV_ENOMEM, "out of memory");
     else if ((rc = choose_encoder(v, c, o)) < 0 || (rc = open_file(v)) < 0 ||
              (rc = open_stream(v, o)) < 0 || (rc = write_header(v)) < 0)
-        if (v->fd >= 0)
+        if (v->fd >= 0 && v->temporary)
             unlink(v->temporary);
     if (rc < 0)
         return destroy(v), rc;
@@ -474,7 +487,7 @@ static int end_file(struct video_out *v)
     avio_flush(v->mux->pb);
     if (end >= 0 && v->mux->pb->error < 0)
         end = v->mux->pb->error;
-    if (end >= 0 && fsync(v->fd) < 0 && errno != EINVAL && errno != EROFS)
+    if (end >= 0 && v->temporary && fsync(v->fd) < 0 && errno != EINVAL && errno != EROFS)
         end = AVERROR(errno);
     if (end < 0) {
         v->packets = 0; /* it does not play: nothing to keep */
@@ -495,10 +508,12 @@ int video_out_finish(struct video_out **out, bool complete, char **kept)
     if (v->header_written)
         rc = end_file(v);
     char *name = NULL;
-    if (v->packets)
+    if (v->packets && v->temporary)
         name = (rc < 0 || !complete) && fv_exists(v->path) ? video_partial_name(v->path)
                                                            : strdup(v->path);
-    if (!name) {
+    if (!v->temporary) {
+        /* what went through a pipe is gone */
+    } else if (!name) {
         unlink(v->temporary);
     } else if (rename(v->temporary, name) < 0) {
         rc = fv_fail(FV_EIO, "%s: cannot be renamed to: %s", name, strerror(errno));

@@ -137,7 +137,7 @@ static void wrong_command_lines_exit_2(void **state)
     FAILS(2, "do not go together", "render a.ply -o b.mp4 --orbit --cameras c.json");
     FAILS(2, "numbered name", "render a.ply -o b.png --frames 10");
     FAILS(2, "needs --cameras", "render a.ply -o b.png --camera 1");
-    FAILS(2, "y4m or raw", "render a.ply -o -");
+    FAILS(2, "mp4, mkv, webm, y4m, raw", "render a.ply -o -");
     FAILS(2, "write .npy", "render a.ply -o b.png --aov depth");
     FAILS(2, "needs -o OUT", "convert a.ply");
     FAILS(2, "--rotate:", "convert a.ply -o b.ply --rotate w:90");

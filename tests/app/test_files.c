@@ -59,7 +59,7 @@ static void rejects_bad_output_names(void **state)
     struct output o;
     assert_fails(output_parse(&o, "", OUTPUT_AUTO), FV_EINVALID, "empty");
     assert_fails(output_parse(&o, "a.xyz", OUTPUT_AUTO), FV_EUNSUPPORTED, "name it .mp4");
-    assert_fails(output_parse(&o, "-", OUTPUT_AUTO), FV_EINVALID, "y4m or raw");
+    assert_fails(output_parse(&o, "-", OUTPUT_AUTO), FV_EINVALID, "y4m, raw, png or npy");
     assert_fails(output_parse(&o, "a%d_%d.png", OUTPUT_AUTO), FV_EINVALID, "number once");
     assert_fails(output_parse(&o, "a%s.png", OUTPUT_AUTO), FV_EINVALID, "number once");
     assert_fails(output_parse(&o, "a%n%d.png", OUTPUT_AUTO), FV_EINVALID, "number once");

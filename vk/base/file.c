@@ -129,6 +129,17 @@ double fv_get_f64(struct fv_cursor *c)
     return f;
 }
 
+int fv_write_failure(const char *name, int error)
+{
+    if (!name && error == EPIPE)
+        return fv_fail(FV_EIO, "standard output was closed by the program that reads it");
+    if (!name && error == EBADF)
+        return fv_fail(FV_EIO, "standard output is closed");
+    if (error == ENOSPC)
+        return fv_fail(FV_EIO, "%s: write failed: the disk is full", name ? name : "standard output");
+    return fv_fail(FV_EIO, "%s: write failed: %s", name ? name : "standard output", strerror(error));
+}
+
 /* What the bytes go to first: a temporary beside a regular or new file, whose name a link leads
  * to; the thing itself if it is a device or a pipe, which a rename would replace. */
 static int name_target(struct fv_writer *w, const char *path, const struct stat *old)
@@ -194,15 +205,14 @@ void fv_write(struct fv_writer *w, const void *data, size_t size)
         return;
     if (fwrite(data, 1, size, w->file) != size) {
         w->failed = true;
-        fv_fail(FV_EIO, "%s: write failed: %s", w->path ? w->path : "standard output",
-                strerror(errno));
+        fv_write_failure(w->path, errno);
     }
 }
 
 void fv_writer_flush(struct fv_writer *w)
 {
     if (!w->failed && fflush(w->file)) {
-        fv_fail(FV_EIO, "%s: write failed: %s", w->path ? w->path : "standard output", strerror(errno));
+        fv_write_failure(w->path, errno);
         w->failed = true;
     }
 }
@@ -215,7 +225,7 @@ int fv_writer_commit(struct fv_writer *w)
         return FV_EIO; /* the text is fv_write's */
     }
     if (fflush(w->file) || ferror(w->file) || (w->temporary && fsync(fileno(w->file)))) {
-        fv_fail(FV_EIO, "%s: write failed: %s", name, strerror(errno));
+        fv_write_failure(w->path, errno);
         fv_writer_abort(w);
         return FV_EIO;
     }

@@ -46,6 +46,9 @@ float fv_get_f32(struct fv_cursor *c);
 double fv_get_f64(struct fv_cursor *c);
 size_t fv_cursor_left(const struct fv_cursor *c);
 
+/* Stores why writing failed, by errno's value, and returns FV_EIO. name NULL: standard output. */
+int fv_write_failure(const char *name, int error);
+
 /* Writing that never leaves a half file in place of a good one: bytes go to a temporary
  * beside the target, which takes the target's name only in fv_writer_commit(). */
 struct fv_writer {
