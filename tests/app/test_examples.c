@@ -1,0 +1,85 @@
+/* The programs of examples/, built against the shared library: what they write is what it is of. */
+#include "support/test.h"
+
+#ifndef FOVEA_EXAMPLES /* the folder they are built in */
+#define FOVEA_EXAMPLES "."
+#endif
+
+static int run(char out[4096], const char *fmt, ...)
+{
+    char line[2048], all[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    snprintf(all, sizeof all, "%s/%s 2>&1", FOVEA_EXAMPLES, line);
+    FILE *p = popen(all, "r");
+    assert_non_null(p);
+    size_t n = fread(out, 1, 4095, p);
+    out[n] = 0;
+    while (fgetc(p) != EOF) /* more than is kept */
+        ;
+    int status = pclose(p);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_scene_becomes_a_picture(void **state)
+{
+    (void)state;
+    char out[4096];
+    size_t size, lit = 0;
+    assert_int_equal(run(out, "render_scene %s %s", test_source("assets/scenes/playbot.sog"), test_tmp_path("a.ppm")), 0);
+    assert_non_null(strstr(out, "31000 Gaussians"));
+    unsigned char *ppm = test_read_file(test_tmp_path("a.ppm"), &size);
+    assert_int_equal(size, 15 + 640 * 360 * 3);
+    assert_memory_equal(ppm, "P6\n640 360\n255\n", 15);
+    for (size_t i = 15; i < size; i++)
+        lit += ppm[i] > 32;
+    assert_true(lit > size / 50 && lit < size / 2); /* a robot before black */
+    free(ppm);
+    assert_int_equal(run(out, "render_scene none.ply %s", test_tmp_path("b.ppm")), 1);
+    assert_non_null(strstr(out, "render_scene: none.ply: No such file"));
+    assert_int_equal(run(out, "render_scene"), 2);
+}
+
+static void a_stream_is_decoded(void **state)
+{
+    (void)state;
+    char out[4096];
+    const char *head = test_source("assets/streams/head.fvv");
+    assert_int_equal(run(out, "decode_stream %s 30 %s", head, test_tmp_path("30.spz")), 0);
+    TEST_RUNS("convert %s -o %s -q", test_tmp_path("30.spz"), test_tmp_path("30.ply"));
+    assert_int_equal(run(out, "decode_stream %s 99999 %s", head, test_tmp_path("x.ply")), 1);
+    assert_non_null(strstr(out, "99999"));
+    assert_int_equal(run(out, "decode_stream %s | head -3", head), 0);
+    assert_non_null(strstr(out, "973 frames, 30 a second\n   0  whole     135459 bytes  20018 Gaussians around"));
+}
+
+static void a_sentence_becomes_a_clip(void **state)
+{
+    (void)state;
+    char out[4096];
+    size_t size;
+    assert_int_equal(run(out, "generate_clip %s \"a red ball on black\" %s", test_source("assets/models/demo"),
+                         test_tmp_path("c.y4m")), 0);
+    unsigned char *y4m = test_read_file(test_tmp_path("c.y4m"), &size);
+    const size_t plane = 64 * 64, frame = 6 + 3 * plane;
+    size_t header = size - 17 * frame, red = 0;
+    assert_true(header > 20 && header < 100 && y4m[header - 1] == '\n');
+    const unsigned char *v = y4m + header + 8 * frame + 6 + 2 * plane; /* Cr in the middle of the clip */
+    for (size_t i = 0; i < plane; i++)
+        red += v[i] > 160;
+    if (red < plane / 100 || red > plane / 3)
+        fail_msg("%zu of %zu pixels are red", red, plane);
+    free(y4m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scene_becomes_a_picture),
+        cmocka_unit_test(a_stream_is_decoded),
+        cmocka_unit_test(a_sentence_becomes_a_clip),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
