@@ -330,4 +330,6 @@ const struct nn_bench_row nn_bench_conv[] = {
      0},
     {"conv", "1x3x3 64>64 1x256x256 f32", bench_conv, {64, 64, 1, 256, 256, 1, 3, 1}, NN_F32, 0},
     {"conv", "3x3x3 128>3 5x128x128 f32", bench_conv, {128, 3, 5, 128, 128, 3, 3, 1}, NN_F32, 0},
+    {"conv", "3x3x3 16>16 16x64x64 f32", bench_conv, {16, 16, 16, 64, 64, 3, 3, 1}, NN_F32, 0},
+    {"conv", "3x3x3 16>3 16x64x64 f32", bench_conv, {16, 3, 16, 64, 64, 3, 3, 1}, NN_F32, 0},
     {0}};

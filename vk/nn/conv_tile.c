@@ -15,8 +15,9 @@
 enum { PACK_GROUP = 64, MAX_GROUPS = 65535 };
 
 struct tile {
-    uint32_t lanes, rows; /* fours of channels and positions of a workgroup */
+    uint32_t lanes, rows; /* fours of channels of a panel, positions of a workgroup */
     uint32_t step;        /* fours of x's channels a turn */
+    uint32_t parts;       /* of a subgroup, each with positions of its own: conv_tile.comp */
     bool shared;
 };
 
@@ -36,13 +37,18 @@ static uint32_t depth_of(const struct nn_conv_plan *p, struct tile tile)
     return up((p->x.shape[1] + 3) / 4, tile.step);
 }
 
-static struct tile tile_of(const struct nn_rec *r, enum nn_conv_kernel kernel)
+/* A subgroup falls into as many parts as results of so few channels leave room for. */
+static struct tile tile_of(const struct nn_rec *r, enum nn_conv_kernel kernel, uint32_t outs)
 {
+    enum { ROWS = 16 };
     if (kernel == NN_CONV_BEST && nn_choice_for(r).kernel == NN_KERNEL_SHARED)
         kernel = NN_CONV_SHARED;
     if (kernel == NN_CONV_SHARED)
         return (struct tile){.lanes = 16, .rows = 64, .step = 4, .shared = true};
-    return (struct tile){.lanes = nn_lanes(r), .rows = 16, .step = 2};
+    struct tile tile = {.lanes = nn_lanes(r), .rows = ROWS, .step = 2, .parts = 1};
+    for (; tile.lanes > 1 && outs <= 2 * tile.lanes; tile.lanes /= 2, tile.parts *= 2)
+        tile.rows += tile.rows;
+    return tile;
 }
 
 bool nn_conv_tiles(const struct nn_conv_plan *p)
@@ -234,15 +240,16 @@ static void tile_part(struct nn_rec *r, const struct nn_conv_plan *p, nn_tensor 
         bb = none;
     struct nn_binding bx_bits = bx, bb_bits = bb, bw_bits = bw;
     bx_bits.how = bb_bits.how = bw_bits.how = NN_WORDS4;
-    snprintf(variant, sizeof variant, "%ux%u", tile.lanes, tile.rows);
+    if (!tile.shared)
+        snprintf(variant, sizeof variant, "%ux%u", tile.lanes * tile.parts, tile.rows / tile.parts);
     nn_dispatch(r, &(struct nn_call){
                        .shader = tile.shared ? "nn/conv_shared" : "nn/conv_tile",
                        .variant = tile.shared ? NULL : variant,
                        .spec = {x.dtype, w.dtype, out.dtype, p->act.act,
                                 nn_is_null(bias) ? 0 : bias.dtype, res ? p->residual.dtype : 0,
-                                zeros_read(p), d->before, up2, fours % tile.step != 0},
-                       .nspec = 10,
-                       .subgroup = tile.shared ? 0 : tile.lanes,
+                                zeros_read(p), d->before, up2, fours % tile.step != 0, tile.parts},
+                       .nspec = tile.shared ? 10 : 11,
+                       .subgroup = tile.lanes * tile.parts,
                        .ssbo = nn_choice_for(r).ssbo,
                        .bind = {bf16 ? none : bx,
                                 bf16 ? bx_bits : none_bits,
@@ -293,7 +300,7 @@ static void tile_sample(struct nn_rec *r, const struct nn_conv_plan *p, nn_tenso
 void nn_conv_tiled(struct nn_rec *r, const struct nn_conv_plan *plan, enum nn_conv_kernel kernel)
 {
     struct nn_conv_plan p = *plan;
-    struct tile tile = tile_of(r, kernel);
+    struct tile tile = tile_of(r, kernel, p.out.shape[1]);
     nn_tensor out = p.out;
     bool direct = in_fours(out) && p.last;
     p.x = fours_of(r, p.x);
