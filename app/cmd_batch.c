@@ -230,8 +230,7 @@ const struct cmd cmd_batch = {
     .summary = "many jobs from a file, overnight",
     .usage = "JOBS.jsonl [OPTION]...",
     .examples = "fovea batch jobs.jsonl\trun all; the same again goes on where it was stopped\n"
-                "echo '{\"command\":\"render\",\"scene\":\"a.ply\",\"output\":\"a.mp4\"}' | fovea batch - --dir a\t"
-                "a job is a line",
+                "fovea batch - --dir night < jobs.jsonl\tfrom a pipe",
     .details =
         "A line is a command with its arguments and options by their long names: {\"command\":\"render\",\"scene\":"
         "\"a.spz\",\"output\":\"a.mp4\",\"size\":\"640x360\",\"frames\":60}. A .csv names them in its first line. All lines "
@@ -246,7 +245,7 @@ const struct cmd cmd_batch = {
     .least_args = 1,
     .most_args = 1,
     .arg = "a file of jobs",
-    .args = (const struct cmd_arg[]){{"file", .file = OPT_READS}, {0}},
+    .args = (const struct cmd_arg[]){{.name = "file"}, {0}}, /* - is read by itself */
     .alone = true,
     .run = run,
 };

@@ -805,7 +805,7 @@ static int make_or_find_clip(struct work *w, size_t i)
     FV_TRY(clip_hash(w, i, &hash));
     const struct batch_past *was = batch_journal_find(&w->journal, hash);
     if (was && was->state == BATCH_DONE && batch_results_there(&was->results)) {
-        if (!w->app->quiet)
+        if (app_talks(w->app))
             printf("%s: is there\n", output);
         return 0;
     }

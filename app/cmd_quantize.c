@@ -143,7 +143,8 @@ static int check_values(const struct values *v, const char *from)
 
 static int tell(struct work *w, const struct quantize_file *q, const char *what)
 {
-    cJSON *o = cJSON_AddObjectToObject(w->report, what);
+    bool part = !strcmp(what, "transformer") || !strcmp(what, "text_encoder"); /* else a file's name */
+    cJSON *o = cJSON_AddObjectToObject(w->report, part ? what : "weights");
     quantize_report_json(o, q);
     progress_hide();
     if (app_talks(w->app))

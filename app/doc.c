@@ -46,6 +46,7 @@ const struct doc_row doc_statuses[] = {
     {"1", "failed: one sentence on standard error says what and why. Of check and compare also: what was "
           "compared does not hold"},
     {"2", "the command line is wrong; nothing was done"},
+    {"11 to 100", "of batch: 10 and how many jobs failed, at most 90"},
     {"130", "stopped by Ctrl-C, SIGTERM or SIGHUP; what is complete so far is kept where the command says so"},
     {NULL, NULL}};
 
@@ -54,6 +55,7 @@ const struct doc_row doc_environment[] = {
     {"FOVEA_TUNE", "0: networks run by the kernels usual for a device of its kind, not by those measured on it"},
     {"NO_COLOR", "no colours when set; nor are there any in a pipe or with TERM=dumb"},
     {"TMPDIR", "where standard input is kept while it is worked on (/tmp)"},
+    {"XDG_CONFIG_HOME", "the viewer keeps its settings in fovea/ below it (~/.config)"},
     {"XDG_CACHE_HOME", "pipelines and the choice of kernels are kept in fovea/ below it (~/.cache)"},
     {"SSL_CERT_FILE", "certificates that streams from https:// are checked by"},
     {"VK_ICD_FILENAMES, VK_DRIVER_FILES", "the Vulkan loader's own choice of drivers"},

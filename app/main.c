@@ -41,13 +41,19 @@ static int unknown_command(const char *name)
     return CMD_USAGE;
 }
 
-/* `fovea help [COMMAND]`; also what the install rules call to make man page and completions. */
+/* `fovea help [COMMAND]`; also what the install rules and scripts/reference call to make man page,
+ * completions and docs/reference. */
 static int help(int argc, char **argv)
 {
     if (!argc)
         return doc_overview(stdout), 0;
     if (!strcmp(argv[0], "--man"))
         return doc_man(stdout), 0;
+    if (!strcmp(argv[0], "--commands")) {
+        for (const struct cmd *const *c = app_commands; *c; c++)
+            puts((*c)->name);
+        return 0;
+    }
     if (!strcmp(argv[0], "--markdown") && argc < 2)
         return doc_markdown(stdout, NULL), 0;
     if (!strcmp(argv[0], "--markdown")) {

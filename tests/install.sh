@@ -68,6 +68,6 @@ gzip -dc share/man/man1/fovea.1.gz | man -l - >"$root/man" 2>"$root/log" || fail
 grep -q 'EXIT STATUS' "$root/man" || fail "the man page tells of no exit status"
 
 # the program finds what came with it
-bin/fovea info share/fovea/scenes/playbot.sog | grep -q '31,000'
-bin/fovea generate "a red ball" --dry-run | grep -q '17 frames of 64x64' || fail "the bundled model is not found"
+bin/fovea info share/fovea/scenes/playbot.sog | grep "31,000" >/dev/null
+bin/fovea generate "a red ball" --dry-run | grep "17 frames of 64x64" >/dev/null || fail "the bundled model is not found"
 echo "install: in order"

@@ -1,0 +1,4 @@
+# The documentation against the program: JSON, reference pages, tutorial.
+fv_test(app/test_json LABELS app one)
+fv_test(app/test_reference LABELS app one)
+target_link_libraries(app_test_reference PRIVATE fovea_app)
