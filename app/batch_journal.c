@@ -154,6 +154,7 @@ static double number(const cJSON *o, const char *key)
 static int apply(struct batch_journal *j, const cJSON *o, bool own)
 {
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(o, "event"));
+    const cJSON *f;
     enum batch_event e = BATCH_NEVER;
     for (int k = BATCH_START; k <= BATCH_FAILED; k++)
         if (name && !strcmp(name, event_names[k]))
@@ -169,6 +170,10 @@ static int apply(struct batch_journal *j, const cJSON *o, bool own)
     if (e == BATCH_START) {
         p->inputs = hex(o, "inputs");
         p->attempts = (unsigned)number(o, "attempt");
+        fv_paths_finish(&p->beside);
+        cJSON_ArrayForEach(f, cJSON_GetObjectItem(o, "beside"))
+            if (cJSON_IsString(f))
+                FV_TRY(fv_paths_add(&p->beside, strdup(f->valuestring)));
     } else if (e != BATCH_DONE) {
         p->seconds = number(o, "seconds");
         p->host_bytes = (uint64_t)number(o, "host_bytes");
@@ -177,7 +182,6 @@ static int apply(struct batch_journal *j, const cJSON *o, bool own)
         set_text(&p->error, cJSON_GetStringValue(cJSON_GetObjectItem(o, "error")));
     }
     if (e == BATCH_MADE) {
-        const cJSON *f;
         p->times_made++;
         batch_results_finish(&p->results);
         cJSON_ArrayForEach(f, cJSON_GetObjectItem(o, "files"))
@@ -308,7 +312,8 @@ static cJSON *event(enum batch_event e, uint64_t hash)
     return o;
 }
 
-int batch_journal_start(struct batch_journal *j, uint64_t hash, uint64_t inputs, size_t line, unsigned attempt)
+int batch_journal_start(struct batch_journal *j, uint64_t hash, uint64_t inputs, size_t line, unsigned attempt,
+                        const struct fv_paths *beside)
 {
     char text[24];
     cJSON *o = event(BATCH_START, hash);
@@ -316,6 +321,9 @@ int batch_journal_start(struct batch_journal *j, uint64_t hash, uint64_t inputs,
     cJSON_AddStringToObject(o, "inputs", text);
     cJSON_AddNumberToObject(o, "line", (double)line);
     cJSON_AddNumberToObject(o, "attempt", attempt);
+    cJSON *list = beside && beside->count ? cJSON_AddArrayToObject(o, "beside") : NULL;
+    for (size_t i = 0; list && i < beside->count; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(beside->items[i]));
     return append(j, o);
 }
 
@@ -494,6 +502,7 @@ void batch_journal_close(struct batch_journal *j)
         free(j->items[i].error);
         free(j->items[i].log);
         batch_results_finish(&j->items[i].results);
+        fv_paths_finish(&j->items[i].beside);
     }
     free(j->items);
     free(j->dir);

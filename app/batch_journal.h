@@ -4,7 +4,7 @@
  *     struct batch_journal j;
  *     FV_TRY(batch_journal_open(&j, "night.batch", NULL, true));
  *     const struct batch_past *was = batch_journal_find(&j, hash);
- *     FV_TRY(batch_journal_start(&j, hash, inputs, line, attempt));
+ *     FV_TRY(batch_journal_start(&j, hash, inputs, line, attempt, NULL));
  *     batch_journal_close(&j);
  *
  * A job is begun ("start"); its results lie complete beside their places ("made"); they are in their places
@@ -12,6 +12,8 @@
  * when the journal is opened again. */
 #ifndef BATCH_JOURNAL_H
 #define BATCH_JOURNAL_H
+
+#include "vk/base/file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +42,7 @@ struct batch_past {
     uint64_t host_bytes, device_bytes;
     char *error, *log;
     struct batch_results results;
+    struct fv_paths beside; /* where it was being made */
 };
 
 struct batch_shard {
@@ -63,7 +66,9 @@ void batch_journal_remove(struct batch_journal *j);
 /* NULL: nothing is known. */
 const struct batch_past *batch_journal_find(const struct batch_journal *j, uint64_t hash);
 
-int batch_journal_start(struct batch_journal *j, uint64_t hash, uint64_t inputs, size_t line, unsigned attempt);
+/* beside: folders and files that are in the way if the job is never gone on with; NULL: none. */
+int batch_journal_start(struct batch_journal *j, uint64_t hash, uint64_t inputs, size_t line, unsigned attempt,
+                        const struct fv_paths *beside);
 /* Takes over results. log: name in the folder. */
 int batch_journal_made(struct batch_journal *j, uint64_t hash, const struct batch_past *how);
 int batch_journal_done(struct batch_journal *j, uint64_t hash);

@@ -138,6 +138,8 @@ static int write_json(const struct batch_jobs *jobs, const struct batch_journal 
             cJSON_AddItemToArray(list, job_json(jobs, &jobs->items[i], past_of(journal, &jobs->items[i])));
     file_name(name, "report", ".json", s);
     char *path = fv_path_join(journal->dir, name);
+    if (path)
+        fv_remove_torn(path);
     int rc = path ? write_cjson(root, path) : fv_fail(FV_ENOMEM, "out of memory");
     if (!path)
         cJSON_Delete(root);
@@ -482,6 +484,8 @@ static int write_html(const struct batch_jobs *jobs, const struct batch_journal 
     file_name(name, "index", ".html", s);
     char *path = fv_path_join(journal->dir, name);
     const char *dir = batch_full_path(journal->dir, &arena);
+    if (path)
+        fv_remove_torn(path);
     int rc = path && dir ? fv_writer_open(&w, path) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc == 0) {
         write_sheet(w.file, jobs, journal, s, dir);

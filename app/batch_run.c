@@ -502,7 +502,11 @@ static bool begin_job(struct run *r, struct worker *w, size_t job)
     }
     t->state = TASK_RUNNING;
     t->attempt++;
-    int rc = batch_journal_start(r->journal, j->hash, inputs, j->line, t->attempt);
+    struct fv_paths beside = {0};
+    int rc = batch_stage_paths(j, &beside);
+    if (rc == 0)
+        rc = batch_journal_start(r->journal, j->hash, inputs, j->line, t->attempt, &beside);
+    fv_paths_finish(&beside);
     if (rc < 0) {
         r->failure = rc;
         t->state = TASK_WAITING;
@@ -663,6 +667,29 @@ bool batch_in_shard(const struct batch_shard *s, const struct batch_job *j)
     return !s->count || j->part % s->count == s->index - 1;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Of jobs that were interrupted and that the file does not hold any more. */
+static void remove_orphans(struct run *r)
+{
+    uint64_t *hashes = malloc((r->jobs->count + 1) * sizeof *hashes);
+    for (size_t i = 0; hashes && i < r->jobs->count; i++)
+        hashes[i] = r->jobs->items[i].hash;
+    if (hashes)
+        qsort(hashes, r->jobs->count, sizeof *hashes, by_number);
+    for (size_t i = 0; hashes && i < r->journal->count; i++) {
+        const struct batch_past *p = &r->journal->items[i];
+        if (p->own && p->state != BATCH_DONE && !bsearch(&p->hash, hashes, r->jobs->count, sizeof *hashes, by_number))
+            for (size_t k = 0; k < p->beside.count; k++)
+                batch_stage_remove_path(p->beside.items[k]);
+    }
+    free(hashes);
+}
+
 static void count_jobs(struct run *r)
 {
     for (size_t i = 0; i < r->jobs->count; i++) {
@@ -692,6 +719,7 @@ int batch_run(struct app *app, struct batch_jobs *jobs, struct batch_journal *jo
     r.most = r.most > MOST_WORKERS ? MOST_WORKERS : r.most;
     r.memory = o->memory ? (double)o->memory : free_memory();
     count_jobs(&r);
+    remove_orphans(&r);
     progress_start(&r.progress, o->progress, "jobs", app->quiet);
     work(&r);
     end_workers(&r);

@@ -1,9 +1,9 @@
 /* See batch_stage.h. The folder of DIR/a.mp4, the option output of job HASH, is DIR/.fovea-HASH-output, and in it
  * is a.mp4; of DIR/frames/ it is the same, and in it frames/. */
 #include "app/batch_stage.h"
+#include "app/command_line.h"
 #include "vk/base/file.h"
 
-#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -192,6 +192,26 @@ void batch_stage_remove(const struct batch_job *j, bool checkpoint)
     free(path);
 }
 
+int batch_stage_paths(const struct batch_job *j, struct fv_paths *out)
+{
+    const struct opt *state = resumes(j);
+    for (size_t i = 0; i < j->write_count; i++)
+        if (is_staged(&j->writes[i]))
+            FV_TRY(fv_paths_add(out, folder_of(j, &j->writes[i])));
+    return state && j->write_count ? fv_paths_add(out, beside(j, &j->writes[0], state->name)) : 0;
+}
+
+void batch_stage_remove_path(const char *path)
+{
+    struct stat st;
+    if (strncmp(fv_path_base(path), ".fovea-", 7) || lstat(path, &st) < 0)
+        return;
+    if (S_ISDIR(st.st_mode))
+        remove_tree(path);
+    else
+        unlink(path);
+}
+
 /* ---- names ------------------------------------------------------------------------------- */
 
 /* Every `from` becomes `to`, in a text of malloc'd memory. */
@@ -259,51 +279,27 @@ int batch_stage_restore_names(const struct batch_job *j, const char *path)
 
 /* ---- command lines ----------------------------------------------------------------------- */
 
-static void quoted(FILE *out, const char *text)
-{
-    if (*text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,/:%@") ==
-                     strlen(text)) {
-        fprintf(out, " %s", text);
-        return;
-    }
-    fputs(" '", out);
-    for (; *text; text++)
-        fputs(*text == '\'' ? "'\\''" : (const char[]){*text, 0}, out);
-    fputc('\'', out);
-}
-
 char *batch_command_line(const struct batch_job *j)
 {
     char *text = NULL;
     size_t size;
-    FILE *out = open_memstream(&text, &size);
-    cJSON *doc = cJSON_Parse(j->settings);
-    const cJSON *o;
-    if (!out || !doc) {
-        cJSON_Delete(doc);
-        if (out)
-            fclose(out);
-        return free(text), NULL;
-    }
-    fprintf(out, "fovea %s", j->cmd->name);
-    const char *lists[2] = {"shared", "options"};
-    for (int k = 0; k < 2; k++)
-        cJSON_ArrayForEach(o, cJSON_GetObjectItem(doc, lists[k]))
-        {
-            char *value = cJSON_IsString(o) ? strdup(o->valuestring) : cJSON_IsTrue(o) ? NULL : cJSON_PrintUnformatted(o);
-            fprintf(out, " --%s", o->string);
-            if (value)
-                quoted(out, value);
-            free(value);
-        }
     bool dashes = false;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    fprintf(out, "fovea %s", j->cmd->name);
+    int rc = command_line_options(out, app_global_opts, &j->globals);
+    rc = rc < 0 ? rc : command_line_options(out, j->cmd->opts, j->values);
     for (size_t i = 0; i < j->args.count; i++)
         dashes = dashes || *j->args.items[i] == '-';
     if (dashes)
         fputs(" --", out);
     for (size_t i = 0; i < j->args.count; i++)
-        quoted(out, j->args.items[i]);
+        command_line_word(out, j->args.items[i]);
     fclose(out);
-    cJSON_Delete(doc);
+    if (rc < 0) {
+        free(text);
+        return NULL;
+    }
     return text;
 }

@@ -122,6 +122,8 @@ static int open_log(const char *dir, const struct batch_job *j, unsigned attempt
     struct tm tm;
     batch_log_name(name, j);
     path = fv_path_join(dir, name);
+    if (path)
+        fv_remove_torn(path);
     int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (attempt == 1 ? O_TRUNC : 0), 0666) : -1;
     int rc = fd >= 0 ? 0 : fv_fail(FV_EIO, "%s: cannot be written: %s", path ? path : name, strerror(errno));
     if (rc == 0) {

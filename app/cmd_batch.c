@@ -3,6 +3,8 @@
 #include "app/batch_journal.h"
 #include "app/batch_report.h"
 #include "app/batch_run.h"
+#include "app/batch_slurm.h"
+#include "app/command_line.h"
 #include "app/progress.h"
 #include "vk/base/file.h"
 #include "vk/base/log.h"
@@ -19,11 +21,11 @@
 enum { FAILED_STATUS = 10, MOST_FAILED = 90, MOST_ERRORS = 20 };
 
 struct values {
-    const char *dir, *shard;
-    int workers, retries, progress;
+    const char *dir, *shard, *slurm_args;
+    int workers, retries, progress, shards;
     double timeout;
     uint64_t memory;
-    bool skip_wrong, merge;
+    bool skip_wrong, merge, slurm;
 };
 
 #define AT(m) offsetof(struct values, m)
@@ -42,6 +44,10 @@ static const struct opt opts[] = {
     {.type = OPT_GROUP, .help = "Many machines"},
     {"shard", 0, OPT_STRING, AT(shard), .value = "I/N", .help = "only every Nth job, from the Ith on"},
     {"merge", 0, OPT_FLAG, AT(merge), .help = "run nothing: report on what all shards did"},
+    {"slurm", 0, OPT_FLAG, AT(slurm), .help = "submit a job array to Slurm, a task a shard, and a job that merges"},
+    {"shards", 0, OPT_INT, AT(shards), .def = "0", .max = 10000, .help = "of --slurm; 0 is by the jobs, at most 16"},
+    {"slurm-args", 0, OPT_STRING, AT(slurm_args), .rare = true, .value = "WORDS",
+     .help = "more for sbatch: \"--partition=gpu --time=8:00:00\""},
     {"progress", 0, OPT_ENUM, AT(progress), .rare = true, .def = "auto", .choices = progress_choices,
      .help = "on standard error"},
     {0}};
@@ -208,19 +214,57 @@ static int merge(struct app *app, const struct batch_jobs *jobs, const char *dir
     return rc;
 }
 
+/* Every task gets the options that this was given. */
+static int submit(struct app *app, const struct values *v, const struct batch_jobs *jobs, const char *dir)
+{
+    struct values rest = *v;
+    char *options = NULL;
+    size_t size;
+    FILE *out = open_memstream(&options, &size);
+    if (!out)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    rest.dir = rest.slurm_args = NULL;
+    rest.slurm = false;
+    rest.shards = 0;
+    int rc = command_line_options(out, app_global_opts, app);
+    rc = rc < 0 ? rc : command_line_options(out, opts, &rest);
+    fclose(out);
+    const struct batch_slurm s = {.dir = dir, .shards = (unsigned)v->shards, .args = v->slurm_args, .options = options};
+    if (rc == 0)
+        rc = make_dirs(dir);
+    if (rc == 0)
+        rc = batch_slurm_submit(app, jobs, &s);
+    free(options);
+    return rc;
+}
+
+static int check_options(const struct values *v, const char *file)
+{
+    if (v->slurm + v->merge > 1 || (v->slurm && v->shard))
+        return fv_fail(CMD_USAGE, "--slurm, --merge and --shard: one at a time (--slurm takes --shards N)");
+    if ((v->shards || v->slurm_args) && !v->slurm)
+        return fv_fail(CMD_USAGE, "--shards and --slurm-args are of --slurm");
+    if (v->slurm && !strcmp(file, "-"))
+        return fv_fail(CMD_USAGE, "--slurm needs a file of jobs, which its tasks read");
+    return 0;
+}
+
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     const struct values *v = values;
     struct batch_jobs jobs;
     struct batch_shard shard;
     const char *dir;
+    FV_TRY(check_options(v, args->items[0]));
     FV_TRY(parse_shard(&shard, v->shard));
     FV_TRY(choose_dir(app, v, args->items[0], &dir));
     int rc = batch_jobs_open(&jobs, args->items[0]);
     if (rc == 0)
         rc = check_lines(&jobs, v->skip_wrong || v->merge);
     if (rc == 0)
-        rc = v->merge ? merge(app, &jobs, dir, &shard) : run_jobs(app, v, &jobs, dir, &shard);
+        rc = v->slurm   ? submit(app, v, &jobs, dir)
+             : v->merge ? merge(app, &jobs, dir, &shard) 
+                        : run_jobs(app, v, &jobs, dir, &shard);
     batch_jobs_finish(&jobs);
     return rc;
 }

@@ -19,7 +19,6 @@
 #include "vk/mem.h"
 
 #include <cjson/cJSON.h>
-#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -420,7 +419,7 @@ static int draw_seed(struct work *w)
     if (w->journal.fd < 0)
         return 0;
     FV_TRY(run_hash(w, &hash));
-    return batch_journal_start(&w->journal, hash, random, 0, 1);
+    return batch_journal_start(&w->journal, hash, random, 0, 1, NULL);
 }
 
 /* A run that is taken up again goes on with the seed it began with. */
@@ -776,21 +775,6 @@ static int clip_hash(const struct work *w, size_t i, uint64_t *hash)
     return 0;
 }
 
-/* What a killed run had of a clip. */
-static void remove_torn(const char *output)
-{
-    char *pattern;
-    glob_t g;
-    if (asprintf(&pattern, "%s.*[0-9].tmp", output) < 0)
-        return;
-    if (glob(pattern, 0, NULL, &g) == 0) {
-        for (size_t i = 0; i < g.gl_pathc; i++)
-            unlink(g.gl_pathv[i]);
-        globfree(&g);
-    }
-    free(pattern);
-}
-
 static int make_or_find_clip(struct work *w, size_t i)
 {
     const char *output = w->jobs.items[i].output;
@@ -810,8 +794,8 @@ static int make_or_find_clip(struct work *w, size_t i)
         return 0;
     }
     if (was && was->state == BATCH_START)
-        remove_torn(output);
-    FV_TRY(batch_journal_start(&w->journal, hash, 0, i + 1, 1));
+        fv_remove_torn(output);
+    FV_TRY(batch_journal_start(&w->journal, hash, 0, i + 1, 1, NULL));
     w->made++;
     FV_TRY(make_clip(w, i));
     if (stat(output, &st) < 0 || !S_ISREG(st.st_mode))

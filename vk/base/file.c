@@ -3,6 +3,7 @@
 #include "vk/base/array.h"
 #include "vk/base/err.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -254,6 +255,27 @@ void fv_writer_abort(struct fv_writer *w)
     free(w->temporary);
     free(w->path);
     *w = (struct fv_writer){0};
+}
+
+void fv_remove_torn(const char *path)
+{
+    char *dir = fv_path_dir(path);
+    const char *base = fv_path_base(path);
+    size_t n = strlen(base);
+    DIR *d = dir ? opendir(dir) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        const char *rest = e->d_name + n;
+        if (strncmp(e->d_name, base, n) || *rest != '.' || !isdigit((unsigned char)rest[1]) ||
+            strcmp(rest + 1 + strspn(rest + 1, "0123456789"), ".tmp"))
+            continue;
+        char *torn = fv_path_join(dir, e->d_name);
+        if (torn)
+            unlink(torn);
+        free(torn);
+    }
+    if (d)
+        closedir(d);
+    free(dir);
 }
 
 bool fv_is_dir(const char *path)

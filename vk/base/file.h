@@ -70,6 +70,9 @@ int fv_writer_commit(struct fv_writer *w);
 /* Removes the temporary; frees w. Safe on a zeroed or finished writer. */
 void fv_writer_abort(struct fv_writer *w);
 
+/* Temporaries that killed processes left of writing path; nobody may be at it. */
+void fv_remove_torn(const char *path);
+
 bool fv_is_dir(const char *path);
 bool fv_exists(const char *path);
 /* "dir/name" does. */
