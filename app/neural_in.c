@@ -27,7 +27,7 @@ int neural_in_load(struct neural_in *in, struct vk_device *dev, const char *path
     FV_TRY(nl_open(&m, path, NULL));
     int rc = neural_in_around(&m, &in->around);
     if (rc >= 0)
-        rc = nl_encode(&m, NULL, &e);
+        rc = nl_encode_gpu(&m, dev, &e);
     if (rc >= 0)
         rc = nl_gpu_create(&in->gpu, dev, &m, &e, opts);
     if (rc < 0 && rc != FV_ENOMEM)

@@ -40,6 +40,14 @@ void nl_hash_offsets(uint32_t out[NL_HASH_LEVELS + 1])
     }
 }
 
+void nl_hash_level(int level, struct nl_level *out)
+{
+    uint32_t first[NL_HASH_LEVELS + 1];
+    nl_hash_offsets(first);
+    *out = (struct nl_level){level_scale(level), level_resolution(level), first[level],
+                             first[level + 1] - first[level]};
+}
+
 /* Cells and fractions are taken in float32, as kernels do: a cell is a matter of rounding. */
 static void hash_level(const float *table, uint32_t entries, int level, const float *p, float out[2])
 {
@@ -153,17 +161,25 @@ static int encode_rows(void *ud, size_t begin, size_t end)
 }
 
 /* SAGS-Lite: a midpoint's row is the mean of the two it lies between, after their aggregation. */
-static void between(const struct encoding *x)
+void nl_between(const struct nl_model *m, struct nl_encoded *e)
 {
-    const struct nl_model *m = x->m;
-    uint32_t points = m->count - m->midpoints, width = x->e->width;
+    uint32_t points = m->count - m->midpoints, width = e->width;
     for (uint32_t k = 0; k < m->midpoints; k++) {
-        const float *a = x->e->feature + (size_t)m->pair[2 * k] * width,
-                    *b = x->e->feature + (size_t)m->pair[2 * k + 1] * width;
-        float *out = x->e->feature + (size_t)(points + k) * width;
+        const float *a = e->feature + (size_t)m->pair[2 * k] * width,
+                    *b = e->feature + (size_t)m->pair[2 * k + 1] * width;
+        float *out = e->feature + (size_t)(points + k) * width;
         for (uint32_t c = 0; c < width; c++)
             out[c] = 0.5f * (a[c] + b[c]);
     }
+}
+
+void nl_greatest(const struct nl_model *m, const struct nl_encoded *e, uint32_t count, float *out)
+{
+    for (uint32_t c = 0; c < m->feature; c++)
+        out[c] = -INFINITY;
+    for (uint32_t s = 0; s < count; s++)
+        for (uint32_t c = 0; c < m->feature; c++)
+            out[c] = fmaxf(out[c], m->features[(size_t)m->feature * e->index[s] + c]);
 }
 
 static int encode(struct encoding *x)
@@ -176,16 +192,10 @@ static int encode(struct encoding *x)
     e->feature = nl_room(&e->arena, (size_t)e->count * e->width, sizeof *e->feature);
     if (!x->greatest || !e->hash || !e->message || !e->feature)
         return FV_ENOMEM;
-    for (uint32_t c = 0; c < m->feature; c++)
-        x->greatest[c] = -INFINITY;
-    for (uint32_t s = 0; s < x->count; s++)
-        for (uint32_t c = 0; c < m->feature; c++) {
-            float v = m->features[(size_t)m->feature * e->index[s] + c];
-            x->greatest[c] = fmaxf(x->greatest[c], v);
-        }
+    nl_greatest(m, e, x->count, x->greatest);
     spread(x);
     FV_TRY(fv_parallel(x->count, 256, encode_rows, x));
-    between(x);
+    nl_between(m, e);
     return 0;
 }
 

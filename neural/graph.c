@@ -1,6 +1,8 @@
-/* The exact graph of nearest neighbours (SAGS, sec. 3.2): points in the cells of a grid, searched shell
+/* The exact graph of nearest neighbours (SAGS, sec. 3.2), by distances in float32, (x x + y y) + z z, as
+ * its authors' code and the kernels have them, which are the same bits on every machine: points in the cells of a grid, searched shell
  * by shell until nothing further out can be nearer than the farthest kept. */
 #include "neural/neural_private.h"
+#include "shaders/neural/params.h"
 #include "vk/base/thread.h"
 
 #include <math.h>
@@ -73,7 +75,7 @@ static int fill_grid(struct grid *g)
 }
 
 struct near {
-    double d;
+    float d;
     uint32_t i;
 };
 
@@ -101,12 +103,9 @@ static void search_cell(const struct grid *g, size_t c, uint32_t self, struct ne
     const float *p = g->position + 3 * (size_t)self;
     for (uint32_t at = g->start[c]; at < g->start[c + 1]; at++) {
         uint32_t i = g->item[at];
-        struct near one = {0, i};
-        for (int a = 0; a < 3; a++) {
-            double v = (double)g->position[3 * (size_t)i + (size_t)a] - (double)p[a];
-            one.d += v * v;
-        }
-        offer(list, n, g->k, one, self);
+        const float *q = g->position + 3 * (size_t)i;
+        float x = q[0] - p[0], y = q[1] - p[1], z = q[2] - p[2];
+        offer(list, n, g->k, (struct near){x * x + y * y + z * z, i}, self);
     }
 }
 
@@ -152,14 +151,16 @@ static int search(void *ud, size_t begin, size_t end)
 {
     const struct grid *g = ud;
     for (size_t i = begin; i < end; i++) {
+        if (g->out[i * g->k] != NL_NO_NEIGHBOUR)
+            continue;
         const float *p = g->position + 3 * i;
         const int at[3] = {cell_of(g, p, 0), cell_of(g, p, 1), cell_of(g, p, 2)};
         struct near list[64];
         uint32_t n = 0;
         for (int shell = 0;; shell++) {
             search_shell(g, at, shell, (uint32_t)i, list, &n);
-            double out = beyond(g, at, p, shell) * (1 - 1e-12);
-            if (isinf(out) || (n == g->k && list[n - 1].d < out))
+            double out = beyond(g, at, p, shell) * (1 - 1e-5);
+            if (isinf(out) || (n == g->k && (double)list[n - 1].d < out))
                 break;
         }
         for (uint32_t k = 0; k < g->k; k++)
@@ -168,22 +169,36 @@ static int search(void *ud, size_t begin, size_t end)
     return 0;
 }
 
+int nl_graph_room(const struct nl_model *m, struct fv_arena *a, uint32_t **out)
+{
+    size_t count = m->count - m->midpoints;
+    if (count < m->neighbours)
+        return fv_fail(FV_EFORMAT, "%zu points have no %u neighbours each", count, m->neighbours);
+    *out = nl_room(a, count * m->neighbours, sizeof **out);
+    if (!*out)
+        return FV_ENOMEM;
+    memset(*out, 0xff, count * m->neighbours * sizeof **out);
+    return 0;
+}
+
 int nl_graph(struct nl_model *m)
 {
-    struct grid g = {
-        .position = m->position, .count = m->count - m->midpoints, .k = m->neighbours};
-    int rc = 0;
+    uint32_t *out = NULL;
     if (m->neighbour)
         return 0;
-    if (g.count < m->neighbours)
-        return fv_fail(FV_EFORMAT, "%u points have no %u neighbours each", g.count, m->neighbours);
-    g.out = nl_room(&m->arena, (size_t)g.count * m->neighbours, sizeof *g.out);
-    if (!g.out)
-        return FV_ENOMEM;
+    FV_TRY(nl_graph_room(m, &m->arena, &out));
+    FV_TRY(nl_graph_rest(m, out));
+    m->neighbour = out;
+    return 0;
+}
+
+int nl_graph_rest(const struct nl_model *m, uint32_t *out)
+{
+    struct grid g = {.position = m->position, .count = m->count - m->midpoints, .k = m->neighbours, .out = out};
+    int rc = 0;
     size_grid(&g);
     FV_GOTO(fill_grid(&g));
     FV_GOTO(fv_parallel(g.count, 1024, search, &g));
-    m->neighbour = g.out;
 done:
     free(g.start);
     free(g.item);

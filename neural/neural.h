@@ -97,7 +97,7 @@ void nl_parts(const struct nl_model *m, struct nl_part out[NL_PARTS]);
 
 /* ---- the reference: slow, obvious, double precision --------------------------------------- */
 
-/* Exact nearest neighbours, nearest first, a point's own index before them; equal distances in order of
+/* Exact nearest neighbours by float32 distances, nearest first, a point's own index before them; equal distances in order of
  * index. Fills m->neighbour of a SAGS model; nl_encode calls it where it is needed. */
 int nl_graph(struct nl_model *m);
 
@@ -109,8 +109,13 @@ struct nl_encoded {
     float *message;    /* [count][feature] greatest difference to those it is a neighbour of */
     float *feature;    /* [count][NL_HASH_WIDTH + 2 * feature]; Scaffold: the anchors' own */
     uint32_t width;    /* of feature */
+    uint32_t by_host;  /* nl_encode_gpu: points whose neighbours the host found */
     struct fv_arena arena;
 };
+/* The same of all points by kernels: values of the twin but for roundings, the graph to the bit; without
+ * `hash` and `message`. What a device cannot (more than 16 neighbours, buffers too small) the twin does.
+ * Returns 0, FV_EGPUMEM, FV_EDEVICE, FV_ENOMEM, FV_EFORMAT. */
+int nl_encode_gpu(struct nl_model *m, struct vk_device *dev, struct nl_encoded *out);
 /* visible [count], or NULL for all. FV_EUNSUPPORTED: some of a model with midpoints. */
 int nl_encode(struct nl_model *m, const uint8_t *visible, struct nl_encoded *out);
 void nl_encoded_finish(struct nl_encoded *e);

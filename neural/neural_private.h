@@ -16,6 +16,20 @@ uint32_t nl_encoded_width(const struct nl_model *m);
 void nl_hash_offsets(uint32_t out[NL_HASH_LEVELS + 1]);
 /* What the networks see of an anchor: direction, distance. */
 void nl_view_of(double out[NL_VIEW], const float *position, const double eye[3]);
+/* Of each level: the hash grid's scale, resolution, first entry, entries. */
+struct nl_level {
+    float scale;
+    uint32_t resolution, first, entries;
+};
+void nl_hash_level(int level, struct nl_level *out);
+/* Rows of neighbours that nobody has found yet: NL_NO_NEIGHBOUR. */
+int nl_graph_room(const struct nl_model *m, struct fv_arena *a, uint32_t **out);
+/* Finds the neighbours of rows that have none yet. */
+int nl_graph_rest(const struct nl_model *m, uint32_t *out);
+/* Greatest of each number of the features; out [feature]. */
+void nl_greatest(const struct nl_model *m, const struct nl_encoded *e, uint32_t count, float *out);
+/* SAGS-Lite: rows of midpoints, of those they lie between. */
+void nl_between(const struct nl_model *m, struct nl_encoded *e);
 /* Runs a network; in [layer[0].in]. */
 void nl_run(const struct nl_mlp *n, const double *in, double *out);
 

@@ -47,4 +47,18 @@ struct nl_first_push {
     uint from;  /* first row in the cache and of the places */
 };
 
+/* The graph of neighbours: points in cells of 1 / low.w, of which buckets hold those whose coordinates
+ * have the same low bits. */
+struct nl_graph_push {
+    NL_VEC4(low);
+    uint count;  /* points */
+    uint bits;   /* of x, y << 8, z << 16 */
+};
+/* Cells that are searched around a point's own, on each side; what a search may look at. */
+#define NL_GRAPH_REACH 2
+#define NL_GRAPH_MOST 2500u
+#define NL_NO_NEIGHBOUR 0xffffffffu
+/* Buckets of an invocation's turn of graph_scan. */
+#define NL_GRAPH_RUN 16u
+
 #endif
