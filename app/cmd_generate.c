@@ -191,6 +191,8 @@ static int on_progress(void *ud, const struct fv_progress *p)
     if (w->dev)
         vk_mem_usage(w->dev, NULL, &used, NULL);
     w->progress.memory = used;
+    w->progress.part = w->making.round + 1;
+    w->progress.parts = strcmp(p->what, "text") ? w->making.rounds : 0;
     w->progress.unit = !strcmp(p->what, "sampling") ? "steps" : !strcmp(p->what, "decoding") ? "latents" : NULL;
     return progress_update(&w->progress, p);
 }

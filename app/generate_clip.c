@@ -469,7 +469,7 @@ static int make_rounds(struct generate_clip_private *p)
     float *z = malloc(p->n * sizeof *z);
     int rc = z ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     for (uint32_t round = 0; round < c->rounds && rc >= 0; round++) {
-        p->round = round;
+        p->round = c->round = round;
         p->skipped = 0;
         p->drop = round || c->extend ? p->tail_room : 0;
         rc = sample_round(p, round, z);

@@ -30,6 +30,7 @@ struct generate_clip {
     /* out */
     float *latents; /* [rounds][C][T][H][W]; NULL until they are there */
     uint32_t frames; /* of all rounds, with those of `extend` */
+    uint32_t round;  /* the one being made */
     struct generate_clip_private *p;
 };
 

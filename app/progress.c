@@ -55,7 +55,7 @@ static void time_text(char *out, size_t size, double seconds)
 
 static void show_bar(const struct progress *p, double rate, double eta)
 {
-    char right[160] = "", eta_text[32], memory[32];
+    char right[160] = "", eta_text[32], memory[32], left[32];
     double part = p->total > 0 ? p->done / p->total : 0;
     if (p->total > 0 && p->unit) {
         time_text(eta_text, sizeof eta_text, eta);
@@ -71,8 +71,11 @@ static void show_bar(const struct progress *p, double rate, double eta)
         bytes_text(memory, p->memory);
         snprintf(right + strlen(right), sizeof right - strlen(right), "  %s", memory);
     }
-    int room = columns() - 1 - (int)strlen(right) - 14;
-    fprintf(stderr, "\r\033[K%-11.11s ", p->what);
+    int used = snprintf(left, sizeof left, "%.11s", p->what);
+    if (p->parts > 1)
+        used += snprintf(left + used, sizeof left - (size_t)used, " %u/%u", p->part, p->parts);
+    int room = columns() - 1 - (int)strlen(right) - 3 - (used > 11 ? used : 11);
+    fprintf(stderr, "\r\033[K%-11s ", left);
     if (p->total > 0 && room >= 5) {
         int full = (int)(part * room + 0.5);
         fputc('[', stderr);
@@ -101,6 +104,8 @@ static void show(struct progress *p, double now)
             p->what, p->done, p->total, rate, eta, elapsed);
     if (p->memory)
         fprintf(stderr, ",\"memory\":%llu", (unsigned long long)p->memory);
+    if (p->parts > 1)
+        fprintf(stderr, ",\"part\":%u,\"parts\":%u", p->part, p->parts);
     fputs("}\n", stderr);
 }
 

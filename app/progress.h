@@ -8,7 +8,8 @@
  *     progress_done(&p);
  *
  * JSON lines: {"what":"rendering","done":12,"total":120,"fps":29.1,"eta":3.7,"elapsed":0.4},
- * the last one of each work with done == total; "memory":bytes where it is told.
+ * the last one of each work with done == total; "memory":bytes where it is told, "part":2,"parts":3 where the
+ * same work comes several times.
  */
 #ifndef PROGRESS_H
 #define PROGRESS_H
@@ -31,6 +32,7 @@ struct progress {
     bool shown;
     double left;     /* seconds, where more is known than the rate; 0 = by the rate */
     uint64_t memory; /* of the device, to be shown; 0 = not */
+    uint32_t part, parts; /* which of works of one name this is, from 1 on; shown where parts > 1 */
 };
 
 /* AUTO becomes BAR when standard error is a terminal and quiet is false. */

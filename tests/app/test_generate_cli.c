@@ -10,6 +10,7 @@
 #include "vk/nn/weights.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char *model;
@@ -676,6 +677,33 @@ static void interrupted_clips_go_on_to_the_same(void **state)
     TEST_FAILS(1, "check", "generate \"a cat\" -o %s --model %s --checkpoint %s", parts, model, check);
 }
 
+static void progress_says_which_round_it_is_of(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    char out[1024], line[1024];
+    snprintf(out, sizeof out, "%s", test_tmp_path("rounds.mp4"));
+    struct test_child c = test_child_start(
+        (char *[]){"fovea", "generate", "a cat", "-o", out, "--model", model, "--steps", "2", "--loop", "2", "--frames",
+                   "34", "--progress", "json", NULL});
+    int seen = 0;
+    while (fgets(line, sizeof line, c.err)) {
+        cJSON *doc = cJSON_Parse(line);
+        if (doc && !strcmp(cJSON_GetObjectItem(doc, "what")->valuestring, "sampling")) {
+            int part = cJSON_GetObjectItem(doc, "part")->valueint;
+            assert_int_equal(cJSON_GetObjectItem(doc, "parts")->valueint, 2);
+            assert_in_range(part, seen > 1 ? seen : 1, seen + 1);
+            seen = part;
+        }
+        cJSON_Delete(doc);
+    }
+    fclose(c.err);
+    int status;
+    assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(seen, 2);
+}
+
 static void previews_show_what_is_coming(void **state)
 {
     (void)state;
@@ -735,6 +763,7 @@ int main(void)
         cmocka_unit_test(clips_go_on),
         cmocka_unit_test(previews_show_what_is_coming),
         cmocka_unit_test(interrupted_clips_go_on_to_the_same),
+        cmocka_unit_test(progress_says_which_round_it_is_of),
         cmocka_unit_test(ctrl_c_leaves_no_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
