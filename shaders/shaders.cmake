@@ -103,7 +103,7 @@ fv_nn_shader(nn/row_apply)
 fv_nn_shader(nn/matmul_pack)
 foreach(tile 4x4 4x16 8x4 8x24 16x4 16x32)
   string(REGEX REPLACE "(.*)x(.*)" "-DLANES=\\1 -DROWS=\\2" define ${tile})
-  fv_nn_shader(nn/matmul "${tile}:${define}" "${tile}b:${define} -DBF16=1")
+  fv_nn_shader(nn/matmul "${tile}:${define}" "${tile}h:${define} -DPAIRS=1" "${tile}b:${define} -DPAIRS=1 -DBF16=1")
 endforeach()
 fv_nn_shader(nn/matmul "tiled:-DTILED=1" "tiledb:-DTILED=1 -DBF16=1")
 fv_nn_shader(nn/matrix "4:-DLANES=4 -DROWS=16" "8:-DLANES=8 -DROWS=24" "16:-DLANES=16 -DROWS=32"

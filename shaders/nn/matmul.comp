@@ -5,7 +5,7 @@
 //
 // Register tiles. A workgroup is one subgroup of LANES and owns one panel; a lane makes ROWS rows
 // of four columns, neighbouring lanes neighbouring columns. Every step takes four k: each lane
-// fetches its columns of b, and a's rows are spread over the lanes, four k each, and handed round
+// fetches its columns of b (PAIRS: of 16-bit b in two fetches, not four), and a's rows are spread over the lanes, four k each, and handed round
 // by shuffles with constant indices. An accumulator is touched once a step (products are summed
 // first): on CPU drivers it lives in memory and is masked at every turn of the loop.
 //
@@ -30,7 +30,9 @@ layout(constant_id = 4) const uint ADD_TYPE = 0; // 0: there is none
 layout(constant_id = 5) const uint GATE_TYPE = 0;
 layout(constant_id = 6) const uint RESIDUAL_TYPE = 0;
 IN_F4(0, a)
-#ifdef BF16 // not as bits for all types: drivers make slower code of that
+#if defined(PAIRS) // 16-bit types: two k of four columns in 16 bytes, as bits
+IN_WORDS(1, b)
+#elif defined(BF16)
 IN_WORDS(1, b)
 #define FETCH_B(i) LD4(b, i, NN_TYPE_BF16)
 #else
@@ -124,13 +126,23 @@ void main()
 
 const uint GROUPS = (ROWS + LANES - 1) / LANES; // of rows, one row a lane
 
+#ifdef BF16
+#define PAIR_TYPE NN_TYPE_BF16
+#else
+#define PAIR_TYPE NN_TYPE_F16
+#endif
+
 void main()
 {
     uint lane = gl_SubgroupInvocationID;
     uint m0 = gl_WorkGroupID.y * ROWS, z = gl_WorkGroupID.z; // within this dispatch
     uvec3 axes = batch_axes(p.batch + z);
     uint depth = p.depth, at_a[GROUPS];
-    uint at_b = p.b_base + offset(axes, p.b_batch) + gl_WorkGroupID.x * depth * 4 * LANES + lane;
+    uint at_b = p.b_base + offset(axes, p.b_batch) + gl_WorkGroupID.x * depth * 4 * LANES;
+#ifdef PAIRS
+    at_b /= 2;
+#endif
+    at_b += lane;
     [[unroll]] for (uint g = 0; g < GROUPS; g++)
         at_a[g] = (p.a_base + offset(axes, p.a_batch) +
                    min(m0 + g * LANES + lane, p.rows - 1) * p.a_row) / 4;
@@ -142,9 +154,18 @@ void main()
         vec4 ak[GROUPS], bk[4];
         [[unroll]] for (uint g = 0; g < GROUPS; g++)
             ak[g] = FETCH4(a, at_a[g] + k, A_TYPE);
+#ifdef PAIRS
+        [[unroll]] for (uint q = 0; q < 2; q++) {
+            uvec4 w = LDQ(b, at_b + q * LANES);
+            bk[2 * q] = nn_decode4(w, PAIR_TYPE);
+            bk[2 * q + 1] = nn_decode4(w.zwzw, PAIR_TYPE);
+        }
+        at_b += 2 * LANES;
+#else
         [[unroll]] for (uint q = 0; q < 4; q++)
             bk[q] = FETCH_B(at_b + q * LANES);
         at_b += 4 * LANES;
+#endif
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
             vec4 v = ak[i / LANES];
             c[i] += (subgroupShuffle(v.x, i % LANES) * bk[0] +

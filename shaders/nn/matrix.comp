@@ -1,6 +1,6 @@
 #version 460
 // Panels of numbers, as matmul.comp reads them, of a matrix of codes (vk/nn/matrix.c):
-//   to[panel][k][lane] = code[n, k] scale[n, k / 64] / smooth[k] + sum_r down[k, r] up[n, r]
+//   to[panel][k][lane] (register tiles of halfs: [k / 2][lane][k % 2]) = code[n, k] scale[n, k / 64] / smooth[k] + sum_r down[k, r] up[n, r]
 // for four columns n a lane. The sum is made like a product in matmul.comp: a workgroup is one subgroup
 // that owns ROWS k of a panel, rows of `down` are handed round by shuffles. WIDE, for devices without
 // subgroups of a certain size: every invocation reads its rows by itself.
@@ -22,8 +22,8 @@ layout(constant_id = 4) const uint PLAIN_TYPE = NN_TYPE_F32; // of panels, where
 IN_WORDS(0, codes)
 IN_F4(1, scales)
 IN_F4(2, smooth_inverse)
-IN_F4(3, down)
-IN_F4(4, up)
+IN_WORDS(3, down) // halfs, read eight at a time
+IN_WORDS(4, up)
 OUT_WORDS(5, to)
 layout(push_constant) uniform Push { nn_matrix_push p; };
 
@@ -53,44 +53,61 @@ void main()
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         c[i] = vec4(0);
     if (LOW_RANK != 0) {
-        uint rank = p.rank, at_up = n * 4 * rank;
+        uint eighths = p.rank / 2, at_up = n * 4 * eighths;
 #ifdef WIDE
-        for (uint r = 0; r < rank; r++) {
-            vec4 b0 = FETCH4(up, at_up + 4 * r, NN_TYPE_F16), b1 = FETCH4(up, at_up + 4 * r + 1, NN_TYPE_F16);
-            vec4 b2 = FETCH4(up, at_up + 4 * r + 2, NN_TYPE_F16), b3 = FETCH4(up, at_up + 4 * r + 3, NN_TYPE_F16);
-            [[unroll]] for (uint i = 0; i < ROWS; i++) {
-                vec4 v = FETCH4(down, min(k0 + i, p.last) * rank + r, NN_TYPE_F16);
-                c[i] += (v.x * b0 + v.y * b1) + (v.z * b2 + v.w * b3);
+        for (uint r = 0; r < eighths; r++)
+            [[unroll]] for (uint h = 0; h < 2; h++) {
+                uvec4 w0 = LDQ(up, at_up + 4 * r + 2 * h), w1 = LDQ(up, at_up + 4 * r + 2 * h + 1);
+                vec4 b0 = nn_decode4(w0, NN_TYPE_F16), b1 = nn_decode4(w0.zwzw, NN_TYPE_F16);
+                vec4 b2 = nn_decode4(w1, NN_TYPE_F16), b3 = nn_decode4(w1.zwzw, NN_TYPE_F16);
+                [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                    uvec4 w = LDQ(down, min(k0 + i, p.last) * eighths + r);
+                    vec4 v = nn_decode4(h == 0 ? w : w.zwzw, NN_TYPE_F16);
+                    c[i] += (v.x * b0 + v.y * b1) + (v.z * b2 + v.w * b3);
+                }
             }
-        }
 #else
         const uint GROUPS = (ROWS + LANES - 1) / LANES; // of rows, one row a lane
         uint at_down[GROUPS];
         [[unroll]] for (uint g = 0; g < GROUPS; g++)
-            at_down[g] = min(k0 + g * LANES + lane, p.last) * rank;
-        for (uint r = 0; r < rank; r++) {
-            vec4 a[GROUPS], b[4];
+            at_down[g] = min(k0 + g * LANES + lane, p.last) * eighths;
+        for (uint r = 0; r < eighths; r++) {
+            uvec4 down8[GROUPS];
             [[unroll]] for (uint g = 0; g < GROUPS; g++)
-                a[g] = FETCH4(down, at_down[g] + r, NN_TYPE_F16);
-            [[unroll]] for (uint q = 0; q < 4; q++)
-                b[q] = FETCH4(up, at_up + 4 * r + q, NN_TYPE_F16);
-            [[unroll]] for (uint i = 0; i < ROWS; i++) {
-                vec4 v = a[i / LANES];
-                c[i] += (subgroupShuffle(v.x, i % LANES) * b[0] + subgroupShuffle(v.y, i % LANES) * b[1]) +
-                        (subgroupShuffle(v.z, i % LANES) * b[2] + subgroupShuffle(v.w, i % LANES) * b[3]);
+                down8[g] = LDQ(down, at_down[g] + r);
+            [[unroll]] for (uint h = 0; h < 2; h++) {
+                vec4 a[GROUPS], b[4];
+                [[unroll]] for (uint g = 0; g < GROUPS; g++)
+                    a[g] = nn_decode4(h == 0 ? down8[g] : down8[g].zwzw, NN_TYPE_F16);
+                [[unroll]] for (uint q = 0; q < 2; q++) {
+                    uvec4 w = LDQ(up, at_up + 4 * r + 2 * h + q);
+                    b[2 * q] = nn_decode4(w, NN_TYPE_F16);
+                    b[2 * q + 1] = nn_decode4(w.zwzw, NN_TYPE_F16);
+                }
+                [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                    vec4 v = a[i / LANES];
+                    c[i] += (subgroupShuffle(v.x, i % LANES) * b[0] + subgroupShuffle(v.y, i % LANES) * b[1]) +
+                            (subgroupShuffle(v.z, i % LANES) * b[2] + subgroupShuffle(v.w, i % LANES) * b[3]);
+                }
             }
         }
 #endif
     }
-    uint to_at = (gl_WorkGroupID.x * depth + k0) * LANES + lane;
+#ifdef WIDE
+    const bool PAIRS = false;
+#else
+    const bool PAIRS = OUT_TYPE != NN_TYPE_F32;
+#endif
+    uint to_at = (gl_WorkGroupID.x * depth + k0) * LANES + (PAIRS ? 2 * lane : lane);
     if (CODE == NN_CODED_NONE) {
         [[unroll]] for (uint i = 0; i < ROWS; i++)
             if (k0 + i < depth) {
-                uint at = to_at + i * LANES;
+                uint at = to_at + (PAIRS ? i / 2 * 2 * LANES + i % 2 : i * LANES);
                 ST4(to, at, c[i] + LD4(codes, at, PLAIN_TYPE), OUT_TYPE)
             }
         return;
     }
+    uvec4 first; // of a pair
     [[unroll]] for (uint e = 0; e < ROWS / 8; e++) {
         uint eight = min(k0 / 8 + e, eights - 1);
         vec4 scale = FETCH4(scales, n * p.groups + eight / 8, NN_TYPE_F16);
@@ -111,8 +128,17 @@ void main()
             vec4 v = decode(low, high, i) * (SMOOTH != 0 ? scale * s[i / 4][i % 4] : scale);
             if (LOW_RANK != 0)
                 v += c[8 * e + i];
-            if (k0 + 8 * e + i < depth)
-                ST4(to, to_at + (8 * e + i) * LANES, v, OUT_TYPE)
+            uint k = 8 * e + i;
+            bool there = k0 + k < depth; // depth is a multiple of four; chosen by lane: see docs/SPEED.md
+            uvec4 words = there ? nn_encode4(v, OUT_TYPE) : uvec4(0);
+            if (PAIRS) {
+                if (i % 2 == 0)
+                    first = words;
+                else if (there)
+                    to_4[(to_at + (k - 1) * LANES) / 2] = uvec4(first.xy, words.xy);
+            } else if (there) {
+                STW4(to, to_at + k * LANES, words, OUT_TYPE)
+            }
         }
     }
 }

@@ -8,8 +8,8 @@
     measure.py --plot docs/demo         draws the .svg anew of the .tsv
 
 A variant is a name and options of `fovea generate`. Accuracy is of --count prompts by the probes
-(probes.py); time is the least of --rounds runs over eight of them with all variants in turn, from
-the start of the program to its end. Clips that are there already are not made again.
+(probes.py); PSNR is of all their frames to the first variant's; time is the least of --rounds runs over
+eight of them with all variants in turn, from the start of the program to its end. Clips that are there already are not made again.
 """
 import argparse
 import os
@@ -80,6 +80,11 @@ def judged(o, number, options, prompts, scenes):
     return score, made
 
 
+def psnr(clips_a, clips_b):
+    error = np.mean([np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(clips_a, clips_b)])
+    return 10 * np.log10(255 ** 2 / error) if error else float('inf')
+
+
 def plot(to):
     """Share of clips that are right in all against the seconds of a clip."""
     with open(to + '.tsv') as f:
@@ -127,10 +132,12 @@ def main():
         return
     variants = [tuple(s.strip() for s in v.split(':', 1)) for v in o.variant] if o.variant else USUAL
     scenes, prompts = clips.random_prompts(o.seed, o.count, held=True)
-    scores = []
+    scores, near, first = [], [], None
     for i, (name, options) in enumerate(variants):
         score, made = judged(o, i, options, prompts, scenes)
         scores.append(score.shares())
+        first = first or made
+        near.append(psnr(made, first))
         print(f'{name}: {scores[-1]} {"; ".join(score.mistakes(6))}', flush=True)
         if not i and o.to:
             clips.save_sheet(o.to + '.png', made[:24], prompts[:24])
@@ -141,10 +148,10 @@ def main():
         for i, (name, options) in enumerate(variants):
             seconds = run(o, options, prompts[:8], os.path.join(o.work, 'time')) / 8
             least[i] = seconds if k == 0 else min(least[i], seconds)
-    lines = ['\t'.join(('variant', 'options', 'seconds', *(f'{k}' for k in (*probes.KINDS, 'all')), 'faster'))]
-    for (name, options), s, t in zip(variants, scores, least):
+    lines = ['\t'.join(('variant', 'options', 'seconds', *(f'{k}' for k in (*probes.KINDS, 'all')), 'faster', 'psnr'))]
+    for (name, options), s, t, db in zip(variants, scores, least, near):
         lines.append('\t'.join((name, options, f'{t:.3f}', *(f'{s[k]:.3f}' for k in (*probes.KINDS, 'all')),
-                                f'{least[0] / t:.2f}')))
+                                f'{least[0] / t:.2f}', f'{db:.2f}')))
     print('\n'.join(lines))
     if o.to:
         with open(o.to + '.tsv', 'w') as f:

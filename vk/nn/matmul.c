@@ -20,11 +20,11 @@ static nn_tensor pack_weight(struct nn_rec *r, const struct nn_matrix *m, struct
     bool fresh, more = !nn_is_null(m->down);
     nn_tensor five = five_axes(m->plain);
     nn_panel_shape(shape, five, lanes);
-    nn_tensor to = nn_cached(r, m->plain, (more ? 0x6d720000u : 0x6d6d0000u) + lanes,
-                             m->plain.dtype, 4, shape, &fresh);
+    uint32_t kind = (more ? 0x6d720000u : 0x6d6d0000u) + 2 * lanes + nn_in_pairs(tile, m->plain.dtype);
+    nn_tensor to = nn_cached(r, m->plain, kind, m->plain.dtype, 4, shape, &fresh);
     if (fresh && !nn_failed(r)) {
         nn_tensor panels = more ? nn_new(r, m->plain.dtype, 4, shape) : to;
-        nn_pack_panels(r, panels, five, lanes);
+        nn_pack_panels(r, panels, five, tile);
         if (more)
             nn_matrix_add_low_rank(r, to, panels, m, tile);
         nn_cached_end(r);
@@ -207,7 +207,7 @@ nn_tensor nn_matmul(struct nn_rec *r, nn_tensor a, nn_tensor b, const struct nn_
         batch_strides(p.add_batch, add);
         p.add_row = add.shape[3] == 1 ? 0 : add.stride[3];
     }
-    nn_pack_panels(r, p.b, fb, tile.lanes);
+    nn_pack_panels(r, p.b, fb, tile);
     nn_multiply(r, &p, tile);
     nn_finish_target(r, y, p.out);
     return nn_op_end(r, y);

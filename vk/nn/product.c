@@ -49,9 +49,15 @@ uint32_t nn_panels_of(uint32_t columns, uint32_t lanes)
     return (columns + 4 * lanes - 1) / (4 * lanes);
 }
 
-/* b [z0, z1, z2, columns, depth] of any strides -> to [z, panel, depth, lane, 4]. */
-void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, uint32_t lanes)
+bool nn_in_pairs(struct nn_tile tile, enum nn_dtype dtype)
 {
+    return !tile.shared && nn_dtype_bytes(dtype) == 2;
+}
+
+/* b [z0, z1, z2, columns, depth] of any strides -> to [z, panel, depth, lane, 4]. */
+void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, struct nn_tile tile)
+{
+    uint32_t lanes = tile.lanes;
     uint32_t columns = b.shape[3], depth = b.shape[4], padded = nn_up(depth, 4);
     uint32_t panels = nn_panels_of(columns, lanes);
     uint32_t batches = b.shape[0] * b.shape[1] * b.shape[2], skip = nn_bind_skip(b, 0);
@@ -74,8 +80,8 @@ void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, uint32_t lanes)
         push.first = (uint32_t)at;
         push.count = (uint32_t)n;
         nn_dispatch(r, &(struct nn_call){.shader = "nn/matmul_pack",
-                                         .spec = {PACK_GROUP, b.dtype, lanes, fours},
-                                         .nspec = 4,
+                                         .spec = {PACK_GROUP, b.dtype, lanes, fours, nn_in_pairs(tile, b.dtype)},
+                                         .nspec = 5,
                                          .bind = {{.t = b, .how = fours ? NN_WORDS4 : NN_WORDS1},
                                                   {to, NN_STORAGE, 4 * at, 4 * n}},
                                          .nbind = 2,
@@ -159,8 +165,8 @@ static void multiply_part(struct nn_rec *r, const struct nn_product *p, struct n
         push.gate_base = nn_bind_skip(p->gate, 0);
     if (!nn_is_null(p->residual))
         push.residual_base = nn_bind_skip(p->residual, out);
-    bool bf16 = p->b.dtype == NN_BF16;
-    snprintf(variant, sizeof variant, "%s%s", tile.name, bf16 ? "b" : "");
+    bool bf16 = p->b.dtype == NN_BF16, pairs = nn_in_pairs(tile, p->b.dtype);
+    snprintf(variant, sizeof variant, "%s%s", tile.name, bf16 ? "b" : pairs ? "h" : "");
     double part = (double)d->batches * d->rows;
     nn_dispatch(
         r,
@@ -172,7 +178,7 @@ static void multiply_part(struct nn_rec *r, const struct nn_product *p, struct n
             .nspec = 7,
             .subgroup = tile.shared ? 0 : tile.lanes,
             .ssbo = nn_choice_for(r).ssbo,
-            .bind = {from(p->a, NN_READ4, a, as), from(p->b, bf16 ? NN_WORDS4 : NN_READ4, b, bs),
+            .bind = {from(p->a, NN_READ4, a, as), from(p->b, pairs ? NN_READ_UVEC4 : bf16 ? NN_WORDS4 : NN_READ4, b, bs),
                      from(p->add, NN_WORDS4, add, adds), from(p->gate, NN_WORDS4, 0, 0),
                      from(p->residual, NN_WORDS4, out, outs), from(p->out, NN_STORAGE, out, outs)},
             .nbind = 6,

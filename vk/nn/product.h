@@ -1,5 +1,6 @@
 /* Private to vk/nn/: products of matrices whose right operand is in panels of columns,
- * [batch][panel][depth][lane] fours of columns (product.c). What a product is made with:
+ * [batch][panel][depth][lane] fours of columns, of 16-bit types for register tiles (nn_in_pairs)
+ * [batch][panel][depth / 2][lane][2] (product.c). What a product is made with:
  *
  *     struct nn_tile tile = nn_tile_for(r, rows);        // decides the width of panels
  *     nn_panel_shape(shape, nn_lead(w, 0, 5), tile.lanes);
@@ -38,10 +39,11 @@ struct nn_tile {
 /* The kernel for so many rows of results. */
 struct nn_tile nn_tile_for(const struct nn_rec *r, uint32_t rows);
 uint32_t nn_panels_of(uint32_t columns, uint32_t lanes);
+bool nn_in_pairs(struct nn_tile tile, enum nn_dtype dtype);
 /* [batch, panels, padded depth, 4 lanes] of b [z0, z1, z2, columns, depth]. */
 void nn_panel_shape(uint32_t shape[4], nn_tensor b, uint32_t lanes);
 /* b, of any strides, into panels. */
-void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, uint32_t lanes);
+void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, struct nn_tile tile);
 /* matrix.c: a matrix of codes in panels, [1, panels, depth, 4 lanes]; a tensor of the pool. */
 struct nn_matrix;
 nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile);
