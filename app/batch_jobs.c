@@ -888,6 +888,14 @@ static uint64_t hash_path(const char *path, const char *name, int depth)
     return fv_mix(h);
 }
 
+bool batch_inputs_there(const struct batch_job *j)
+{
+    for (size_t i = 0; i < j->read_count; i++)
+        if (!fv_exists(j->reads[i].full))
+            return false;
+    return true;
+}
+
 uint64_t batch_inputs_hash(const struct batch_job *j)
 {
     uint64_t h = FV_HASH_BEGIN;

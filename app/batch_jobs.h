@@ -58,6 +58,8 @@ int batch_jobs_parse(struct batch_jobs *b, const char *text, size_t size, const 
 void batch_jobs_finish(struct batch_jobs *b);
 /* What is there in files that the job reads now: their names, sizes and times of change. */
 uint64_t batch_inputs_hash(const struct batch_job *j);
+/* All of them are there. */
+bool batch_inputs_there(const struct batch_job *j);
 /* Of a path from the root, without . and //; in the arena. */
 const char *batch_full_path(const char *path, struct fv_arena *arena);
 

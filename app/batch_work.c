@@ -155,6 +155,7 @@ static int choose_device(struct app *app, const struct app *batch, const struct 
     }
     app->device = device;
     app->validation = validation;
+    app->mute = false; /* as an earlier job wanted it */
     app->quiet = j->globals.quiet;
     app->mute = false;
     app->verbose = j->globals.verbose || batch->verbose;

@@ -41,6 +41,12 @@ struct cmd_arg {
     bool many; /* this and all that follow; the last row */
 };
 
+/* What a run would take, as far as it can be told; 0: it cannot. */
+struct cmd_cost {
+    double seconds; /* at least */
+    double bytes;   /* of memory: the host's and the device's */
+};
+
 struct cmd {
     const char *name;
     const char *summary;  /* one line for the list of commands */
@@ -55,6 +61,8 @@ struct cmd {
     bool alone;                 /* not as a job of a batch: it has a window, or jobs of its own */
     bool forward;               /* its inputs are read once, forward: video in a pipe need not be kept */
     int (*run)(struct app *app, const void *values, const struct opt_args *args);
+    /* For fovea batch --dry-run: writes no result, says nothing; fails as run would. NULL: nothing can be told. */
+    int (*estimate)(struct app *app, const void *values, const struct opt_args *args, struct cmd_cost *out);
 };
 
 /* The device the user chose, opened at the first call; borrowed, closed at exit. Validation

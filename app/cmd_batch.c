@@ -1,4 +1,5 @@
 /* fovea batch: jobs from a file, in workers, written down so that they can be gone on with. */
+#include "app/batch_estimate.h"
 #include "app/batch_jobs.h"
 #include "app/batch_journal.h"
 #include "app/batch_report.h"
@@ -25,7 +26,7 @@ struct values {
     int workers, retries, progress, shards;
     double timeout;
     uint64_t memory;
-    bool skip_wrong, merge, slurm;
+    bool skip_wrong, merge, slurm, dry_run;
 };
 
 #define AT(m) offsetof(struct values, m)
@@ -41,6 +42,7 @@ static const struct opt opts[] = {
     {"retries", 0, OPT_INT, AT(retries), .def = "1", .max = 1000,
      .help = "of a job that failed by no fault of its settings"},
     {"skip-wrong", 0, OPT_FLAG, AT(skip_wrong), .help = "run the others when lines of the file are wrong"},
+    {"dry-run", 0, OPT_FLAG, AT(dry_run), .help = "check the file and say what each job would take"},
     {.type = OPT_GROUP, .help = "Many machines"},
     {"shard", 0, OPT_STRING, AT(shard), .value = "I/N", .help = "only every Nth job, from the Ith on"},
     {"merge", 0, OPT_FLAG, AT(merge), .help = "run nothing: report on what all shards did"},
@@ -214,6 +216,19 @@ static int merge(struct app *app, const struct batch_jobs *jobs, const char *dir
     return rc;
 }
 
+static int dry_run(struct app *app, const struct batch_jobs *jobs, const char *dir, const struct batch_shard *shard)
+{
+    struct batch_journal journal = {.fd = -1, .lock = -1};
+    struct batch_estimate sum;
+    int rc = batch_journal_open(&journal, dir, NULL, false);
+    if (rc == 0)
+        rc = batch_estimate(app, jobs, &journal, shard, &sum);
+    if (rc == 0)
+        count_failed(app, sum.failing + jobs->bad);
+    batch_journal_close(&journal);
+    return rc;
+}
+
 /* Every task gets the options that this was given. */
 static int submit(struct app *app, const struct values *v, const struct batch_jobs *jobs, const char *dir)
 {
@@ -240,8 +255,8 @@ static int submit(struct app *app, const struct values *v, const struct batch_jo
 
 static int check_options(const struct values *v, const char *file)
 {
-    if (v->slurm + v->merge > 1 || (v->slurm && v->shard))
-        return fv_fail(CMD_USAGE, "--slurm, --merge and --shard: one at a time (--slurm takes --shards N)");
+    if (v->slurm + v->merge + v->dry_run > 1 || (v->slurm && v->shard))
+        return fv_fail(CMD_USAGE, "--slurm, --merge, --dry-run: one at a time; --slurm takes --shards N, not --shard");
     if ((v->shards || v->slurm_args) && !v->slurm)
         return fv_fail(CMD_USAGE, "--shards and --slurm-args are of --slurm");
     if (v->slurm && !strcmp(file, "-"))
@@ -262,9 +277,10 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (rc == 0)
         rc = check_lines(&jobs, v->skip_wrong || v->merge);
     if (rc == 0)
-        rc = v->slurm   ? submit(app, v, &jobs, dir)
-             : v->merge ? merge(app, &jobs, dir, &shard) 
-                        : run_jobs(app, v, &jobs, dir, &shard);
+        rc = v->slurm     ? submit(app, v, &jobs, dir)
+             : v->dry_run ? dry_run(app, &jobs, dir, &shard)
+             : v->merge   ? merge(app, &jobs, dir, &shard) 
+                          : run_jobs(app, v, &jobs, dir, &shard);
     batch_jobs_finish(&jobs);
     return rc;
 }

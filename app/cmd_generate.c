@@ -176,6 +176,7 @@ struct work {
     size_t begin;                /* number of the first clip that is not there yet, as the checkpoint says */
     struct batch_journal journal; /* of several clips: which are there */
     size_t made;
+    struct cmd_cost *estimate; /* is filled, and nothing said */
     /* of the clip being made */
     const struct generate_job *job;
     struct generate_clip making;
@@ -525,7 +526,7 @@ static int say_plan(const struct work *w)
     uint32_t width, height, frames;
     char merge[64] = "", cache[64] = "";
     FV_TRY(generate_clip_frames(&all, &frames));
-    if (!app_talks(w->app))
+    if (!app_talks(w->app) || w->estimate)
         return 0;
     generator_picture(w->g, c, &width, &height);
     if (c->merge_steps)
@@ -907,7 +908,17 @@ static int say_cost(struct work *w)
 {
     double clips = (double)w->jobs.count * w->v.rounds, speed;
     struct generate_times t = {.captions = (double)caption_count(w), .clips = clips};
-    FV_TRY(generate_measure(&speed, w->dev, dtype_values[w->v.dtype], progress_update, &w->progress));
+    if (!w->held->speed)
+        FV_TRY(generate_measure(&w->held->speed, w->dev, dtype_values[w->v.dtype], progress_update, &w->progress));
+    speed = w->held->speed;
+    if (w->estimate) {
+        for (int i = 0; i < STAGES; i++) {
+            const double times = i == STAGE_TEXT ? t.captions : clips, peak = (double)w->cost.peak_bytes[i];
+            w->estimate->seconds += speed > 0 ? w->cost.flops[i] * times / speed : 0;
+            w->estimate->bytes = peak > w->estimate->bytes ? peak : w->estimate->bytes;
+        }
+        return 0;
+    }
     t.flops_per_second = speed;
     progress_done(&w->progress);
     if (!w->app->mute)
@@ -984,10 +995,10 @@ static int make(struct work *w)
     return v->report ? write_report(w) : 0;
 }
 
-static int run(struct app *app, const void *values, const struct opt_args *args)
+static int run_or_estimate(struct app *app, const struct values *given, const struct opt_args *args,
+                           struct cmd_cost *estimated)
 {
-    const struct values *given = values;
-    struct work w = {.app = app, .v = *given, .prompts = *args, .started = fv_now(),
+    struct work w = {.app = app, .v = *given, .prompts = *args, .started = fv_now(), .estimate = estimated,
                      .journal = {.fd = -1, .lock = -1}};
     progress_start(&w.progress, (enum progress_mode)given->progress, NULL, app->quiet);
     int rc = given->from ? take_settings(&w, given) : 0;
@@ -1005,6 +1016,19 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     generate_jobs_finish(&w.jobs);
     generate_release(&w.held, app->keep, w.held && w.held->g && (rc >= 0 || rc == FV_EINVALID || rc == CMD_USAGE));
     return rc;
+}
+
+static int run(struct app *app, const void *values, const struct opt_args *args)
+{
+    return run_or_estimate(app, values, args, NULL);
+}
+
+static int estimate(struct app *app, const void *values, const struct opt_args *args, struct cmd_cost *out)
+{
+    struct values v = *(const struct values *)values;
+    v.dry_run = true;
+    v.report = NULL;
+    return run_or_estimate(app, &v, args, out);
 }
 
 const struct cmd cmd_generate = {
@@ -1035,4 +1059,5 @@ const struct cmd cmd_generate = {
     .arg = "a prompt",
     .args = (const struct cmd_arg[]){{.name = "prompt"}, {0}},
     .run = run,
+    .estimate = estimate,
 };

@@ -10,9 +10,13 @@
 #include "vk/base/file.h"
 #include "vk/base/hash.h"
 #include "vk/base/log.h"
+#include "vk/base/thread.h"
+#include "vk/mem.h"
 #include "vk/device.h"
 
 #include <cjson/cJSON.h>
+#include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -444,6 +448,16 @@ static int explain(const struct work *w, const struct sink_stats *s, int rc)
     return rc;
 }
 
+static void finish(struct work *w)
+{
+    gs_renderer_destroy(&w->renderer);
+    gs_gpu_scene_destroy(&w->gpu);
+    neural_in_finish(&w->neural);
+    stream_in_finish(&w->moving);
+    gs_scene_finish(&w->scene);
+    shots_finish(&w->shots);
+}
+
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     struct work w = {.v = values, .scene_path = args->items[0]};
@@ -473,12 +487,67 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     sink_stats_finish(&stats);
     if (rc >= 0)
         give_held(app, &w);
-    gs_renderer_destroy(&w.renderer);
-    gs_gpu_scene_destroy(&w.gpu);
-    neural_in_finish(&w.neural);
-    stream_in_finish(&w.moving);
-    gs_scene_finish(&w.scene);
-    shots_finish(&w.shots);
+    finish(&w);
+    return rc;
+}
+
+/* ---- what it would take ------------------------------------------------------------------ */
+
+enum { SAMPLE_FRAMES = 3 };
+
+/* Some frames, drawn and encoded as the others would be, into a folder that is removed again. */
+static int draw_sample(struct app *app, struct work *w, const char *dir, struct cmd_cost *out)
+{
+    struct sink_stats stats = {0};
+    uint64_t peak = 0;
+    const char *base = w->output.directory ? "" : fv_path_base(w->output.path);
+    size_t count = w->shots.count;
+    double start = fv_now(), loaded;
+    char *path = fv_path_join(dir, base);
+    int rc = path ? 0 : fv_fail(FV_ENOMEM, "out of memory");
+    w->shots.count = count < SAMPLE_FRAMES ? count : SAMPLE_FRAMES;
+    w->output.path = path;
+    if (rc == 0)
+        rc = open_sink(w);
+    if (rc == 0)
+        rc = load(app, w);
+    loaded = fv_now();
+    if (rc >= 0)
+        rc = draw(w);
+    int end = sink_finish(&w->sink, rc >= 0, &stats);
+    rc = rc < 0 ? rc : end;
+    sink_stats_finish(&stats);
+    out->seconds = loaded - start + (fv_now() - loaded) * (double)count / (double)w->shots.count;
+    if (app->dev)
+        vk_mem_usage(app->dev, NULL, NULL, &peak);
+    out->bytes = (double)peak;
+    free(path);
+    return rc;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    return remove(path);
+}
+
+static int estimate(struct app *app, const void *values, const struct opt_args *args, struct cmd_cost *out)
+{
+    struct work w = {.v = values, .scene_path = args->items[0]};
+    const char *tmp = getenv("TMPDIR");
+    char dir[512];
+    snprintf(dir, sizeof dir, "%s/fovea-sample-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    progress_start(&w.progress, PROGRESS_NONE, NULL, true);
+    int rc = plan(&w);
+    if (rc >= 0 && !mkdtemp(dir))
+        rc = fv_fail(FV_EIO, "%s: no sample can be drawn there", dir);
+    else if (rc >= 0) {
+        rc = draw_sample(app, &w, dir, out);
+        nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    }
+    if (rc >= 0)
+        give_held(app, &w);
+    finish(&w);
     return rc;
 }
 
@@ -515,4 +584,5 @@ const struct cmd cmd_render = {
     .arg = "a scene file",
     .args = (const struct cmd_arg[]){{"scene", .file = OPT_MODEL}, {0}},
     .run = run,
+    .estimate = estimate,
 };

@@ -23,6 +23,7 @@ struct generate_held {
     char *lora_path[MOST_LORAS];
     size_t lora_count;
     uint64_t key;
+    double speed; /* generate_measure's; 0: not measured */
     char **captions; /* encoded ones, with their states */
     struct generator_text *texts;
     size_t count, room, text_room;

@@ -183,7 +183,7 @@ static void failures_are_counted_and_told(void **state)
     free(out);
     static const char *const report = "bad.batch/report.json";
     assert_reported(report, 1, "error", "torn.ply");
-    assert_reported(report, 2, "error", "No space left on device");
+    assert_reported(report, 2, "error", "the disk is full");
     assert_reported(report, 3, "error", "not run: line 1 failed");
     assert_reported(report, 4, "error", "no Gaussians are left");
     assert_reported(report, 5, "status", "done");
@@ -202,6 +202,61 @@ static void failures_are_counted_and_told(void **state)
     assert_int_equal(test_fovea(NULL, "batch bad.jsonl --skip-wrong"), 10 + 3);
     assert_true(fv_exists("bad3.spz"));
     test_write_file("torn.ply", "ply\nformat binary_little_endian 1.0\nend_header\n", 48);
+}
+
+static void dry_runs_tell_time_memory_and_what_would_fail(void **state)
+{
+    (void)state;
+    char text[4096], *out, what[64], unit[8];
+    double seconds = 0;
+    int n = snprintf(text, sizeof text,
+                     "{\"command\":\"render\",\"scene\":\"a.ply\",\"output\":\"dry.mp4\",\"size\":\"64x64\",\"frames\":3000}\n"
+                     "{\"command\":\"convert\",\"in\":\"a.ply\",\"output\":\"dry.spz\"}\n"
+                     "{\"command\":\"render\",\"scene\":\"torn.ply\",\"output\":\"dry3.mp4\"}\n");
+    if (model)
+        snprintf(text + n, sizeof text - (size_t)n,
+                 "{\"command\":\"generate\",\"prompt\":\" \",\"output\":\"dry4.mp4\",\"model\":\"%s\"}\n"
+                 "{\"command\":\"generate\",\"prompt\":\"a cat\",\"output\":\"dry5.mp4\",\"model\":\"%s\"}\n", model, model);
+    write_jobs("dry.jsonl", text);
+    assert_int_equal(test_fovea(&out, "batch dry.jsonl --dry-run"), 10 + (model ? 2 : 1));
+    const char *line = strstr(out, "render dry.mp4");
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "render %60s %lf %7s", what, &seconds, unit), 3);
+    assert_true(seconds > 0); /* 3000 frames, of which three are drawn */
+    assert_non_null(strstr(out, "convert dry.spz                                    ?"));
+    assert_non_null(strstr(out, "would fail: torn.ply"));
+    assert_true(!model || strstr(out, "would fail: the prompt is empty"));
+    assert_true(!model || !strstr(strstr(out, "generate dry5.mp4"), "?\n"));
+    assert_non_null(strstr(out, "1 of which no time is known"));
+    free(out);
+    assert_false(fv_exists("dry.batch") || fv_exists("dry.mp4") || fv_exists("dry5.mp4"));
+}
+
+/* What a job of the same model finds loaded, encoded and on the device. */
+static void a_model_is_loaded_once(void **state)
+{
+    (void)state;
+    char text[4096] = "";
+    double load[2], encode[2];
+    if (!model)
+        skip();
+    for (int i = 0; i < 3; i++) /* the one in between is of another command */
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 i == 1 ? "{\"command\":\"info\",\"file\":\"a.ply\"}\n"
+                        : "{\"command\":\"generate\",\"prompt\":\"cat %d\",\"output\":\"once%d.mp4\",\"seed\":3,"
+                          "\"report\":\"once%d.json\",\"model\":\"%s\"}\n", i, i, i, model);
+    write_jobs("once.jsonl", text);
+    TEST_RUNS("batch once.jsonl -j 1");
+    for (int i = 0; i < 2; i++) {
+        cJSON *doc = test_read_json(i ? "once2.json" : "once0.json"), *stages = cJSON_GetObjectItem(doc, "stages");
+        load[i] = cJSON_GetObjectItem(cJSON_GetObjectItem(stages, "sampling"), "load_seconds")->valuedouble;
+        encode[i] = cJSON_GetObjectItem(cJSON_GetObjectItem(stages, "text"), "seconds")->valuedouble;
+        cJSON_Delete(doc);
+    }
+    assert_true(load[0] > 0 && load[1] < load[0] / 10);
+    assert_true(encode[0] > 0 && encode[1] == 0); /* with the first one's */
+    TEST_RUNS("generate \"cat 2\" -o alone2.mp4 --seed 3 --model %s -q", model);
+    assert_true(same_files("once2.mp4", "alone2.mp4"));
 }
 
 /* A file of the disk's size for those who write it: pictures in the way of a limit. */
@@ -616,6 +671,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_are_those_of_the_commands_alone),
         cmocka_unit_test(failures_are_counted_and_told),
+        cmocka_unit_test(dry_runs_tell_time_memory_and_what_would_fail),
+        cmocka_unit_test(a_model_is_loaded_once),
         cmocka_unit_test(a_full_disk_fails_one_job),
         cmocka_unit_test(a_worker_that_dies_fails_its_job_alone),
         cmocka_unit_test(jobs_out_of_time_are_ended),
