@@ -49,12 +49,15 @@ if(FOVEA_HOT_RELOAD)
 endif()
 
 include(CMakePackageConfigHelpers)
+# From lib/pkgconfig, or lib/x86_64-linux-gnu/pkgconfig, to where it is installed.
+file(RELATIVE_PATH fovea_up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" fovea_up "${fovea_up}")
 configure_file(cmake/fovea.pc.in fovea.pc @ONLY)
 configure_file(cmake/foveaConfig.cmake.in foveaConfig.cmake @ONLY)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/foveaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(TARGETS fovea_static fovea_shared
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev)
 install(FILES ${PROJECT_BINARY_DIR}/fovea.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 install(FILES ${PROJECT_BINARY_DIR}/foveaConfig.cmake ${PROJECT_BINARY_DIR}/foveaConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/fovea COMPONENT dev)

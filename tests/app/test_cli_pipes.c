@@ -211,6 +211,23 @@ static void version_names_every_library(void **state)
     free(version);
 }
 
+/* Nothing but results, and of those what was asked for. */
+static void quiet_and_verbose(void **state)
+{
+    (void)state;
+    char *out;
+    assert_int_equal(shell(&out, "fovea convert -q %s -o %s", scene(), test_tmp_path("q.ply")), 0);
+    assert_string_equal(out, "");
+    free(out);
+    assert_int_equal(shell(&out, "fovea --quiet encode %s %s -n 1 -o %s", scene(), scene(), test_tmp_path("q.fvv")), 0);
+    assert_string_equal(out, "");
+    free(out);
+    SAYS(0, "\n  Gaussians      50\n", "fovea info -q %s", scene());
+    assert_int_equal(shell(&out, "fovea -v info %s 2>&1 >/dev/null", scene()), 0);
+    assert_int_equal(strncmp(out, "fovea: device ", 14), 0);
+    free(out);
+}
+
 static void json_summaries(void **state)
 {
     (void)state;
@@ -313,6 +330,7 @@ int main(void)
         cmocka_unit_test(closed_and_full_outputs),
         cmocka_unit_test(nothing_is_coloured_in_a_pipe),
         cmocka_unit_test(version_names_every_library),
+        cmocka_unit_test(quiet_and_verbose),
         cmocka_unit_test(json_summaries),
         cmocka_unit_test(video_goes_out),
         cmocka_unit_test(video_comes_in),

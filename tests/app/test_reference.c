@@ -38,6 +38,8 @@ static void every_help_fits_a_screen(void **state)
 {
     (void)state;
     int commands = 0;
+    char *overview;
+    assert_int_equal(test_fovea(&overview, "--help"), 0);
     for (const struct cmd *const *c = app_commands; *c; c++, commands++) {
         char *out, begin[64];
         size_t lines = 0;
@@ -52,7 +54,11 @@ static void every_help_fits_a_screen(void **state)
         if (strncmp(strchr(out, '\n') + 2, begin, strlen(begin)))
             fail_msg("fovea %s --help does not begin with an example", (*c)->name);
         free(out);
+        snprintf(begin, sizeof begin, "\n  %-10s%.20s", (*c)->name, (*c)->summary);
+        if (!strstr(overview, begin))
+            fail_msg("fovea --help does not list %s", (*c)->name);
     }
+    free(overview);
     assert_true(commands >= 10);
 }
 
