@@ -424,14 +424,14 @@ static void write_card(FILE *out, const struct batch_jobs *jobs, const struct ba
     }
     if (s == STATUS_FAILED && p->log)
         last_line(dir, p->log, last, sizeof last);
-    if (*last) {
+    if (*last && !(p->error && strstr(last, p->error))) {
         fputs("<pre>", out);
         escape(out, last);
         fputs("</pre>\n", out);
     }
     if (s == STATUS_DONE)
         write_files(out, dir, &p->results);
-    if (s == STATUS_DONE || s == STATUS_FAILED)
+    if (s == STATUS_DONE || (s == STATUS_FAILED && p->log))
         write_facts(out, p);
     if (j->cmd && (line = batch_command_line(j))) {
         fputs("<details><summary>settings</summary><pre>", out);
