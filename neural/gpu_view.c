@@ -15,7 +15,7 @@
 #define U4 VK_FORMAT_R32G32B32A32_UINT
 #define U1 VK_FORMAT_R32_UINT
 
-enum { WIDE_GROUP = 64 };
+enum { WIDE_GROUP = 64, SHORT_HIDDEN = 64 /* beyond, there is one form of the kernels */ };
 
 struct pass {
     struct vk_cmd *cmd;
@@ -30,7 +30,8 @@ static void dispatch(const struct pass *p, const char *kernel, const char *arch,
 {
     const struct vk_pipe *pipe;
     char name[96], form[16];
-    snprintf(form, sizeof form, p->lanes ? "sg%u" : "wide", p->lanes);
+    bool longer = *arch && p->g->hidden > SHORT_HIDDEN;
+    snprintf(form, sizeof form, p->lanes ? "sg%u" : longer ? "wide128" : "wide", p->lanes);
     snprintf(name, sizeof name, "neural/%s.%s%s.%s", kernel, arch, form, p->tex ? "tex" : "ssbo");
     int rc = vk_pipe_get(&pipe, p->g->dev, name, spec, nspec, p->lanes);
     if (rc < 0)
@@ -136,9 +137,9 @@ void nl_record_view(void *ud, const struct gs_make *m)
 {
     struct nl_gpu *g = ud;
     const char *arch = g->arch == NL_SAGS ? "sags_" : "scaffold_";
-    struct pass p = {m->cmd, g, m->lanes, m->tex};
+    struct pass p = {m->cmd, g, g->hidden > SHORT_HIDDEN ? 0 : m->lanes, m->tex};
     bool known = g->version == m->version && same_view(&g->seen, m->camera);
-    uint32_t group = m->lanes ? m->lanes : WIDE_GROUP;
+    uint32_t group = p.lanes ? p.lanes : WIDE_GROUP;
     uint32_t spec[9] = {group,    g->hidden / 4, g->offsets, g->stride,             g->exact,
                         g->all, g->net1,       g->net2,    least_opacity(g->exact)};
     struct nl_view_push push = {.count = 0};

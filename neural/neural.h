@@ -24,7 +24,7 @@ enum nl_arch { NL_SCAFFOLD, NL_SAGS };
 enum {
     NL_MAX_OFFSETS = 32, /* Gaussians of an anchor */
     NL_MAX_FEATURE = 256,
-    NL_MAX_HIDDEN = 64, /* that kernels take */
+    NL_MAX_HIDDEN = 128, /* that kernels take */
     NL_HASH_LEVELS = 16,
     NL_HASH_WIDTH = 2 * NL_HASH_LEVELS, /* two features a level */
     NL_VIEW = 4,                        /* direction to the anchor, distance */

@@ -123,13 +123,20 @@ fv_nn_shader(nn/resample)
 fv_nn_shader(nn/pool)
 fv_nn_shader(nn/mean)
 
-# Anchors decoded into Gaussians: kernels of a subgroup of 4, 8 or 16, and of none.
+# Anchors decoded into Gaussians: kernels of a subgroup of 4, 8 or 16, and of none; wide128: of none, for
+# networks of up to 128 hidden units, not 64.
 foreach(form "sg4:-DSG=4u -DNARROW=1" "sg8:-DSG=8u" "sg16:-DSG=16u" "wide:-DWIDE=1")
   string(REPLACE ":" ";" parts ${form})
   list(GET parts 0 name)
   list(GET parts 1 flags)
   list(APPEND nl_first "${name}:${flags}")
   list(APPEND nl_nets "scaffold_${name}:${flags}" "sags_${name}:${flags} -DSAGS=1")
+endforeach()
+foreach(arch "scaffold:" "sags: -DSAGS=1")
+  string(REPLACE ":" ";" parts ${arch})
+  list(GET parts 0 name)
+  list(GET parts 1 flags)
+  list(APPEND nl_nets "${name}_wide128:-DWIDE=1 -DROW_QUADS=32${flags}")
 endforeach()
 fv_splat_shader(neural/first ${nl_first})
 fv_splat_shader(neural/opacity ${nl_nets})

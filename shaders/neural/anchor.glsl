@@ -16,7 +16,9 @@ layout(constant_id = 4) const bool FLOATS = false;   // not halves: hidden sums 
 layout(constant_id = 5) const bool ALL = false;      // every anchor is looked at
 layout(constant_id = 6) const uint NET1 = 0;         // of the second network in `net`
 layout(constant_id = 7) const uint NET2 = 0;
+#ifndef ROW_QUADS
 #define ROW_QUADS 16
+#endif
 // Anchors of an invocation at a time: a row that was fetched and spread serves all of them, which is most
 // of the work of SAGS' second layer; and rows of a turn of its loop. Fewer where a compiler takes long over
 // long kernels.

@@ -57,36 +57,99 @@ static void near_rows(const float *a, const float *b, size_t n, const char *what
             fail_msg("%s: value %zu is %.8g, expected %.8g", what, i, (double)a[i], (double)b[i]);
 }
 
+static void equals_the_twin(struct rig *r, uint32_t camera, enum gs_raster design)
+{
+    struct nl_gaussians want;
+    struct gs_scene got = {0}, baked;
+    struct gs_camera c = camera_at(1.5, -3);
+    double eye[3];
+    gs_camera_centre(&c, eye);
+    assert_ok(nl_decode(&r->model, &r->encoded, eye, camera, &want));
+    draw(r, &c, (struct gs_render_opts){.exact = true, .raster = design});
+    assert_int_equal(r->frame->stats.made, want.count);
+    assert_true(want.count > want.rows / 8 && want.count < want.rows);
+    assert_ok(gs_gpu_scene_fetch(nl_gpu_scene(r->gpu), want.count, &got));
+    assert_ok(nl_bake(&want, &baked));
+    near_rows(got.position, baked.position, 3 * got.count, "position");
+    near_rows(got.scale, baked.scale, 3 * got.count, "scale");
+    near_rows(got.rotation, baked.rotation, 4 * got.count, "rotation");
+    near_rows(got.sh, baked.sh, 3 * got.count, "colour");
+    for (size_t k = 0; k < got.count; k++) {
+        float a = 1 / (1 + expf(-got.opacity[k]));
+        near_rows(&a, &want.opacity[k], 1, "opacity");
+    }
+    gs_scene_finish(&got);
+    gs_scene_finish(&baked);
+    nl_gaussians_finish(&want);
+}
+
 /* With exact all anchors give the twin's Gaussians, in its order. */
 static void decodes_as_the_twin(void **state)
 {
     (void)state;
     for (int i = 0; i < 6; i++) {
         struct rig r = {0};
-        struct nl_gaussians want;
-        struct gs_scene got = {0}, baked;
-        struct gs_camera c = camera_at(1.5, -3);
-        double eye[3];
-        open_rig(&r, kinds[i / 2], &(struct nl_gpu_opts){.exact = true, .all = true, .camera = i / 2 == 1 ? 2 : 0});
-        gs_camera_centre(&c, eye);
-        assert_ok(nl_decode(&r.model, &r.encoded, eye, i / 2 == 1 ? 2 : 0, &want));
-        draw(&r, &c, (struct gs_render_opts){.exact = true, .raster = designs[i % 2]});
-        assert_int_equal(r.frame->stats.made, want.count);
-        assert_true(want.count > want.rows / 8 && want.count < want.rows);
-        assert_ok(gs_gpu_scene_fetch(nl_gpu_scene(r.gpu), want.count, &got));
-        assert_ok(nl_bake(&want, &baked));
-        near_rows(got.position, baked.position, 3 * got.count, "position");
-        near_rows(got.scale, baked.scale, 3 * got.count, "scale");
-        near_rows(got.rotation, baked.rotation, 4 * got.count, "rotation");
-        near_rows(got.sh, baked.sh, 3 * got.count, "colour");
-        for (size_t k = 0; k < got.count; k++) {
-            float a = 1 / (1 + expf(-got.opacity[k]));
-            near_rows(&a, &want.opacity[k], 1, "opacity");
-        }
-        gs_scene_finish(&got);
-        gs_scene_finish(&baked);
-        nl_gaussians_finish(&want);
+        uint32_t camera = i / 2 == 1 ? 2 : 0;
+        open_rig(&r, kinds[i / 2], &(struct nl_gpu_opts){.exact = true, .all = true, .camera = camera});
+        equals_the_twin(&r, camera, designs[i % 2]);
         close_rig(&r);
+    }
+}
+
+static float *random_floats(size_t n, double most, uint64_t *seed)
+{
+    float *v = malloc(n * sizeof *v);
+    assert_non_null(v);
+    for (size_t i = 0; i < n; i++)
+        v[i] = (float)test_uniform(seed, -most, most);
+    return v;
+}
+
+/* Networks of other weights and so many hidden units. */
+static void widen(struct nl_model *m, uint32_t hidden, struct nl_mlp out[NL_NETS])
+{
+    uint64_t seed = 11;
+    for (int i = 0; i < NL_NETS; i++) {
+        out[i] = m->net[i];
+        for (uint32_t l = 0; l < out[i].layers; l++) {
+            struct nl_layer *to = &out[i].layer[l];
+            to->in = l ? hidden : to->in;
+            to->out = l + 1 < out[i].layers ? hidden : to->out;
+            to->w = random_floats((size_t)to->in * to->out, 2 / sqrt(to->in), &seed);
+            to->b = random_floats(to->out, 0.3, &seed);
+        }
+        m->net[i] = out[i];
+    }
+}
+
+static void free_networks(struct nl_mlp nets[NL_NETS])
+{
+    for (int i = 0; i < NL_NETS; i++)
+        for (uint32_t l = 0; l < nets[i].layers; l++) {
+            free(nets[i].layer[l].w);
+            free(nets[i].layer[l].b);
+        }
+}
+
+/* Of a width that is no multiple of the kernels', and of the most they take. */
+static void takes_wide_networks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind;
+        uint32_t hidden;
+    } rows[] = {{"scaffold", 100}, {"sags", NL_MAX_HIDDEN}, {"sags", 40}};
+    struct nl_gpu_opts o = {.exact = true, .all = true};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r = {0};
+        struct nl_mlp nets[NL_NETS];
+        open_rig(&r, rows[i].kind, &o);
+        nl_gpu_destroy(&r.gpu);
+        widen(&r.model, rows[i].hidden, nets);
+        assert_ok(nl_gpu_create(&r.gpu, test_device(), &r.model, &r.encoded, &o));
+        equals_the_twin(&r, 0, GS_RASTER_AUTO);
+        close_rig(&r);
+        free_networks(nets);
     }
 }
 
@@ -191,8 +254,8 @@ static void refuses_what_kernels_cannot(void **state)
     assert_ok(nl_encode(&m, NULL, &e));
     assert_fails(nl_gpu_create(&gpu, test_device(), &m, &e, &(struct nl_gpu_opts){.camera = 4}),
                  FV_EINVALID, "appearance 4: the model has 4");
-    m.net[NL_COLOUR].layer[0].out = 65;
-    assert_fails(nl_gpu_create(&gpu, test_device(), &m, &e, NULL), FV_EUNSUPPORTED, "65 hidden units");
+    m.net[NL_COLOUR].layer[0].out = NL_MAX_HIDDEN + 1;
+    assert_fails(nl_gpu_create(&gpu, test_device(), &m, &e, NULL), FV_EUNSUPPORTED, "129 hidden units");
     assert_null(gpu);
     nl_encoded_finish(&e);
     nl_finish(&m);
@@ -201,6 +264,7 @@ static void refuses_what_kernels_cannot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_wide_networks),
         cmocka_unit_test(decodes_as_the_twin),           cmocka_unit_test(looks_where_the_view_does),
         cmocka_unit_test(packed_is_close),               cmocka_unit_test(decodes_when_the_camera_moves),
         cmocka_unit_test(refuses_what_kernels_cannot),
