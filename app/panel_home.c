@@ -36,6 +36,12 @@ void panel_welcome(struct viewer *v)
         ui_text("Drop a scene of Gaussian splats here, or a stream of them.");
         ui_note(".ply  .spz  .sog  .splat  .splatv  .ksplat  .glb  .gltf, or a stream: .fvv");
         panel_open(v, 8);
+        ui_note("Or make a clip of a sentence:");
+        if (ui_button("Generate a clip", 0, 1)) {
+            v->tab = TAB_GENERATE;
+            v->panels = true;
+        }
+        ui_tip("G");
         ui_note("H: all keys");
     }
     ui_panel_end();

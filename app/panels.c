@@ -12,7 +12,7 @@ static const float edge = 10, panel_width = 300;
 /* What is taken by a stream's panel at the bottom, in points. */
 static float bottom(const struct viewer *v)
 {
-    return v->scene && v->scene->play && v->panels ? panel_stream_height + 6 : 0;
+    return v->panels && (v->studio.player || (v->scene && v->scene->play)) ? panel_stream_height + 6 : 0;
 }
 
 /* Height left for a side panel. */
@@ -284,43 +284,6 @@ static void path_buttons(struct viewer *v)
     }
 }
 
-static void exporting(struct viewer *v)
-{
-    const struct exporter *e = v->exporter;
-    char text[64];
-    if (e->total > 0)
-        snprintf(text, sizeof text, "%.0f of %.0f, %.0f s left", e->done, e->total, e->eta);
-    else
-        snprintf(text, sizeof text, "starting");
-    ui_progress(e->total > 0 ? (float)(e->done / e->total) : 0, text);
-    ui_note("%s", e->output);
-    if (ui_button("Cancel export", 0, 1))
-        exporter_cancel(v->exporter);
-}
-
-static void export_video(struct viewer *v)
-{
-    if (v->exporter) {
-        exporting(v);
-        return;
-    }
-    if (v->path.count < 2) {
-        ui_note("A path of two keys or more can be exported to a video.");
-        return;
-    }
-    double fps = viewer_export_fps(v);
-    ui_input("Video file", v->video_file, sizeof v->video_file);
-    ui_tip(".mp4, .mkv, .webm or .mov");
-    if (ui_number("Width", &v->export_width, "%.0f"))
-        v->export_width = fmin(fmax(v->export_width, 16), 8192);
-    if (ui_number("Height", &v->export_height, "%.0f"))
-        v->export_height = fmin(fmax(v->export_height, 16), 8192);
-    if (ui_number("Frames/s", &fps, "%.6g"))
-        v->path.fps = fmin(fmax(fps, 1), 240);
-    if (ui_button("Export video", 0, 1))
-        viewer_export(v);
-}
-
 static void camera_sections(struct viewer *v)
 {
     if (ui_section("Cameras", true))
@@ -329,8 +292,6 @@ static void camera_sections(struct viewer *v)
         panel_bookmarks(v);
     if (ui_section("Path", true))
         path_buttons(v);
-    if (ui_section("Video", v->path.count > 1))
-        export_video(v);
 }
 
 /* Whether two side panels would leave too little of the picture: then one holds everything. */
@@ -339,24 +300,48 @@ static bool narrow(const struct viewer *v)
     return (float)v->width / v->window->scale < 3 * panel_width;
 }
 
+static void scene_sections(struct viewer *v)
+{
+    if (ui_section("File", true))
+        scene_info(v);
+    if (ui_section("Open", false))
+        panel_open(v, 10);
+    if (ui_section("View", true)) {
+        movement(v);
+        drawing(v);
+    }
+    if (ui_section("Crop box", false))
+        crop_box(v);
+    if (ui_section("Statistics", true))
+        statistics(v);
+}
+
+/* What belongs to the tab; in narrow windows the scene's own panel is one of them. */
+static void tab_sections(struct viewer *v)
+{
+    static const char *const tabs[] = {"Camera", "Export", "Generate", "Scene"};
+    if (v->scene) {
+        v->tab = !narrow(v) && v->tab == TAB_SCENE ? TAB_CAMERA : v->tab;
+        ui_tabs(&v->tab, tabs, narrow(v) ? 4 : 3);
+    }
+    if (v->tab == TAB_GENERATE || !v->scene)
+        panel_generate(v);
+    else if (v->tab == TAB_CAMERA)
+        camera_sections(v);
+    else if (v->tab == TAB_EXPORT)
+        panel_export(v);
+    else
+        scene_sections(v);
+}
+
 static void left_panel(struct viewer *v)
 {
     struct ui_place place = {.x = edge, .y = edge, .width = panel_width, .max_height = room(v)};
     if (ui_panel_begin("Scene", &place, NULL)) {
-        if (ui_section("File", true))
-            scene_info(v);
-        if (ui_section("Open", false))
-            panel_open(v, 10);
-        if (ui_section("View", true)) {
-            movement(v);
-            drawing(v);
-        }
-        if (ui_section("Crop box", false))
-            crop_box(v);
         if (narrow(v))
-            camera_sections(v);
-        if (ui_section("Statistics", true))
-            statistics(v);
+            tab_sections(v);
+        else
+            scene_sections(v);
     }
     ui_panel_end();
 }
@@ -365,8 +350,11 @@ static void right_panel(struct viewer *v)
 {
     struct ui_place place = {
         .ax = 1, .x = -edge, .y = edge, .width = panel_width, .max_height = room(v)};
-    if (ui_panel_begin("Camera path", &place, NULL))
-        camera_sections(v);
+    const char *title = v->tab == TAB_GENERATE || !v->scene ? "Generate a clip"
+                        : v->tab == TAB_EXPORT             ? "Export"
+                                                           : "Camera path";
+    if (ui_panel_begin(title, &place, NULL))
+        tab_sections(v);
     ui_panel_end();
 }
 
@@ -458,12 +446,16 @@ void panels_draw(struct viewer *v)
         if (!narrow(v))
             right_panel(v);
         status_line(v);
-        if (v->scene->play)
+        if (v->scene->play && !v->studio.player)
             panel_stream(v);
+    } else if (v->panels && v->tab == TAB_GENERATE) {
+        right_panel(v);
     }
+    if (v->studio.player && v->panels)
+        panel_clip(v);
     if (v->loader)
         loading(v);
-    else if (!v->scene && !v->error[0])
+    else if (!v->scene && !v->error[0] && !v->studio.player && !(narrow(v) && v->tab == TAB_GENERATE))
         panel_welcome(v);
     if (v->shaders[0])
         shader_panel(v);

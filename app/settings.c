@@ -79,6 +79,12 @@ static void read_all(struct settings *s, struct fv_node root)
     s->speed = number(view, "speed", 0.01, 10, s->speed);
     s->export_width = (uint32_t)number(view, "export_width", 16, 8192, s->export_width);
     s->export_height = (uint32_t)number(view, "export_height", 16, 8192, s->export_height);
+    snprintf(s->clip_folder, sizeof s->clip_folder, "%s", fv_node_string(fv_node_get(root, "clip_folder")));
+    struct fv_node generation = fv_node_get(root, "generation");
+    char *text = fv_node_is_object(generation) ? cJSON_PrintUnformatted(generation.item) : NULL;
+    if (text && strlen(text) < sizeof s->generation)
+        strcpy(s->generation, text);
+    free(text);
 }
 
 void settings_load(struct settings *s, const char *folder)
@@ -148,6 +154,9 @@ int settings_save(const struct settings *s)
     cJSON_AddNumberToObject(view, "speed", s->speed);
     cJSON_AddNumberToObject(view, "export_width", s->export_width);
     cJSON_AddNumberToObject(view, "export_height", s->export_height);
+    cJSON_AddStringToObject(root, "clip_folder", s->clip_folder);
+    if (s->generation[0])
+        cJSON_AddRawToObject(root, "generation", s->generation);
     return write_cjson(root, s->file);
 }
 

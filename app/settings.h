@@ -36,6 +36,8 @@ struct settings {
     int movement;         /* of enum camera_mode */
     double speed;         /* of moving, scene radii a second */
     uint32_t export_width, export_height;
+    char clip_folder[SETTINGS_PATH]; /* where generated clips go; "" = not chosen yet */
+    char generation[12288];          /* the panel's choices: generation_write; "" = none */
     char notice[256];     /* of settings_load: what it had to put aside; "" = nothing */
     char file[SETTINGS_PATH]; /* where they are kept; "" = nowhere */
 };

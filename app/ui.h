@@ -57,6 +57,8 @@ void ui_begin(struct ui *ui);
 VkResult ui_draw(struct ui *ui, VkCommandBuffer cb);
 /* A key went down (GLFW's code): widgets see it in the next ui_begin even if it is up again by then. */
 void ui_press(int key);
+/* The mouse was pressed twice in place, by the times of its events: slow draws would not see it. */
+void ui_pressed_twice(void);
 /* What the widgets use: a panel is under the mouse or dragged in; text is being typed. */
 void ui_wants(bool *mouse, bool *keys);
 
@@ -96,7 +98,15 @@ bool ui_colour(const char *label, float rgb[3]);
 bool ui_number(const char *label, double *value, const char *format); /* Enter or leaving it */
 bool ui_input(const char *label, char *text, size_t size);
 bool ui_entry(const char *label, char *text, size_t size); /* Enter */
-enum ui_icon { UI_START, UI_BACK, UI_PLAY, UI_PAUSE, UI_ON, UI_END, UI_LOOP };
+/* The same with what an empty one stands for, dimmed. */
+bool ui_hinted(const char *label, char *text, size_t size, const char *hint);
+/* Several lines, as wide as the panel, without a label. */
+bool ui_lines(const char *id, char *text, size_t size, const char *hint, int lines);
+/* Choices as wide as the panel, without a label. */
+bool ui_tabs(int *value, const char *const *names, int count);
+/* What is wrong, in a colour of its own. */
+void ui_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+enum ui_icon { UI_START, UI_BACK, UI_PLAY, UI_PAUSE, UI_ON, UI_END, UI_LOOP, UI_UP, UI_DOWN, UI_CROSS };
 /* A small button, beside the widget before unless it is the first of its line; lit: what it
  * switches is on. */
 bool ui_icon_button(const char *id, enum ui_icon icon, bool first, bool lit);
@@ -127,6 +137,13 @@ struct ui_timeline {
     const struct ui_thumb *const *thumbs; /* by frame */
     size_t thumb_count;
 };
+/* Text beside the widget before, cut at the panel's edge. */
+void ui_beside(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Pictures side by side, as wide as the panel together. */
+void ui_pictures(const struct ui_thumb *const *thumbs, int count);
+/* A picture with two lines of text beside it, to be picked: 0, 1 (clicked), 2 (clicked twice). thumb NULL: it
+ * is to come. */
+int ui_card(const char *id, const struct ui_thumb *thumb, const char *title, const char *note, bool selected);
 /* As wide as the panel. True while the person holds a place on it: *to is the frame there. Shows what
  * is under the mouse. */
 bool ui_scrub(const struct ui_timeline *t, uint32_t *to);

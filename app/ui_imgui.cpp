@@ -2,6 +2,7 @@
 // viewer's, no decisions.
 #include "app/ui.h"
 
+#include <GLFW/glfw3.h>
 #include <backends/imgui_impl_glfw.h>
 #include <backends/imgui_impl_vulkan.h>
 #include <cfloat>
@@ -170,6 +171,12 @@ void ui_upload(ui *, VkCommandBuffer cb)
 }
 
 static int pressed_keys[16], pressed_count;
+static bool twice; // until the next draw
+
+void ui_pressed_twice(void)
+{
+    twice = true;
+}
 
 void ui_press(int key)
 {
@@ -177,11 +184,23 @@ void ui_press(int key)
         pressed_keys[pressed_count++] = key;
 }
 
-void ui_begin(ui *)
+// The backend knows of a mouse that has come in since it was begun only, or where the window has the focus.
+static void find_mouse(GLFWwindow *window)
+{
+    ImGuiIO &io = ImGui::GetIO();
+    double x, y;
+    if (io.MousePos.x > -1e6f || !glfwGetWindowAttrib(window, GLFW_HOVERED))
+        return;
+    glfwGetCursorPos(window, &x, &y);
+    io.MousePos = ImVec2(float(x), float(y));
+}
+
+void ui_begin(ui *u)
 {
     bool *down = ImGui::GetIO().KeysDown;
     ImGui_ImplVulkan_NewFrame();
     ImGui_ImplGlfw_NewFrame();
+    find_mouse(static_cast<GLFWwindow *>(u->device.window));
     for (int i = 0; i < pressed_count; i++) // one that is up again already is lost by the backend
         down[pressed_keys[i]] ? pressed_keys[i] = -1 : down[pressed_keys[i]] = true;
     ImGui::NewFrame();
@@ -194,6 +213,7 @@ void ui_begin(ui *)
 VkResult ui_draw(ui *, VkCommandBuffer cb)
 {
     tell_places();
+    twice = false;
     ImGui::Render();
     if (cb)
         ImGui_ImplVulkan_RenderDrawData(ImGui::GetDrawData(), cb);
@@ -253,6 +273,13 @@ void ui_text(const char *fmt, ...)
 void ui_note(const char *fmt, ...)
 {
     ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyle().Colors[ImGuiCol_TextDisabled]);
+    TEXT(fmt);
+    ImGui::PopStyleColor();
+}
+
+void ui_warn(const char *fmt, ...)
+{
+    ImGui::PushStyleColor(ImGuiCol_Text, ImVec4(1, 0.62f, 0.36f, 1));
     TEXT(fmt);
     ImGui::PopStyleColor();
 }
@@ -366,6 +393,43 @@ bool ui_entry(const char *label, char *text, size_t size)
     return entered;
 }
 
+bool ui_hinted(const char *label, char *text, size_t size, const char *hint)
+{
+    bool changed =
+        ImGui::InputTextWithHint(field(label), hint, text, size, ImGuiInputTextFlags_AutoSelectAll);
+    place(label);
+    return changed;
+}
+
+bool ui_lines(const char *id, char *text, size_t size, const char *hint, int lines)
+{
+    const ImGuiStyle &s = ImGui::GetStyle();
+    ImVec2 at = ImGui::GetCursorScreenPos();
+    float height = float(lines) * ImGui::GetTextLineHeight() + 2 * s.FramePadding.y;
+    bool changed = ImGui::InputTextMultiline(id, text, size, ImVec2(-FLT_MIN, height));
+    place(id);
+    if (!*text && !ImGui::IsItemActive())
+        ImGui::GetWindowDrawList()->AddText(ImVec2(at.x + s.FramePadding.x, at.y + s.FramePadding.y),
+                                            ImGui::GetColorU32(ImGuiCol_TextDisabled), hint);
+    return changed;
+}
+
+bool ui_tabs(int *value, const char *const *names, int count)
+{
+    int before = *value;
+    ImGui::PushID("##tabs"); // a button of the panel may have the same name
+    for (int i = 0; i < count; i++) {
+        ImGui::PushStyleColor(
+            ImGuiCol_Button,
+            ImGui::GetStyle().Colors[i == before ? ImGuiCol_SliderGrab : ImGuiCol_FrameBg]);
+        if (ui_button(names[i], i, count))
+            *value = i;
+        ImGui::PopStyleColor();
+    }
+    ImGui::PopID();
+    return *value != before;
+}
+
 bool ui_line(const char *text, bool selected)
 {
     bool picked = ImGui::Selectable(text, selected);
@@ -409,6 +473,17 @@ bool ui_icon_button(const char *id, ui_icon icon, bool first, bool lit)
     case UI_PAUSE: bar(-0.55f, 0.3f), bar(0.55f, 0.3f); break;
     case UI_ON: bar(-1, 0.2f), wedge(-0.5f, 1.1f); break;
     case UI_END: bar(1, 0.2f), wedge(-1.1f, 0.7f); break;
+    case UI_UP:
+    case UI_DOWN: {
+        float tip = icon == UI_UP ? -r : r;
+        d->AddTriangleFilled(ImVec2(c.x - r, c.y - 0.7f * tip), ImVec2(c.x + r, c.y - 0.7f * tip),
+                             ImVec2(c.x, c.y + 0.8f * tip), ink);
+        break;
+    }
+    case UI_CROSS:
+        d->AddLine(ImVec2(c.x - 0.8f * r, c.y - 0.8f * r), ImVec2(c.x + 0.8f * r, c.y + 0.8f * r), ink, 0.35f * r);
+        d->AddLine(ImVec2(c.x - 0.8f * r, c.y + 0.8f * r), ImVec2(c.x + 0.8f * r, c.y - 0.8f * r), ink, 0.35f * r);
+        break;
     case UI_LOOP:
         d->PathArcTo(c, r, -0.9f, 4.2f, 16);
         d->PathStroke(ink, 0, 0.3f * r);
@@ -447,6 +522,18 @@ bool ui_right(const char *fmt, ...)
     return true;
 }
 
+void ui_beside(const char *fmt, ...)
+{
+    char text[200];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    ImGui::SameLine(0, 6 * unit);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted(text);
+}
+
 // A picture as a mesh of coloured points, every `step`-th sample: the backend of 1.86 has no textures
 // but the font's.
 static void mesh(ImDrawList *d, const ui_thumb *t, ImVec2 a, ImVec2 b, int step, float alpha)
@@ -468,6 +555,43 @@ static void mesh(ImDrawList *d, const ui_thumb *t, ImVec2 a, ImVec2 b, int step,
             for (int k : corners)
                 d->PrimWriteIdx(ImDrawIdx(k));
         }
+}
+
+void ui_pictures(const ui_thumb *const *thumbs, int count)
+{
+    float gap = 3 * unit, width = (ImGui::GetContentRegionAvail().x - gap * float(count - 1)) / float(count);
+    float height = width * UI_THUMB_HEIGHT / UI_THUMB_WIDTH;
+    ImVec2 at = ImGui::GetCursorScreenPos();
+    for (int i = 0; i < count; i++) {
+        float x = at.x + float(i) * (width + gap);
+        mesh(ImGui::GetWindowDrawList(), thumbs[i], ImVec2(x, at.y), ImVec2(x + width, at.y + height), 1, 1);
+    }
+    ImGui::Dummy(ImVec2(width * float(count), height));
+}
+
+int ui_card(const char *id, const ui_thumb *thumb, const char *title, const char *note, bool selected)
+{
+    float height = 42 * unit, wide = height * UI_THUMB_WIDTH / UI_THUMB_HEIGHT, pad = 3 * unit;
+    ImVec2 at = ImGui::GetCursorScreenPos();
+    float right = at.x + ImGui::GetContentRegionAvail().x;
+    ImGui::PushID(id);
+    bool pressed = ImGui::Selectable("##card", selected, 0, ImVec2(0, height + 2 * pad));
+    place(id);
+    ImGui::PopID();
+    ImDrawList *d = ImGui::GetWindowDrawList();
+    ImVec2 a(at.x + pad, at.y + pad), b(a.x + wide, a.y + height);
+    if (thumb && ImGui::IsItemVisible())
+        mesh(d, thumb, a, b, 2, 1);
+    else
+        d->AddRectFilled(a, b, ImGui::GetColorU32(ImGuiCol_FrameBg));
+    float x = b.x + 8 * unit, line = ImGui::GetTextLineHeight();
+    d->PushClipRect(ImVec2(x, a.y), ImVec2(right, b.y), true);
+    d->AddText(ImVec2(x, a.y + 3 * unit), ImGui::GetColorU32(ImGuiCol_Text), title);
+    d->AddText(ImVec2(x, a.y + 5 * unit + line), ImGui::GetColorU32(ImGuiCol_TextDisabled), note);
+    d->PopClipRect();
+    if (ImGui::IsItemHovered() && twice)
+        return 2;
+    return pressed;
 }
 
 static void film(ImDrawList *d, const ui_timeline *t, ImVec2 a, ImVec2 b, float per_frame)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SETTLE_DRAWS = 3 /* after input, for the interface to lay itself out */ };
+enum { SETTLE_DRAWS = 6 /* after input, for the interface to lay itself out */ };
 static const double idle_seconds = 0.25, busy_seconds = 0.1, notice_seconds = 4;
 static const double pi = 3.14159265358979323846;
 
@@ -167,13 +167,12 @@ static int take_cameras(struct viewer *v)
 
 static void set_names(struct viewer *v)
 {
-    char stem[256];
-    snprintf(stem, sizeof stem, "%.200s", v->scene->name);
-    char *dot = strrchr(stem, '.');
-    if (dot && dot > stem)
+    snprintf(v->stem, sizeof v->stem, "%.200s", v->scene->name);
+    char *dot = strrchr(v->stem, '.');
+    if (dot && dot > v->stem)
         *dot = 0;
-    snprintf(v->path_file, sizeof v->path_file, "%s-path.json", stem);
-    snprintf(v->video_file, sizeof v->video_file, "%s.mp4", stem);
+    snprintf(v->path_file, sizeof v->path_file, "%s-path.json", v->stem);
+    viewer_export_name(v);
     if (v->window) {
         char title[320];
         snprintf(title, sizeof title, "%s - fovea", v->scene->name);
@@ -194,6 +193,7 @@ static int take_scene(struct viewer *v, const char *camera)
             return first;
         }
     }
+    viewer_close_clip(v);
     if (v->scene)
         render_thread_retire(v->render, v->scene);
     v->scene = s;
@@ -390,45 +390,6 @@ void viewer_add_key(struct viewer *v)
     viewer_notice(v, "Key at %.2f s: %zu in all", time, v->path.count);
 }
 
-double viewer_export_fps(const struct viewer *v)
-{
-    return v->path.fps > 0 ? v->path.fps : v->scene->play ? v->play.fps : 30;
-}
-
-void viewer_export(struct viewer *v)
-{
-    struct exporter_opts o = {.scene = v->scene->path,
-                              .output = v->video_file,
-                              .device = v->app->device,
-                              .path = &v->path,
-                              .width = (uint32_t)v->export_width & ~1u,
-                              .height = (uint32_t)v->export_height & ~1u,
-                              .fps = viewer_export_fps(v),
-                              /* a stream has a length of its own */
-                              .seconds = v->scene->play ? gs_cameras_duration(&v->path) : 0,
-                              .render = viewer_request(v).opts};
-    exporter_destroy(&v->exporter);
-    if (exporter_start(&v->exporter, &o) < 0)
-        viewer_failed(v);
-}
-
-static void poll_exporter(struct viewer *v)
-{
-    if (!v->exporter)
-        return;
-    int rc = exporter_poll(v->exporter);
-    v->redraws = v->redraws ? v->redraws : 1;
-    if (!rc)
-        return;
-    if (rc > 0)
-        viewer_notice(v, "Saved %s", v->exporter->output);
-    else if (rc == FV_ECANCELLED)
-        viewer_notice(v, "%s", fv_error());
-    else
-        viewer_failed(v);
-    exporter_destroy(&v->exporter);
-}
-
 /* --- pictures --- */
 
 void viewer_shoot(struct viewer *v)
@@ -436,9 +397,8 @@ void viewer_shoot(struct viewer *v)
     char name[560];
     if (v->saving || v->lost[0] || !v->gpu)
         return;
-    snprintf(name, sizeof name, "%s", v->video_file);
-    char *dot = strrchr(name, '.');
-    size_t stem = dot ? (size_t)(dot - name) : strlen(name);
+    snprintf(name, sizeof name, "%s", v->stem);
+    size_t stem = strlen(name);
     for (int i = 1; i < 10000; i++) {
         snprintf(name + stem, sizeof name - stem, "-%03d.png", i);
         if (!fv_exists(name))
@@ -454,7 +414,7 @@ void viewer_shoot(struct viewer *v)
 /* Asks for a picture if anything has changed since the last one asked for. */
 static void ask_picture(struct viewer *v)
 {
-    if (!v->gpu || !v->width || !v->height || v->lost[0])
+    if (!v->gpu || !v->width || !v->height || v->lost[0] || v->studio.player)
         return;
     struct picture_request r = viewer_request(v);
     bool resized =
@@ -574,7 +534,13 @@ static int show(struct viewer *v)
     ui_begin(v->ui);
     panels_draw(v);
     v->ahead = v->play.ahead;
-    if (v->scene && v->picture)
+    if (v->studio.player) {
+        const struct picture *p = v->studio.picture;
+        if (p)
+            vk_swapchain_picture(v->swapchain, &p->pixels, p->width, p->height, v->fresh);
+        else
+            vk_swapchain_clear(v->swapchain, empty);
+    } else if (v->scene && v->picture)
         vk_swapchain_picture(v->swapchain, &v->picture->pixels, v->picture->width,
                              v->picture->height, v->fresh);
     else
@@ -599,7 +565,7 @@ static bool shows_scene(const struct viewer *v)
 /* Seconds to wait for input. */
 static double patience(const struct viewer *v)
 {
-    double now = fv_now(), wait = v->loader || v->exporter ? busy_seconds : idle_seconds;
+    double now = fv_now(), wait = v->loader || v->exporter || viewer_studio_busy(v) ? busy_seconds : idle_seconds;
     if (!v->width) /* minimised */
         return wait;
     if (v->fresh || (v->frames && shows_scene(v)))
@@ -655,8 +621,9 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
         return rc;
     if (rc < 0 && rc != FV_ECANCELLED)
         viewer_failed(v);
-    poll_exporter(v);
+    viewer_export_step(v);
     viewer_settings_save(v, false);
+    viewer_studio_step(v);
     play_stream(v);
     if (!v->window)
         return step_headless(v);
@@ -726,8 +693,10 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     memcpy(v->bg, opts->bg, sizeof v->bg);
     v->frame_seconds = 1.0 / 60;
     v->splat_scale = 1;
+    v->export_seconds = 4;
     v->camera = -1;
     v->panels = true;
+    v->tab = TAB_SCENE;
     v->path.is_path = true;
     viewer_settings_start(v, !opts->headless && !opts->frames);
     if (opts->scene && !http_is_url(opts->scene) && !fv_exists(opts->scene)) /* before a window flashes up */
@@ -755,11 +724,12 @@ static void finish(struct viewer *v)
                "%d pictures, the longest took %.1f ms; %d images of the window, no round of input "
                "and panels longer than %.1f ms",
                v->pictures, v->worst_picture_ms, v->images, v->worst_round_ms);
-    viewer_settings_save(v, true);
-    exporter_destroy(&v->exporter);
-    loader_destroy(&v->loader);
     if (v->swapchain)
         vk_swapchain_settle(v->swapchain);
+    viewer_settings_save(v, true);
+    viewer_studio_stop(v);
+    exporter_destroy(&v->exporter);
+    loader_destroy(&v->loader);
     ui_destroy(v->ui);
     vk_swapchain_destroy(&v->swapchain);
     render_thread_stop(&v->render);

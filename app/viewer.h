@@ -15,7 +15,7 @@
 #include "app/pace.h"
 #include "app/path_edit.h"
 #include "app/render_thread.h"
-#include "app/settings.h"
+#include "app/studio.h"
 #include "app/ui.h"
 #include "app/window.h"
 #include "vk/swapchain.h"
@@ -41,6 +41,9 @@ struct viewer_opts {
 int viewer_run(struct app *app, const struct viewer_opts *opts);
 
 /* --- for viewer*.c and panels.c --- */
+
+enum viewer_tab { TAB_CAMERA, TAB_EXPORT, TAB_GENERATE, TAB_SCENE /* in narrow windows */ };
+enum viewer_export_kind { EXPORTS_VIDEO, EXPORTS_PICTURES, EXPORTS_SCENE };
 
 struct viewer {
     struct app *app;
@@ -80,15 +83,24 @@ struct viewer {
     struct gs_cameras path; /* the one being edited */
     double path_time;
     bool playing;
-    char path_file[512], video_file[512];
-    double export_width, export_height;
+    char path_file[512], stem[256]; /* stem: of the scene's name, for pictures saved */
+    int export_kind;                /* of enum viewer_export_kind */
+    char export_file[512];
+    double export_width, export_height, export_seconds; /* seconds: of a turn where there is no path */
+    float export_crf;                                   /* 0: the codec's usual */
+    bool export_stereo;
     struct exporter *exporter; /* NULL when there is none */
+    char export_problem[1024]; /* why the last one failed; "" = it did not */
+    char exported[1024];       /* the last file; "" = none */
 
     struct settings settings;
     double settings_due; /* when they are to be written; 0 = nothing has changed */
     char scene_file[SETTINGS_PATH]; /* the scene's name in settings; "" = it is not in them */
     char open_file[SETTINGS_PATH];  /* typed in */
     size_t mark;                    /* the bookmark picked, from 1; 0 = none */
+
+    struct studio studio;
+    int tab; /* of the panel at the right: enum viewer_tab */
 
     bool panels, help;
     char error[1024]; /* shown until dismissed; "" = none */
@@ -144,7 +156,10 @@ void viewer_notice(struct viewer *v, const char *fmt, ...) __attribute__((format
  * end. */
 void viewer_add_key(struct viewer *v);
 void viewer_scrub(struct viewer *v, double time);
+/* viewer_export.c: begins; follows, every round; the usual name of what is chosen. */
 void viewer_export(struct viewer *v);
+void viewer_export_step(struct viewer *v);
+void viewer_export_name(struct viewer *v);
 /* Frames a second of the video: the path's, else the stream's, else 30. */
 double viewer_export_fps(const struct viewer *v);
 /* Starts saving the view's picture at full size under the first free name. */
@@ -158,6 +173,19 @@ void viewer_picked(struct viewer *v, const struct render_news *news);
 bool viewer_moving(const struct viewer *v);
 extern const char *const viewer_help[][2]; /* keys and what they do; {NULL} last */
 
+/* viewer_generate.c: clips (studio.h). */
+void viewer_studio(struct viewer *v); /* begins with it, when it is first seen */
+void viewer_studio_step(struct viewer *v);
+void viewer_studio_stop(struct viewer *v); /* nothing of it is shown any more */
+bool viewer_studio_busy(const struct viewer *v);
+void viewer_keep_generation(struct viewer *v); /* its choices into the settings */
+void viewer_generate(struct viewer *v);        /* into the queue */
+void viewer_reuse(struct viewer *v, const char *path);
+void viewer_play_clip(struct viewer *v, const char *path);
+void viewer_close_clip(struct viewer *v);
+/* What is known of a clip of the history, asked for where it is not; NULL: too many. */
+struct peeked *viewer_clip(struct viewer *v, const char *path);
+
 /* viewer_home.c: settings. kept: they are read from the person's folder and written there. */
 void viewer_settings_start(struct viewer *v, bool kept);
 /* Something in them has changed. */
@@ -168,6 +196,11 @@ void viewer_settings_save(struct viewer *v, bool now);
 bool viewer_marks(const struct viewer *v, size_t i);
 void viewer_bookmark(struct viewer *v);
 void viewer_go_to_mark(struct viewer *v, size_t i);
+
+/* panel_export.c, panel_generate.c, panel_clip.c */
+void panel_export(struct viewer *v);
+void panel_generate(struct viewer *v);
+void panel_clip(struct viewer *v); /* at the bottom of the window, while a clip plays */
 
 /* panel_home.c */
 void panel_open(struct viewer *v, size_t most); /* of the files opened lately */

@@ -16,6 +16,7 @@ void viewer_remember(struct viewer *v)
 static void take_values(struct viewer *v)
 {
     struct settings *s = &v->settings;
+    viewer_keep_generation(v);
     s->reduce = v->reduce;
     if (v->control.radius > 0) {
         s->movement = v->control.mode;

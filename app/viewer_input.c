@@ -24,6 +24,7 @@ const char *const viewer_help[][2] = {
     {"Home, End", "first and last frame of the stream"},
     {"- and =", "half and twice the speed of the stream"},
     {"L", "play the stream once or again and again"},
+    {"G", "make a clip of a sentence"},
     {"V", "next of colour, alpha, depth"},
     {"C", "next of file's mode, classic, antialiased"},
     {"Tab", "hide and show the panels"},
@@ -43,6 +44,8 @@ static void escape(struct viewer *v)
         v->error[0] = 0;
     else if (v->help)
         v->help = false;
+    else if (v->studio.player)
+        viewer_close_clip(v);
     else if (v->window->fullscreen)
         window_toggle_fullscreen(v->window);
 }
@@ -140,6 +143,31 @@ static void scene_key(struct viewer *v, int key)
     }
 }
 
+/* A clip is shown: what moves it, and nothing that would move the scene behind it. */
+static void clip_key(struct viewer *v, int key)
+{
+    struct clip_player *p = v->studio.player;
+    const struct clip_player_state *s = &v->studio.playing;
+    switch (key) {
+    case KEY_SPACE:
+        clip_player_set_playing(p, !s->playing);
+        break;
+    case KEY_LEFT:
+    case KEY_COMMA:
+        clip_player_step(p, -1);
+        break;
+    case KEY_RIGHT:
+    case KEY_PERIOD:
+        clip_player_step(p, 1);
+        break;
+    case KEY_HOME:
+    case KEY_END:
+        clip_player_set_playing(p, false);
+        clip_player_seek(p, key == KEY_HOME || !s->frames ? 0 : s->frames - 1);
+        break;
+    }
+}
+
 static void press(struct viewer *v, int key, bool control)
 {
     if (control) {
@@ -155,6 +183,10 @@ static void press(struct viewer *v, int key, bool control)
     case KEY_ESCAPE:
         escape(v);
         break;
+    case 'G':
+        v->tab = v->tab == TAB_GENERATE ? TAB_CAMERA : TAB_GENERATE;
+        v->panels = v->panels || v->tab == TAB_GENERATE;
+        break;
     case KEY_TAB:
         v->panels = !v->panels;
         break;
@@ -162,7 +194,9 @@ static void press(struct viewer *v, int key, bool control)
         window_toggle_fullscreen(v->window);
         break;
     default:
-        if (v->scene)
+        if (v->studio.player)
+            clip_key(v, key);
+        else if (v->scene)
             scene_key(v, key);
     }
 }
@@ -175,7 +209,7 @@ static int axis(const struct viewer *v, int positive, int negative)
 bool viewer_moving(const struct viewer *v)
 {
     bool mouse, keys;
-    if (!v->window || !v->ui || !v->scene)
+    if (!v->window || !v->ui || !v->scene || v->studio.player)
         return false;
     ui_wants(&mouse, &keys);
     return !keys && !v->window->input.control &&
@@ -265,6 +299,8 @@ void viewer_input(struct viewer *v, double dt)
     const struct window_input *in = &v->window->input;
     bool taken, typing;
     ui_wants(&taken, &typing);
+    if (in->double_click)
+        ui_pressed_twice();
     if (in->dropped)
         viewer_drop(v, in->dropped);
     for (int i = 0; i < in->key_count; i++) {
@@ -273,7 +309,7 @@ void viewer_input(struct viewer *v, double dt)
             continue;
         press(v, in->keys[i].code, in->keys[i].control);
     }
-    if (!v->scene)
+    if (!v->scene || v->studio.player)
         return;
     mouse(v, taken);
     if (viewer_moving(v))

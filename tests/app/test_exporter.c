@@ -82,6 +82,35 @@ static void writes_a_video_and_counts_its_frames(void **state)
     gs_cameras_finish(&path);
 }
 
+/* Numbered pictures of a turn for two eyes, and the scene itself, as the panel asks for them. */
+static void other_kinds_are_those_of_their_commands(void **state)
+{
+    (void)state;
+    static const struct {
+        enum exporter_kind kind;
+        const char *output, *wanted;
+    } rows[] = {{EXPORT_PICTURES, "turn_%02d.png", "turn_01.png"}, {EXPORT_SCENE, "other.spz", "other.spz"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct gs_cameras none = {.count = 0};
+        struct exporter_opts o = options(&none, scene(), test_tmp_path(rows[i].output));
+        o.kind = rows[i].kind;
+        o.path = NULL;
+        o.seconds = 0.2;
+        o.stereo = true;
+        struct exporter *e;
+        assert_ok(exporter_start(&e, &o));
+        int rc = wait_for(e, 0);
+        if (rc != 1)
+            fail_msg("%d: %s", rc, fv_error());
+        exporter_destroy(&e);
+        assert_true(size_of(test_tmp_path(rows[i].wanted)) > 100);
+    }
+    struct image both;
+    assert_ok(image_load(&both, test_tmp_path("turn_01.png")));
+    assert_true(both.width == 128 && both.height == 48);
+    image_finish(&both);
+}
+
 static void cancelling_leaves_a_playable_file(void **state)
 {
     (void)state;
@@ -211,6 +240,7 @@ int main(void)
     test_device_done();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_a_video_and_counts_its_frames),
+        cmocka_unit_test(other_kinds_are_those_of_their_commands),
         cmocka_unit_test(a_stream_moves_in_its_video),
         cmocka_unit_test(cancelling_leaves_a_playable_file),
         cmocka_unit_test(destroying_ends_a_running_export),

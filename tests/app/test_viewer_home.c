@@ -4,6 +4,7 @@
 #include "support/xserver.h"
 #include "viewer_rig.h"
 #include "vk/base/file.h"
+#include "vk/base/thread.h"
 
 #include <unistd.h>
 
@@ -87,6 +88,45 @@ static void what_was_opened_is_there_the_next_time(void **state)
     free(text);
 }
 
+static void wait_for_file(const char *path)
+{
+    for (double until = fv_now() + 120; !fv_exists(path) && fv_now() < until;)
+        usleep(50000);
+    if (!fv_exists(path))
+        fail_msg("%s was not written", path);
+}
+
+static void what_is_shown_is_exported_beside_the_window(void **state)
+{
+    (void)state;
+    static const char *const size[] = {"--size=1280x720", NULL};
+    int box[4];
+    struct viewer v = start(scene(), size);
+    wait_for_widget("Scene/File", box);
+    xserver_input("mousemove 640 400 sleep 1");
+    for (int k = 0; k < 5 && !find_widget("Export/Width", box); k++, usleep(3000000))
+        if (find_widget("Camera path/Export", box)) /* a busy machine has lost the first click */
+            click("Camera path/Export");
+    type_into("Width", "64");
+    type_into("Height", "48");
+    type_into("Seconds", "0.2");
+    xserver_input("key Return");
+    type_into("Export/File", "/nonexistent/a.mp4");
+    click("Export/Export#1"); /* the tab is the first of this name */
+    usleep(1500000);
+    type_into("Export/File", test_tmp_path("turn.mp4"));
+    click("Export/Export#1");
+    wait_for_file(test_tmp_path("turn.mp4"));
+    click("Play it here");
+    wait_for_widget("clip/##timeline", box);
+    click("clip/##close");
+    click("Export/Scene");
+    type_into("Export/File", test_tmp_path("small.spz"));
+    click("Export/Export#1");
+    wait_for_file(test_tmp_path("small.spz"));
+    assert_int_equal(quit(&v), 0);
+}
+
 static void damaged_settings_stop_nobody(void **state)
 {
     (void)state;
@@ -109,6 +149,7 @@ int main(void)
     };
     const struct CMUnitTest windows[] = {
         cmocka_unit_test(what_was_opened_is_there_the_next_time),
+        cmocka_unit_test(what_is_shown_is_exported_beside_the_window),
         cmocka_unit_test(damaged_settings_stop_nobody),
     };
     int failed = cmocka_run_group_tests_name("without a window", plain, NULL, NULL);

@@ -51,9 +51,12 @@ struct viewer start(const char *file, const char *const *extra)
     snprintf(size, sizeof size, "--size=%dx%d", WIDTH, HEIGHT);
     if (file)
         argv[argc++] = size;
+    else if (extra) /* options are of `view` */
+        argv[argc++] = "view";
     for (; extra && *extra; extra++)
         argv[argc++] = *extra;
     snprintf(v.log, sizeof v.log, "%s", test_tmp_path("viewer.log"));
+    remove(test_tmp_path("widgets")); /* of the viewer before */
     v.pid = fork();
     if (v.pid == 0) {
         int log = open(v.log, O_CREAT | O_TRUNC | O_WRONLY, 0600);
@@ -142,6 +145,8 @@ bool find_widget(const char *name, int box[4])
 {
     char line[500];
     bool found = false;
+    const char *number = strstr(name, "#1"); /* the one after the first of its name */
+    int skip = number != NULL;
     FILE *f = fopen(test_tmp_path("widgets"), "r");
     while (f && !found && fgets(line, sizeof line, f)) {
         int at = 0;
@@ -151,11 +156,13 @@ bool find_widget(const char *name, int box[4])
         if (sscanf(line, "%d %d %d %d %n", &box[0], &box[1], &box[2], &box[3], &at) != 4)
             continue;
         shown = strstr(line + at, "##"); /* what follows is told only where nothing else is */
-        size_t size = strlen(name), n = strlen(line + at);
+        size_t size = number ? (size_t)(number - name) : strlen(name), n = strlen(line + at);
         if (shown && shown[-1] != '/')
             n = (size_t)(shown - line - at);
         found = n == size ? !memcmp(line + at, name, n)
                           : n > size && line[at + (int)(n - size) - 1] == '/' && !memcmp(line + at + n - size, name, size);
+        if (found && skip-- > 0)
+            found = false;
     }
     if (f)
         fclose(f);

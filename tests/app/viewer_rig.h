@@ -35,8 +35,9 @@ void shows(const struct image *wanted, const char *when);
 /* Grabs until the window shows something else. */
 void shows_not(const struct image *old, double least_share, const char *when);
 
-/* The widgets there are ("label" or "panel/label", without what follows ##; with it where nothing else is), by
- * their places as the viewer tells them: real clicks and keys go there. */
+/* The widgets there are, by their places as the viewer tells them: real clicks and keys go there. A name is
+ * "label" or "panel/label", without what follows ##, or with it where nothing else is; "label#1" is the one after
+ * the first of its name. */
 bool find_widget(const char *name, int box[4]);
 void wait_for_widget(const char *name, int box[4]);
 void wait_for_no_widget(const char *name);
