@@ -95,6 +95,20 @@ def normed(x, shift, scale):
     return F.layer_norm(x, (x.shape[-1],), eps=EPS) * (1 + scale) + shift
 
 
+def merge(x, frames):
+    """Frames of [B, tokens, WIDTH] two by two, by their mean; the last of an odd number is left out."""
+    b, n, _ = x.shape
+    x = x.view(b, frames, n // frames, WIDTH)[:, :frames // 2 * 2]
+    return ((x[:, 0::2] + x[:, 1::2]) / 2).reshape(b, -1, WIDTH)
+
+
+def unmerge(x, frames):
+    """... and then takes the last pair's."""
+    b, pairs = x.shape[0], frames // 2
+    x = x.view(b, pairs, -1, WIDTH)
+    return x[:, (torch.arange(frames) // 2).clamp(max=pairs - 1)].reshape(b, -1, WIDTH)
+
+
 class Block(nn.Module):
     def __init__(self, temporal):
         super().__init__()
@@ -105,19 +119,24 @@ class Block(nn.Module):
             for m in (self.attn.proj, self.cross_attn.proj, self.mlp.fc2):
                 nn.init.zeros_(m.weight)
 
-    def forward(self, x, y, mask, t6, frames):
+    def forward(self, x, y, mask, t6, frames, merged=False):
         b, n, _ = x.shape
-        places = n // frames
+        places, all_frames = n // frames, frames
         shift1, scale1, gate1, shift2, scale2, gate2 = (
             (self.scale_shift_table[None] + t6).unsqueeze(2).unbind(1))
-        a = normed(x, shift1, scale1).view(b, frames, places, WIDTH)
+        a = normed(x, shift1, scale1)
+        if merged:  # attention sees frames in twos
+            a, frames = merge(a, frames), frames // 2
+        n = a.shape[1]
+        a = a.view(b, frames, places, WIDTH)
         if self.attn.temporal:
             a = self.attn(a.transpose(1, 2).reshape(b * places, frames, WIDTH))
             a = a.view(b, places, frames, WIDTH).transpose(1, 2).reshape(b, n, WIDTH)
         else:
             a = self.attn(a.reshape(b * frames, places, WIDTH)).view(b, n, WIDTH)
-        x = x + gate1 * a
-        x = x + self.cross_attn(x, y, mask)
+        x = x + gate1 * (unmerge(a, all_frames) if merged else a)
+        c = self.cross_attn(merge(x, all_frames) if merged else x, y, mask)
+        x = x + (unmerge(c, all_frames) if merged else c)
         return x + gate2 * self.mlp(normed(x, shift2, scale2))
 
 
@@ -184,9 +203,9 @@ class STDiT3(nn.Module):
         v = waves(rows)[:, None].expand(rows, columns, -1)
         return torch.cat([u, v], -1).reshape(1, rows * columns, WIDTH)
 
-    def forward(self, z, t, y, mask, fps, variance=False):
+    def forward(self, z, t, y, mask, fps, variance=False, merged=False):
         """z [B,C,T,H,W]; t [B] in 0..1000; y [B,L,text.WIDTH] and its mask; fps [B] -> velocity,
-        and the variance, which is not trained."""
+        and the variance, which is not trained. merged: attentions see frames two by two (TDTM)."""
         b, c, frames, height, width = z.shape
         rows, columns = height // 2, width // 2
         x = z.view(b, c, frames, rows, 2, columns, 2).permute(0, 2, 3, 5, 1, 4, 6)
@@ -198,8 +217,8 @@ class STDiT3(nn.Module):
         y = self.y_embedder.y_proj(y)
         hidden = torch.where(mask, 0., -1e9)[:, None, None, :]
         for s, p in zip(self.spatial_blocks, self.temporal_blocks):
-            x = s(x, y, hidden, t6, frames)
-            x = p(x, y, hidden, t6, frames)
+            x = s(x, y, hidden, t6, frames, merged)
+            x = p(x, y, hidden, t6, frames, merged)
         table = self.final_layer.scale_shift_table[None] + time[:, None]
         shift, scale = table.unsqueeze(2).unbind(1)
         x = self.final_layer.linear(normed(x, shift, scale))
