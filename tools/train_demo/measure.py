@@ -21,10 +21,9 @@ import probes
 
 USUAL = (
     ('30 steps', '--leap never --merge-steps 0'),
-    ('leap at 10, merged in 1', '--leap fixed --leap-from 10 --merge-steps 1'),
-    ('leap at 10', '--leap fixed --leap-from 10 --merge-steps 0'),
+    ('leap at 12, merged in 1', '--leap fixed --leap-from 12 --merge-steps 1'),
     ('leap at 12', '--leap fixed --leap-from 12 --merge-steps 0'),
-    ('leap at 15', '--leap fixed --leap-from 15 --merge-steps 0'),
+    ('leap at 10, merged in 1', '--leap fixed --leap-from 10 --merge-steps 1'),
     ('12 steps', '--steps 12 --leap never --merge-steps 0'),
 )
 
