@@ -13,7 +13,6 @@ enum { SLOTS = 3, NONE = -1 };
 struct clip_player {
     struct clip_player_opts opts;
     char *path;
-    pthread_t thread;
 
     /* the thread's */
     struct video_in *in;
@@ -23,9 +22,8 @@ struct clip_player {
     uint8_t *rgba, *scaled;
     size_t scaled_bytes;
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stop, sought, resized;
+    struct fv_worker worker;
+    bool sought, resized;
     uint32_t target; /* of a seek, else the frame wanted last */
     uint32_t width, height;
     double began; /* when frame `from` was due */
@@ -150,11 +148,11 @@ static int show_frame(struct clip_player *p, uint32_t wanted, uint32_t width, ui
     uint32_t frames = 0;
     int rc = wanted == p->shown_frame && p->next == wanted + 1 ? 1 : read_to(p, wanted, &frames);
     if (rc == 0) { /* from its start again */
-        pthread_mutex_lock(&p->lock);
+        pthread_mutex_lock(&p->worker.lock);
         p->state.frames = frames;
         p->began = fv_now();
         p->from = 0;
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&p->worker.lock);
         rc = read_to(p, 0, &frames);
     }
     return rc > 0 ? compose(p, &p->slots[slot], width, height) : rc < 0 ? rc : FV_EFORMAT;
@@ -170,13 +168,13 @@ static int prepare(struct clip_player *p)
     p->rgba = malloc(n * 4);
     if (!p->rgb || !p->rgba)
         return fv_fail(FV_ENOMEM, "%s: out of memory", p->path);
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     p->state.width = i->width;
     p->state.height = i->height;
     p->state.frames = (uint32_t)i->frames;
     p->state.fps = i->fps_num ? (double)i->fps_num / i->fps_den : 25;
     p->state.playing = p->state.playing && i->frames != 1;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return 0;
 }
 
@@ -184,36 +182,36 @@ static void *run(void *ud)
 {
     struct clip_player *p = ud;
     int ready = prepare(p);
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     if (ready < 0) {
         snprintf(p->state.error, sizeof p->state.error, "%s", fv_error());
-        if (p->opts.wake && !p->stop)
+        if (p->opts.wake && !p->worker.stop)
             p->opts.wake();
     }
-    while (!p->stop) {
+    while (!p->worker.stop) {
         double due = next_due(p);
         if (!p->width || !p->height || p->state.error[0] || (!p->sought && !p->resized && due == INFINITY)) {
-            pthread_cond_wait(&p->changed, &p->lock);
+            pthread_cond_wait(&p->worker.changed, &p->worker.lock);
             continue;
         }
         if (!p->sought && !p->resized && fv_now() < due) {
-            fv_cond_wait_until(&p->changed, &p->lock, due);
+            fv_cond_wait_until(&p->worker.changed, &p->worker.lock, due);
             continue;
         }
         uint32_t wanted = due_frame(p), width = p->width, height = p->height;
         int slot = free_slot(p);
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&p->worker.lock);
         int rc = show_frame(p, wanted, width, height, slot);
-        pthread_mutex_lock(&p->lock);
+        pthread_mutex_lock(&p->worker.lock);
         if (rc < 0)
             snprintf(p->state.error, sizeof p->state.error, "%s", fv_error());
         else
             p->ready = slot;
         p->state.frame = p->shown_frame;
-        if (p->opts.wake && !p->stop)
+        if (p->opts.wake && !p->worker.stop)
             p->opts.wake();
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return NULL;
 }
 
@@ -224,8 +222,6 @@ static void destroy(struct clip_player *p)
     video_in_close(&p->in);
     for (int i = 0; i < SLOTS; i++)
         picture_finish(&p->slots[i]);
-    pthread_cond_destroy(&p->changed);
-    pthread_mutex_destroy(&p->lock);
     free(p->path);
     free(p->rgb);
     free(p->rgba);
@@ -242,13 +238,11 @@ int clip_player_start(struct clip_player **out, const char *path, const struct c
     p->opts = *opts;
     p->shown = p->ready = NONE;
     p->sought = true;
-    pthread_mutex_init(&p->lock, NULL);
-    fv_cond_init(&p->changed);
     p->path = strdup(path);
     p->state.fps = 25;
     p->state.playing = !p->opts.paused;
     int rc = p->path ? 0 : fv_fail(FV_ENOMEM, "out of memory");
-    if (rc >= 0 && pthread_create(&p->thread, NULL, run, p))
+    if (rc >= 0 && fv_worker_start(&p->worker, run, p) < 0)
         rc = fv_fail(FV_ENOMEM, "%s: no thread to play it", path);
     if (rc < 0) {
         destroy(p);
@@ -263,11 +257,7 @@ void clip_player_stop(struct clip_player **p_)
     struct clip_player *p = *p_;
     if (!p)
         return;
-    pthread_mutex_lock(&p->lock);
-    p->stop = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
-    pthread_join(p->thread, NULL);
+    fv_worker_stop(&p->worker);
     destroy(p);
     *p_ = NULL;
 }
@@ -276,50 +266,50 @@ void clip_player_stop(struct clip_player **p_)
 
 void clip_player_fit(struct clip_player *p, uint32_t width, uint32_t height)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     if (width != p->width || height != p->height) {
         p->width = width;
         p->height = height;
         p->resized = true;
-        pthread_cond_signal(&p->changed);
+        pthread_cond_signal(&p->worker.changed);
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 void clip_player_set_playing(struct clip_player *p, bool playing)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     p->state.playing = playing;
     p->began = fv_now();
     p->from = p->state.frame;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    pthread_cond_signal(&p->worker.changed);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 void clip_player_seek(struct clip_player *p, uint32_t frame)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     p->target = frame;
     p->sought = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    pthread_cond_signal(&p->worker.changed);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 void clip_player_step(struct clip_player *p, int frames)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     int64_t count = p->state.frames ? p->state.frames : (int64_t)p->state.frame + 1;
     int64_t to = (int64_t)p->target + frames;
     p->state.playing = false;
     p->target = (uint32_t)((to % count + count) % count);
     p->sought = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    pthread_cond_signal(&p->worker.changed);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 const struct picture *clip_player_poll(struct clip_player *p, struct clip_player_state *out)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     const struct picture *picture = NULL;
     if (p->ready != NONE) {
         p->shown = p->ready;
@@ -327,6 +317,6 @@ const struct picture *clip_player_poll(struct clip_player *p, struct clip_player
         picture = &p->slots[p->shown];
     }
     *out = p->state;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return picture;
 }

@@ -15,10 +15,8 @@ static const double settle_seconds = 0.25; /* so long nothing must be asked: typ
 
 struct estimator {
     struct estimate_opts opts;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stop, asked, fresh, busy;
+    struct fv_worker worker;
+    bool asked, fresh, busy;
     double due;
     struct generation question;
     struct estimate answer;
@@ -188,29 +186,29 @@ static void *run(void *ud)
     static _Thread_local struct generation q;
     static _Thread_local struct estimate a;
     setpriority(PRIO_PROCESS, 0, NICE); /* of this thread, on Linux */
-    pthread_mutex_lock(&e->lock);
-    while (!e->stop) {
+    pthread_mutex_lock(&e->worker.lock);
+    while (!e->worker.stop) {
         if (!e->asked) {
-            pthread_cond_wait(&e->changed, &e->lock);
+            pthread_cond_wait(&e->worker.changed, &e->worker.lock);
             continue;
         }
         if (fv_now() < e->due) {
-            fv_cond_wait_until(&e->changed, &e->lock, e->due);
+            fv_cond_wait_until(&e->worker.changed, &e->worker.lock, e->due);
             continue;
         }
         e->asked = false;
         e->busy = true;
         q = e->question;
-        pthread_mutex_unlock(&e->lock);
+        pthread_mutex_unlock(&e->worker.lock);
         answer(&a, &q, e->opts.budget);
-        pthread_mutex_lock(&e->lock);
+        pthread_mutex_lock(&e->worker.lock);
         e->busy = false;
         e->fresh = true;
         e->answer = a;
-        if (e->opts.wake && !e->stop)
+        if (e->opts.wake && !e->worker.stop)
             e->opts.wake();
     }
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&e->worker.lock);
     return NULL;
 }
 
@@ -221,11 +219,7 @@ int estimate_start(struct estimator **out, const struct estimate_opts *opts)
     if (!e)
         return fv_fail(FV_ENOMEM, "out of memory");
     e->opts = *opts;
-    pthread_mutex_init(&e->lock, NULL);
-    fv_cond_init(&e->changed);
-    if (pthread_create(&e->thread, NULL, run, e)) {
-        pthread_cond_destroy(&e->changed);
-        pthread_mutex_destroy(&e->lock);
+    if (fv_worker_start(&e->worker, run, e) < 0) {
         free(e);
         return fv_fail(FV_ENOMEM, "no thread to estimate clips");
     }
@@ -238,42 +232,36 @@ void estimate_stop(struct estimator **e_)
     struct estimator *e = *e_;
     if (!e)
         return;
-    pthread_mutex_lock(&e->lock);
-    e->stop = true;
-    pthread_cond_signal(&e->changed);
-    pthread_mutex_unlock(&e->lock);
-    pthread_join(e->thread, NULL);
-    pthread_cond_destroy(&e->changed);
-    pthread_mutex_destroy(&e->lock);
+    fv_worker_stop(&e->worker);
     free(e);
     *e_ = NULL;
 }
 
 void estimate_ask(struct estimator *e, const struct generation *g)
 {
-    pthread_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->worker.lock);
     e->question = *g;
     e->asked = true;
     e->due = fv_now() + settle_seconds;
-    pthread_cond_signal(&e->changed);
-    pthread_mutex_unlock(&e->lock);
+    pthread_cond_signal(&e->worker.changed);
+    pthread_mutex_unlock(&e->worker.lock);
 }
 
 bool estimate_poll(struct estimator *e, struct estimate *out)
 {
-    pthread_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->worker.lock);
     bool fresh = e->fresh;
     e->fresh = false;
     if (fresh)
         *out = e->answer;
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&e->worker.lock);
     return fresh;
 }
 
 bool estimate_busy(struct estimator *e)
 {
-    pthread_mutex_lock(&e->lock);
+    pthread_mutex_lock(&e->worker.lock);
     bool busy = e->busy || e->asked;
-    pthread_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&e->worker.lock);
     return busy;
 }

@@ -19,10 +19,7 @@ struct ask {
 
 struct peek {
     void (*wake)(void);
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stop;
+    struct fv_worker worker;
     struct ask asks[ROOM];
     size_t ask_count;
     struct peeked *got[ROOM];
@@ -100,28 +97,28 @@ static void *run(void *ud)
 {
     struct peek *p = ud;
     setpriority(PRIO_PROCESS, 0, NICE); /* of this thread, on Linux */
-    pthread_mutex_lock(&p->lock);
-    while (!p->stop) {
+    pthread_mutex_lock(&p->worker.lock);
+    while (!p->worker.stop) {
         if (!p->ask_count || p->got_count == ROOM) {
-            pthread_cond_wait(&p->changed, &p->lock);
+            pthread_cond_wait(&p->worker.changed, &p->worker.lock);
             continue;
         }
         struct ask ask = p->asks[0];
         memmove(p->asks, p->asks + 1, --p->ask_count * sizeof *p->asks);
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&p->worker.lock);
         struct peeked *got = calloc(1, sizeof *got);
         if (got) {
             strcpy(got->path, ask.path);
             got->tag = ask.tag;
             got->found = (image_has_suffix(ask.path) ? read_picture(got) : read_video(got)) >= 0;
         }
-        pthread_mutex_lock(&p->lock);
+        pthread_mutex_lock(&p->worker.lock);
         if (got)
             p->got[p->got_count++] = got;
-        if (p->wake && !p->stop)
+        if (p->wake && !p->worker.stop)
             p->wake();
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return NULL;
 }
 
@@ -132,11 +129,7 @@ int peek_start(struct peek **out, void (*wake)(void))
     if (!p)
         return fv_fail(FV_ENOMEM, "out of memory");
     p->wake = wake;
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->changed, NULL);
-    if (pthread_create(&p->thread, NULL, run, p)) {
-        pthread_cond_destroy(&p->changed);
-        pthread_mutex_destroy(&p->lock);
+    if (fv_worker_start(&p->worker, run, p) < 0) {
         free(p);
         return fv_fail(FV_ENOMEM, "no thread for small pictures of clips");
     }
@@ -149,42 +142,36 @@ void peek_stop(struct peek **p_)
     struct peek *p = *p_;
     if (!p)
         return;
-    pthread_mutex_lock(&p->lock);
-    p->stop = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
-    pthread_join(p->thread, NULL);
+    fv_worker_stop(&p->worker);
     for (size_t i = 0; i < p->got_count; i++)
         free(p->got[i]);
-    pthread_cond_destroy(&p->changed);
-    pthread_mutex_destroy(&p->lock);
     free(p);
     *p_ = NULL;
 }
 
 bool peek_ask(struct peek *p, const char *path, int tag)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     bool room = p->ask_count < ROOM && strlen(path) < sizeof p->asks[0].path;
     if (room) {
         struct ask *a = &p->asks[p->ask_count++];
         strcpy(a->path, path);
         a->tag = tag;
-        pthread_cond_signal(&p->changed);
+        pthread_cond_signal(&p->worker.changed);
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return room;
 }
 
 bool peek_poll(struct peek *p, struct peeked *out)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     struct peeked *got = p->got_count ? p->got[0] : NULL;
     if (got) {
         memmove(p->got, p->got + 1, --p->got_count * sizeof *p->got);
-        pthread_cond_signal(&p->changed);
+        pthread_cond_signal(&p->worker.changed);
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     if (got)
         *out = *got;
     free(got);

@@ -13,27 +13,25 @@ struct thumbs {
     struct vk_device *dev;
     char *path;
     void (*wake)(void);
-    pthread_t thread;
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stop, ready; /* ready: slot is to be drawn */
+    struct fv_worker worker;
+    bool ready; /* slot is to be drawn */
     struct stream_slot slot;
 };
 
 /* The lock is not held. False: it is to stop. */
 static bool hand_out(struct thumbs *t)
 {
-    pthread_mutex_lock(&t->lock);
-    t->ready = !t->stop;
-    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_lock(&t->worker.lock);
+    t->ready = !t->worker.stop;
+    pthread_mutex_unlock(&t->worker.lock);
     if (t->wake)
         t->wake();
-    pthread_mutex_lock(&t->lock);
-    while (t->ready && !t->stop)
-        pthread_cond_wait(&t->changed, &t->lock);
-    bool go_on = !t->stop;
-    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_lock(&t->worker.lock);
+    while (t->ready && !t->worker.stop)
+        pthread_cond_wait(&t->worker.changed, &t->worker.lock);
+    bool go_on = !t->worker.stop;
+    pthread_mutex_unlock(&t->worker.lock);
     return go_on;
 }
 
@@ -77,11 +75,7 @@ int thumbs_start(struct thumbs **out, struct vk_device *dev, const char *path, v
     t->dev = dev;
     t->wake = wake;
     t->path = strdup(path);
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->changed, NULL);
-    if (!t->path || pthread_create(&t->thread, NULL, run, t)) {
-        pthread_cond_destroy(&t->changed);
-        pthread_mutex_destroy(&t->lock);
+    if (!t->path || fv_worker_start(&t->worker, run, t) < 0) {
         free(t->path);
         free(t);
         return fv_fail(FV_ENOMEM, "%s: no thread for its small pictures", path);
@@ -95,14 +89,8 @@ void thumbs_stop(struct thumbs **t_)
     struct thumbs *t = *t_;
     if (!t)
         return;
-    pthread_mutex_lock(&t->lock);
-    t->stop = true;
-    pthread_cond_signal(&t->changed);
-    pthread_mutex_unlock(&t->lock);
-    pthread_join(t->thread, NULL);
+    fv_worker_stop(&t->worker);
     gs_gpu_scene_destroy(&t->slot.gpu);
-    pthread_cond_destroy(&t->changed);
-    pthread_mutex_destroy(&t->lock);
     free(t->path);
     free(t);
     *t_ = NULL;
@@ -110,17 +98,17 @@ void thumbs_stop(struct thumbs **t_)
 
 const struct gs_gpu_scene *thumbs_next(struct thumbs *t, uint32_t *frame)
 {
-    pthread_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->worker.lock);
     const struct gs_gpu_scene *scene = t->ready ? t->slot.gpu : NULL;
     *frame = t->slot.frame;
-    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->worker.lock);
     return scene;
 }
 
 void thumbs_done(struct thumbs *t)
 {
-    pthread_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->worker.lock);
     t->ready = false;
-    pthread_cond_signal(&t->changed);
-    pthread_mutex_unlock(&t->lock);
+    pthread_cond_signal(&t->worker.changed);
+    pthread_mutex_unlock(&t->worker.lock);
 }

@@ -46,16 +46,6 @@ static void write_jobs(const char *path, const char *text)
     test_write_file(path, text, strlen(text));
 }
 
-static bool same_files(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = test_read_file(a, &n), *y = test_read_file(b, &m);
-    bool same = n == m && !memcmp(x, y, n);
-    free(x);
-    free(y);
-    return same;
-}
-
 /* Events of a journal: of one kind and job ("" = any). */
 static int events(const char *dir, const char *event, const char *job)
 {
@@ -124,8 +114,8 @@ static void results_are_those_of_the_commands_alone(void **state)
     free(out);
     TEST_RUNS("convert a.ply -o alone.spz -q");
     TEST_RUNS("render first.spz -o alone.mp4 --size 48x32 --frames 3 -q");
-    assert_true(same_files("first.spz", "alone.spz"));
-    assert_true(same_files("first.mp4", "alone.mp4"));
+    assert_true(test_same_files("first.spz", "alone.spz"));
+    assert_true(test_same_files("first.mp4", "alone.mp4"));
     assert_true(fv_exists("first/frame_0001.png"));
     assert_int_equal(files_with(".", ".fovea-"), 0);
     /* a log is what the command says alone, with the names it was given */
@@ -256,7 +246,7 @@ static void a_model_is_loaded_once(void **state)
     assert_true(load[0] > 0 && load[1] < load[0] / 10);
     assert_true(encode[0] > 0 && encode[1] == 0); /* with the first one's */
     TEST_RUNS("generate \"cat 2\" -o alone2.mp4 --seed 3 --model %s -q", model);
-    assert_true(same_files("once2.mp4", "alone2.mp4"));
+    assert_true(test_same_files("once2.mp4", "alone2.mp4"));
 }
 
 /* A file of the disk's size for those who write it: pictures in the way of a limit. */
@@ -589,7 +579,7 @@ static void compare_with_commands_alone(cJSON *report, const bool *good)
             const char *path = cJSON_GetObjectItem(r, "path")->valuestring;
             char twin[1024];
             snprintf(twin, sizeof twin, "alone/%s", path + strlen(test_tmp()) + 1);
-            if (!same_files(path, twin))
+            if (!test_same_files(path, twin))
                 fail_msg("%s differs from what \"%s\" makes alone", path, name);
             compared++;
         }

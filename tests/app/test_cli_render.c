@@ -296,7 +296,7 @@ static void full_disk_is_said_and_leaves_what_plays(void **state)
     free(out);
     int picture = test_fovea(&out, "render %s -s 2000x2000 --aov color -o %s/b.npy",
                              case_file("scene.ply"), dir);
-    bool said_too = strstr(out, "No space left") != NULL;
+    bool said_too = strstr(out, "disk is full") != NULL;
     bool none = !fv_exists(test_tmp_path("disk/b.npy"));
     umount(dir);
     rmdir(dir);

@@ -19,16 +19,6 @@ static char *model;
     if (!(model = test_tiny_model()))                                                                             \
     skip()
 
-static bool same_files(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = test_read_file(a, &n), *y = test_read_file(b, &m);
-    bool same = n == m && !memcmp(x, y, n);
-    free(x);
-    free(y);
-    return same;
-}
-
 static void read_latents(const char *path, float *out, size_t n)
 {
     struct nn_file *f;
@@ -96,9 +86,9 @@ static void a_prompt_becomes_a_video_that_says_how(void **state)
     cJSON_Delete(doc);
     /* the same seed, the same bytes; another seed, others */
     TEST_RUNS("generate --from %s -o %s", a, b);
-    assert_true(same_files(a, b));
+    assert_true(test_same_files(a, b));
     TEST_RUNS("generate --from %s -o %s --seed 8", a, b);
-    assert_false(same_files(a, b));
+    assert_false(test_same_files(a, b));
     doc = comment_of(b);
     assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(doc, "options"), "seed")), 8);
     cJSON_Delete(doc);
@@ -130,7 +120,7 @@ static void clips_of_several_are_those_made_alone(void **state)
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/clip_%04d.mp4", dir, rows[i].clip);
         TEST_RUNS("generate \"%s\" -o %s --model %s --seed %d", rows[i].prompt, alone, model, rows[i].seed);
-        assert_true(same_files(path, alone));
+        assert_true(test_same_files(path, alone));
     }
     snprintf(path, sizeof path, "%s/clip_0001.mp4", dir);
     cJSON *doc = comment_of(path);
@@ -157,14 +147,14 @@ static void latents_decode_to_the_same_pictures(void **state)
     snprintf(direct, sizeof direct, "%s", test_tmp_path("direct.safetensors"));
     snprintf(b, sizeof b, "%s", test_tmp_path("zb.y4m"));
     TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1", direct, model);
-    assert_true(same_files(z, direct));
+    assert_true(test_same_files(z, direct));
     assert_ok(nn_file_open(&f, z, NULL));
     static const uint64_t shape[5] = {1, 4, 3, 3, 4};
     assert_memory_equal(nn_file_find(f, "latents")->shape, shape, sizeof shape);
     assert_string_equal(nn_file_meta(f, "fps"), "12/1");
     nn_file_close(&f);
     TEST_RUNS("vae decode %s --model %s/vae -o %s", z, model, b);
-    assert_true(same_files(plain(false), b));
+    assert_true(test_same_files(plain(false), b));
 }
 
 static void reports_what_it_took(void **state)
@@ -269,7 +259,7 @@ static void a_budget_is_kept_to(void **state)
     assert_true(taken < most && taken <= 130e6);
     assert_true(member(doc, NULL, "streamed_bytes") > 0);
     cJSON_Delete(doc);
-    assert_true(same_files(all, some));
+    assert_true(test_same_files(all, some));
 }
 
 /* What a dry run says against what is taken, with all blocks on the device or as few as there can be. */
@@ -535,7 +525,7 @@ static void given_pictures_stay(void **state)
         }
     }
     TEST_RUNS("generate --from %s -o %s", clip, again);
-    assert_true(same_files(clip, again));
+    assert_true(test_same_files(clip, again));
 }
 
 static void clips_go_on(void **state)
@@ -614,7 +604,7 @@ static void a_negative_prompt_leads_away(void **state)
     snprintf(a, sizeof a, "%s", test_tmp_path("n1.safetensors"));
     snprintf(b, sizeof b, "%s", test_tmp_path("n2.safetensors"));
     TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --negative \"a dog\"", a, model);
-    assert_false(same_files(a, plain(true)));
+    assert_false(test_same_files(a, plain(true)));
     /* guidance 1 is the prompt alone: what it is led away from does not count, up to rounding */
     TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1 --negative \"a dog\"", a, model);
     TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --guidance 1", b, model);
@@ -669,7 +659,7 @@ static void interrupted_clips_go_on_to_the_same(void **state)
             TEST_FAILS(1, "prompt is", "generate \"a dog\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model,
                   steps, kinds[i], check);
         TEST_RUNS("generate \"a cat\" -o %s --model %s --steps %s %s --checkpoint %s", parts, model, steps, kinds[i], check);
-        assert_true(same_files(whole, parts));
+        assert_true(test_same_files(whole, parts));
         assert_int_not_equal(access(check, F_OK), 0);
         unlink(parts);
     }
@@ -714,21 +704,21 @@ static void previews_show_what_is_coming(void **state)
     snprintf(png, sizeof png, "%s", test_tmp_path("preview.png"));
     snprintf(video, sizeof video, "%s", test_tmp_path("preview.mp4"));
     TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 1", b, model, png);
-    assert_true(same_files(plain(false), b)); /* looking changes nothing */
+    assert_true(test_same_files(plain(false), b)); /* looking changes nothing */
     struct image i;
     assert_ok(image_load(&i, png));
     assert_int_equal(i.width, 3 * 32);
     assert_int_equal(i.height, 24);
     image_finish(&i);
     TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --preview %s --preview-every 2", b, model, video);
-    assert_true(same_files(plain(false), b));
+    assert_true(test_same_files(plain(false), b));
     assert_int_equal(frames_of(video), 9);
     char *out; /* one that cannot be written is no reason to stop */
     assert_int_equal(test_fovea(&out, "generate \"a cat\" -o %s --model %s --seed 1 --preview /nowhere/p.png "
                                       "--preview-every 2", z, model), 0);
     assert_non_null(strstr(out, "warning: --preview"));
     free(out);
-    assert_true(same_files(plain(true), z));
+    assert_true(test_same_files(plain(true), z));
 }
 
 static void ctrl_c_leaves_no_file(void **state)

@@ -124,13 +124,6 @@ static int start_server(void **state)
     return xserver_start(800, 600);
 }
 
-static int stop_server(void **state)
-{
-    (void)state;
-    xserver_stop();
-    return 0;
-}
-
 static struct viewer start_with_cameras(void)
 {
     const char *extra[] = {"--cameras", cameras(), NULL};
@@ -552,9 +545,5 @@ int main(void)
     int failed = cmocka_run_group_tests_name("without a window", plain, NULL, NULL);
     if (failed)
         return failed;
-    if (!xserver_available()) {
-        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
-        return 77;
-    }
-    return cmocka_run_group_tests_name("in a window", windows, start_server, stop_server);
+    return RUN_IN_WINDOWS(windows, start_server, windows_end);
 }

@@ -14,13 +14,6 @@ static int start_server(void **state)
     return xserver_start(1280, 1000);
 }
 
-static int stop_server(void **state)
-{
-    (void)state;
-    xserver_stop();
-    return 0;
-}
-
 /* What is typed in the panel is what the settings keep. */
 static bool kept(const char *part)
 {
@@ -115,9 +108,5 @@ int main(void)
         cmocka_unit_test(a_clip_is_made_played_and_used_again),
         cmocka_unit_test(clips_wait_are_moved_and_cancelled),
     };
-    if (!xserver_available()) {
-        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
-        return 77;
-    }
-    return cmocka_run_group_tests_name("in a window", windows, start_server, stop_server);
+    return RUN_IN_WINDOWS(windows, start_server, windows_end);
 }

@@ -106,8 +106,7 @@ static int start_server(void **state)
 
 static int stop_server(void **state)
 {
-    (void)state;
-    xserver_stop();
+    windows_end(state);
     return finish(state);
 }
 
@@ -227,9 +226,5 @@ int main(void)
     int failed = cmocka_run_group_tests_name("without a window", plain, write_stream, NULL);
     if (failed)
         return failed;
-    if (!xserver_available()) {
-        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
-        return 77;
-    }
-    return cmocka_run_group_tests_name("in a window", windows, start_server, stop_server);
+    return RUN_IN_WINDOWS(windows, start_server, stop_server);
 }

@@ -36,6 +36,21 @@ struct image load(const char *path)
     return i;
 }
 
+bool windows_available(void)
+{
+    bool can = xserver_available();
+    if (!can)
+        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
+    return can;
+}
+
+int windows_end(void **state)
+{
+    (void)state;
+    xserver_stop();
+    return 0;
+}
+
 struct viewer start(const char *file, const char *const *extra)
 {
     struct viewer v;

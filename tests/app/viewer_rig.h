@@ -20,6 +20,13 @@ double largest(const struct image *a, const struct image *b);
 double share(const struct image *a, const struct image *b);
 struct image load(const char *path);
 
+/* What main returns: the group's result, 77 where windows cannot be tested, which is said. start begins the X
+ * server, end is windows_end or calls it. */
+#define RUN_IN_WINDOWS(tests, start, end)                                                          \
+    (windows_available() ? cmocka_run_group_tests_name("in a window", tests, start, end) : 77)
+bool windows_available(void);
+int windows_end(void **state);
+
 /* Runs in the temporary directory, where it saves pictures and keeps its settings (config/fovea). file NULL:
  * fovea alone. extra: more arguments, NULL last. */
 struct viewer start(const char *file, const char *const *extra);

@@ -98,6 +98,16 @@ void *test_read_file(const char *path, size_t *size)
     return copy;
 }
 
+bool test_same_files(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = test_read_file(a, &n), *y = test_read_file(b, &m);
+    bool same = n == m && !memcmp(x, y, n);
+    free(x);
+    free(y);
+    return same;
+}
+
 const char *test_device_option(void)
 {
     static char text[256];

@@ -62,6 +62,7 @@ const char *test_tmp(void);
 const char *test_tmp_path(const char *name);
 void test_write_file(const char *path, const void *data, size_t size);
 void *test_read_file(const char *path, size_t *size); /* caller frees */
+bool test_same_files(const char *a, const char *b);
 
 /* Runs the real binary through the shell: "fovea " + args. Returns the exit status; output
  * (stdout and stderr together) in *out when not NULL, caller frees. */

@@ -119,7 +119,7 @@ def usual():
     with the leap that docs/DEMO_MODEL.md found to cost little."""
     return {'name': 'fovea demo', 'steps': 30, 'guidance': 4, 'width': 64, 'height': 64,
             'frames': clips.FRAMES, 'fps': 12, 'clean_captions': True, 'time_transform': True, 'scores': {},
-            'leap': 'fixed', 'leap_from': 12, 'merge_steps': 1}
+            'leap': 'fixed', 'leap_from': 10, 'merge_steps': 1}
 
 
 def main():

@@ -166,6 +166,29 @@ bool fv_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, double until)
     return pthread_cond_timedwait(c, lock, &t) == 0;
 }
 
+int fv_worker_start(struct fv_worker *w, void *(*fn)(void *ud), void *ud)
+{
+    w->stop = false;
+    pthread_mutex_init(&w->lock, NULL);
+    fv_cond_init(&w->changed);
+    if (pthread_create(&w->thread, NULL, fn, ud) == 0)
+        return 0;
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+    return FV_ENOMEM;
+}
+
+void fv_worker_stop(struct fv_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+}
+
 double fv_now(void)
 {
     struct timespec t;

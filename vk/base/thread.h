@@ -25,6 +25,19 @@ void fv_cond_init(pthread_cond_t *c);
 /* As pthread_cond_wait; false when the time has come. */
 bool fv_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, double until);
 
+/* A thread with the lock and the condition that it and its owner talk by. */
+struct fv_worker {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* of fv_cond_init */
+    bool stop;              /* it is to end: looked at under the lock */
+};
+
+/* Starts fn(ud). FV_ENOMEM, without text: there is no thread, and nothing to stop. */
+int fv_worker_start(struct fv_worker *w, void *(*fn)(void *ud), void *ud);
+/* Tells it to end, wakes it and waits until it has. */
+void fv_worker_stop(struct fv_worker *w);
+
 /* A bounded queue of pointers between threads. */
 struct fv_queue {
     pthread_mutex_t lock;
