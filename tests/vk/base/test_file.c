@@ -198,7 +198,7 @@ static void a_full_device_is_reported_at_commit(void **state)
     (void)state;
     assert_ok(fv_writer_open(&w, "/dev/full"));
     fv_write(&w, "x", 1);
-    assert_fails(fv_writer_commit(&w), FV_EIO, "No space left");
+    assert_fails(fv_writer_commit(&w), FV_EIO, "disk is full");
     struct stat st;
     assert_int_equal(stat("/dev/full", &st), 0);
     assert_true(S_ISCHR(st.st_mode)); /* and was not replaced by a file */
