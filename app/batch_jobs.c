@@ -1,6 +1,7 @@
 /* Job files (batch_jobs.h): lines to jobs by the commands' own tables, then what can be told before anything runs:
  * inputs that are missing, results that two jobs write, folders that are not there. */
 #include "app/batch_jobs.h"
+#include "app/http_source.h"
 #include "app/output.h"
 #include "vk/base/array.h"
 #include "vk/base/file.h"
@@ -73,11 +74,6 @@ const char *batch_full_path(const char *path, struct fv_arena *arena)
         *to++ = '/';
     *to = 0;
     return full;
-}
-
-static bool is_url(const char *path)
-{
-    return !strncmp(path, "http://", 7) || !strncmp(path, "https://", 8);
 }
 
 /* ---- fields ------------------------------------------------------------------------------ */
@@ -264,8 +260,8 @@ static int add_file(struct batch_jobs *b, struct batch_file **list, size_t *coun
 /* "a.png;b.mp4", "style.safetensors:0.8": the name alone if there is such a file, else the parts. */
 static int add_inputs(struct batch_jobs *b, struct batch_job *j, const struct opt *o, const char *text)
 {
-    if (fv_exists(text) || !strpbrk(text, ";:") || is_url(text))
-        return is_url(text) ? 0 : add_file(b, &j->reads, &j->read_count, o, text);
+    if (fv_exists(text) || !strpbrk(text, ";:") || http_is_url(text))
+        return http_is_url(text) ? 0 : add_file(b, &j->reads, &j->read_count, o, text);
     for (const char *at = text; *at;) {
         size_t n = strcspn(at, ";");
         char *part = fv_arena_strndup(&b->arena, at, n), *colon, *end;
@@ -273,7 +269,7 @@ static int add_inputs(struct batch_jobs *b, struct batch_job *j, const struct op
             return FV_ENOMEM;
         if (!fv_exists(part) && (colon = strrchr(part, ':')) && colon[1] && (strtod(colon + 1, &end), !*end))
             *colon = 0;
-        if (*part && !is_url(part))
+        if (*part && !http_is_url(part))
             FV_TRY(add_file(b, &j->reads, &j->read_count, o, part));
         at += n + (at[n] == ';');
     }
@@ -286,7 +282,7 @@ static int list_files(struct batch_jobs *b, struct batch_job *j)
     for (const struct cmd_arg *a = j->cmd->args; a && a->name; a++)
         for (; at < j->args.count; at++) {
             const char *path = j->args.items[at];
-            if (a->file && !is_url(path))
+            if (a->file && !http_is_url(path))
                 FV_TRY(add_file(b, &j->reads, &j->read_count, NULL, path));
             if (!a->many) {
                 at++;

@@ -54,16 +54,12 @@ bool batch_results_there(const struct batch_results *r)
     return true;
 }
 
-static int make_folders(const char *file)
+static int make_folder_of(const char *file)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s", file);
-    for (char *slash = path + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
-        *slash = 0;
-        if (mkdir(path, 0777) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
-            return fv_fail(FV_EIO, "%s: the folder cannot be made: %s", path, strerror(errno));
-    }
-    return 0;
+    char *dir = fv_path_dir(file);
+    int rc = dir ? fv_make_dirs(dir) : fv_fail(FV_ENOMEM, "out of memory");
+    free(dir);
+    return rc;
 }
 
 static void sync_folder_of(const char *file)
@@ -85,7 +81,7 @@ int batch_results_move(const struct batch_results *r)
         struct stat st;
         if (lstat(x->from, &st) < 0 && !lstat(x->to, &st) && (S_ISLNK(st.st_mode) || (uint64_t)st.st_size == x->bytes))
             continue; /* it was moved before */
-        FV_TRY(make_folders(x->to));
+        FV_TRY(make_folder_of(x->to));
         if (rename(x->from, x->to) < 0)
             return fv_fail(FV_EIO, "%s: the result cannot be put there: %s", x->to, strerror(errno));
         size_t n = (size_t)(fv_path_base(x->to) - x->to);
@@ -284,18 +280,10 @@ static int append(struct batch_journal *j, cJSON *o)
     int rc = text ? apply(j, o, true) : fv_fail(FV_ENOMEM, "out of memory");
     cJSON_Delete(o);
     if (rc == 0) {
-        size_t n = strlen(text), done = 0;
+        size_t n = strlen(text);
         text[n++] = '\n'; /* in the place of the NUL */
-        while (done < n) {
-            ssize_t k = write(j->fd, text + done, n - done);
-            if (k < 0 && errno != EINTR) {
-                rc = fv_fail(FV_EIO, "%s: cannot be written: %s", j->path, strerror(errno));
-                break;
-            }
-            done += k > 0 ? (size_t)k : 0;
-        }
-        if (rc == 0 && fdatasync(j->fd) < 0)
-            rc = fv_fail(FV_EIO, "%s: cannot be written: %s", j->path, strerror(errno));
+        if (!fv_write_fd(j->fd, text, n) || fdatasync(j->fd) < 0)
+            rc = fv_write_failure(j->path, errno);
     }
     free(text);
     return rc;
@@ -419,8 +407,7 @@ static int lock(struct batch_journal *j, const struct batch_shard *s)
 {
     char name[64] = "journal.jsonl", *path = NULL;
     bool part = s && s->count > 1;
-    if (mkdir(j->dir, 0777) < 0 && errno != EEXIST)
-        return fv_fail(FV_EIO, "%s: the folder cannot be made: %s", j->dir, strerror(errno));
+    FV_TRY(fv_make_dirs(j->dir));
     j->lock = open_in(j, "lock", &path);
     free(path);
     FV_TRY(j->lock);
@@ -440,8 +427,8 @@ static int begin(struct batch_journal *j)
     char last = '\n';
     if (fstat(j->fd, &st) < 0 || (st.st_size && pread(j->fd, &last, 1, st.st_size - 1) != 1))
         return fv_fail(FV_EIO, "%s: cannot be read: %s", j->path, strerror(errno));
-    if (last != '\n' && write(j->fd, "\n", 1) != 1)
-        return fv_fail(FV_EIO, "%s: cannot be written: %s", j->path, strerror(errno));
+    if (last != '\n' && !fv_write_fd(j->fd, "\n", 1))
+        return fv_write_failure(j->path, errno);
     if (st.st_size)
         return 0;
     cJSON *o = cJSON_CreateObject();

@@ -64,12 +64,12 @@ static const char *error_of(const struct batch_jobs *jobs, const struct batch_jo
     return "";
 }
 
-static void file_name(char out[64], const char *stem, const char *suffix, const struct batch_shard *s)
+void batch_report_name(char out[BATCH_NAME], const char *stem, const char *suffix, const struct batch_shard *s)
 {
     if (s->count)
-        snprintf(out, 64, "%s-%uof%u%s", stem, s->index, s->count, suffix);
+        snprintf(out, BATCH_NAME, "%s-%uof%u%s", stem, s->index, s->count, suffix);
     else
-        snprintf(out, 64, "%s%s", stem, suffix);
+        snprintf(out, BATCH_NAME, "%s%s", stem, suffix);
 }
 
 /* ---- for programs ------------------------------------------------------------------------ */
@@ -119,7 +119,7 @@ static cJSON *job_json(const struct batch_jobs *jobs, const struct batch_job *j,
 
 static int write_json(const struct batch_jobs *jobs, const struct batch_journal *journal, const struct batch_shard *s)
 {
-    char name[64];
+    char name[BATCH_NAME];
     struct batch_counts c = batch_count(jobs, journal, s);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
@@ -136,7 +136,7 @@ static int write_json(const struct batch_jobs *jobs, const struct batch_journal 
     for (size_t i = 0; i < jobs->count; i++)
         if (batch_in_shard(s, &jobs->items[i]))
             cJSON_AddItemToArray(list, job_json(jobs, &jobs->items[i], past_of(journal, &jobs->items[i])));
-    file_name(name, "report", ".json", s);
+    batch_report_name(name, "report", ".json", s);
     char *path = fv_path_join(journal->dir, name);
     if (path)
         fv_remove_torn(path);
@@ -155,21 +155,6 @@ struct strip {
     uint32_t width, height;
 };
 
-static void sample(const float *in, uint32_t w, uint32_t h, uint32_t channels, double x0, double x1, double y0, double y1,
-                   uint8_t rgb[3])
-{
-    double sum[3] = {0}, n = 0;
-    uint32_t left = (uint32_t)x0, right = (uint32_t)ceil(x1), top = (uint32_t)y0, bottom = (uint32_t)ceil(y1);
-    for (uint32_t y = top; y < h && (y < bottom || y == top); y++)
-        for (uint32_t x = left; x < w && (x < right || x == left); x++, n++)
-            for (uint32_t c = 0; c < 3; c++)
-                sum[c] += (double)in[((size_t)y * w + x) * channels + (channels >= 3 ? c : 0)];
-    for (int c = 0; c < 3; c++) {
-        double v = n > 0 ? sum[c] / n : 0;
-        rgb[c] = (uint8_t)(v >= 1 ? 255 : v > 0 ? v * 255 + 0.5 : 0);
-    }
-}
-
 static void add_picture(struct strip *s, const float *data, uint32_t w, uint32_t h, uint32_t channels)
 {
     double scale = fmin((double)THUMB_WIDTH / w, (double)THUMB_HEIGHT / h);
@@ -179,10 +164,8 @@ static void add_picture(struct strip *s, const float *data, uint32_t w, uint32_t
     if (s->width + tw > MOST_THUMBS * THUMB_WIDTH)
         return;
     s->height = s->height ? s->height : th;
-    for (uint32_t y = 0; y < th; y++)
-        for (uint32_t x = 0; x < tw; x++)
-            sample(data, w, h, channels, (double)x * w / tw, (double)(x + 1) * w / tw, (double)y * h / th,
-                   (double)(y + 1) * h / th, s->pixels + ((size_t)y * MOST_THUMBS * THUMB_WIDTH + s->width + x) * 3);
+    image_shrink(&(struct image_part){data, w, h, w, channels}, s->pixels + (size_t)s->width * 3, tw, th, 3,
+                 MOST_THUMBS * THUMB_WIDTH * 3);
     s->width += tw;
 }
 
@@ -478,10 +461,10 @@ static void write_sheet(FILE *out, const struct batch_jobs *jobs, const struct b
 
 static int write_html(const struct batch_jobs *jobs, const struct batch_journal *journal, const struct batch_shard *s)
 {
-    char name[64];
+    char name[BATCH_NAME];
     struct fv_writer w;
     struct fv_arena arena = {0};
-    file_name(name, "index", ".html", s);
+    batch_report_name(name, "index", ".html", s);
     char *path = fv_path_join(journal->dir, name);
     const char *dir = batch_full_path(journal->dir, &arena);
     if (path)

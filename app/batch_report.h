@@ -13,7 +13,10 @@ struct batch_counts {
 /* Of the shard's jobs. */
 struct batch_counts batch_count(const struct batch_jobs *jobs, const struct batch_journal *journal,
                                 const struct batch_shard *shard);
-/* Writes both into the journal's folder; of a shard they are report-2of8.json and index-2of8.html. */
+/* "index-2of8.html" of a shard, "index.html" of all. */
+enum { BATCH_NAME = 64 };
+void batch_report_name(char out[BATCH_NAME], const char *stem, const char *suffix, const struct batch_shard *shard);
+/* Writes both, "report" .json and "index" .html, into the journal's folder. */
 int batch_report(const struct batch_jobs *jobs, const struct batch_journal *journal, const struct batch_shard *shard);
 
 #endif

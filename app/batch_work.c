@@ -37,15 +37,11 @@ void batch_log_name(char out[32], const struct batch_job *j)
 static void say(cJSON *o)
 {
     char *text = o ? cJSON_PrintUnformatted(o) : NULL;
-    size_t n = text ? strlen(text) : 0, done = 0;
+    size_t n = text ? strlen(text) : 0;
     cJSON_Delete(o);
-    if (text)
+    if (text) {
         text[n++] = '\n';
-    while (done < n) {
-        ssize_t k = write(worker.out, text + done, n - done);
-        if (k < 0 && errno != EINTR)
-            break; /* the batch is gone, and so are we soon */
-        done += k > 0 ? (size_t)k : 0;
+        fv_write_fd(worker.out, text, n); /* where that fails the batch is gone, and so are we soon */
     }
     free(text);
 }

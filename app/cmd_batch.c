@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,8 +88,8 @@ static int make_dirs(const char *dir)
 {
     char *logs = fv_path_join(dir, "logs");
     int rc = logs ? 0 : fv_fail(FV_ENOMEM, "out of memory");
-    if (rc == 0 && ((mkdir(dir, 0777) < 0 && errno != EEXIST) || (mkdir(logs, 0777) < 0 && errno != EEXIST)))
-        rc = fv_fail(FV_EIO, "%s: the folder cannot be made: %s", dir, strerror(errno));
+    if (rc == 0)
+        rc = fv_make_dirs(logs);
     free(logs);
     return rc;
 }
@@ -140,21 +139,13 @@ static void count_failed(struct app *app, size_t failed)
     app->status = failed ? FAILED_STATUS + (int)(failed < MOST_FAILED ? failed : MOST_FAILED) : 0;
 }
 
-static void sheet_name(char out[64], const struct batch_shard *s)
-{
-    if (s->count)
-        snprintf(out, 64, "index-%uof%u.html", s->index, s->count);
-    else
-        snprintf(out, 64, "index.html");
-}
-
 static int end_batch(struct app *app, const struct batch_jobs *jobs, const struct batch_journal *journal,
                      const struct batch_shard *s, const struct batch_totals *t, int rc)
 {
-    char cause[512], sheet[64];
+    char cause[512], sheet[BATCH_NAME];
     snprintf(cause, sizeof cause, "%s", fv_error());
     int reported = write_report(jobs, journal, s);
-    sheet_name(sheet, s);
+    batch_report_name(sheet, "index", ".html", s);
     if (rc == FV_ECANCELLED)
         return fv_fail(rc, "cancelled; %zu of %zu jobs are done, the same command goes on with the others",
                        t->before + t->done, t->jobs);
@@ -198,7 +189,7 @@ static int run_jobs(struct app *app, const struct values *v, struct batch_jobs *
 static int merge(struct app *app, const struct batch_jobs *jobs, const char *dir, const struct batch_shard *shard)
 {
     struct batch_journal journal = {.fd = -1, .lock = -1};
-    char sheet[64];
+    char sheet[BATCH_NAME];
     if (!fv_is_dir(dir))
         return fv_fail(FV_EIO, "%s: no such folder: nothing was run yet", dir);
     int rc = batch_journal_open(&journal, dir, NULL, false);
@@ -206,7 +197,7 @@ static int merge(struct app *app, const struct batch_jobs *jobs, const char *dir
         rc = write_report(jobs, &journal, shard);
     if (rc == 0) {
         struct batch_counts c = batch_count(jobs, &journal, shard);
-        sheet_name(sheet, shard);
+        batch_report_name(sheet, "index", ".html", shard);
         if (!app->quiet)
             printf("%zu jobs: %zu done, %zu failed, %zu waiting; %s/%s\n", c.jobs, c.done, c.failed, c.waiting, dir,
                    sheet);
@@ -279,7 +270,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (rc == 0)
         rc = v->slurm     ? submit(app, v, &jobs, dir)
              : v->dry_run ? dry_run(app, &jobs, dir, &shard)
-             : v->merge   ? merge(app, &jobs, dir, &shard) 
+             : v->merge   ? merge(app, &jobs, dir, &shard)
                           : run_jobs(app, v, &jobs, dir, &shard);
     batch_jobs_finish(&jobs);
     return rc;

@@ -1,55 +1,26 @@
 /* fovea generate: a prompt to a video, by the stages of generator.h. */
-#include "app/batch_journal.h"
-#include "app/clip.h"
-#include "app/cmd.h"
-#include "app/generate_clip.h"
-#include "app/generate_held.h"
-#include "app/generate_jobs.h"
 #include "app/generate_report.h"
-#include "app/generator.h"
-#include "app/latents.h"
-#include "app/pipe_in.h"
-#include "app/progress.h"
+#include "app/generate_work.h"
 #include "app/text.h"
 #include "vk/base/file.h"
-#include "vk/base/hash.h"
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
 #include "vk/device.h"
 #include "vk/mem.h"
 
 #include <cjson/cJSON.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-struct values {
-    struct model_paths paths;
-    const char *output, *prompt_file, *negative, *size, *aspect, *frames, *camera, *latents, *from, *report;
-    const char *image, *last_image, *references, *lora, *strategy, *extend, *analytic, *checkpoint, *preview;
-    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, format, dtype, activations, codec, crf, progress;
-    uint64_t memory;
-    double cache, seed, guidance, shift, start, renorm, seconds, aesthetic, motion;
-    bool replace, joint, dry_run, json;
-    struct opt_rate fps;
-};
 
 static const char *const activations[] = {"16", "8", NULL};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
 static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
-/* The model's own, then those of enum df_leap_by. */
-static const char *const leaps[] = {"model", "never", "fixed", "rows", "whole", NULL};
-enum { LEAP_OF_MODEL };
-/* Captions of a batch's later jobs that are encoded with the first one's. */
-enum { MOST_COMING = 256 };
 static const char *const methods[] = {"euler", "heun", "unipc", "dpmpp", NULL};
 
-#define AT(m) offsetof(struct values, m)
-static const struct opt opts[] = {
+#define AT(m) offsetof(struct generate_values, m)
+const struct opt generate_opts[] = {
     {"output", 'o', OPT_STRING, AT(output), .value = "OUT", .file = OPT_WRITES,
      .help = "video, frame_%04d.png, .npy, .safetensors (latents)"},
     {"format", 'f', OPT_ENUM, AT(format), .rare = true, .def = "auto", .choices = output_choices,
@@ -106,7 +77,7 @@ static const struct opt opts[] = {
      .help = "of noise to begin at, for --analytic-init; 0 is 1"},
     {"analytic-init", 0, OPT_STRING, AT(analytic), .rare = true, .value = "FILE", .file = true,
      .help = "mean and variance of training's latents, which a sampling from --start on begins with"},
-    {"leap", 0, OPT_ENUM, AT(leap), .choices = leaps, .def = "model",
+    {"leap", 0, OPT_ENUM, AT(leap), .choices = leap_choices, .def = "model",
      .help = "one step all the way, at a step or once the velocity settles (LPL)"},
     {"leap-from", 0, OPT_INT, AT(leap_from), .rare = true, .def = "0", .max = 10000, .value = "STEP",
      .help = "no leap before; 0 is half of the steps"},
@@ -157,37 +128,9 @@ static const struct opt opts[] = {
     {0}};
 
 /* All there is to tear down. */
-struct work {
-    struct app *app;
-    struct values v; /* settled: what the clips are made with */
-    struct opt_args prompts;
-    struct generate_held *held;
-    struct generator *g; /* of it */
-    struct vk_device *dev;
-    struct progress progress;
-    struct generate_jobs jobs;
-    struct generator_clip clip;
-    char **captions;              /* of each different text, the negative one last */
-    struct generator_text *texts;
-    struct df_scores scores;
-    char hash[17];
-    char *references, *strategy; /* of all clips, but where a prompt has its own */
-    struct generator_cost cost;
-    size_t begin;                /* number of the first clip that is not there yet, as the checkpoint says */
-    struct batch_journal journal; /* of several clips: which are there */
-    size_t made;
-    struct cmd_cost *estimate; /* is filled, and nothing said */
-    /* of the clip being made */
-    const struct generate_job *job;
-    struct generate_clip making;
-    struct clip_out out;
-    struct sink_stats sink;
-    double started;
-};
-
 static int on_progress(void *ud, const struct fv_progress *p)
 {
-    struct work *w = ud;
+    struct generate_work *w = ud;
     uint64_t used = 0;
     if (w->dev)
         vk_mem_usage(w->dev, NULL, &used, NULL);
@@ -198,326 +141,9 @@ static int on_progress(void *ud, const struct fv_progress *p)
     return progress_update(&w->progress, p);
 }
 
-/* ---- settings of a video made before ----------------------------------------------------- */
-
-/* Our own comment in a video, of this command. */
-static int read_comment(struct fv_json *doc, const char *path)
-{
-    struct video_in *in;
-    FV_TRY(video_in_open(&in, path));
-    const char *comment = video_in_info(in)->comment;
-    int rc = comment && *comment == '{' ? fv_json_parse(doc, comment, strlen(comment), path)
-                                        : fv_fail(FV_EFORMAT, "--from %s: holds no settings of fovea generate", path);
-    if (rc == 0 && strcmp(fv_json_string_or(doc, doc->root, "command", ""), "generate")) {
-        rc = fv_fail(FV_EFORMAT, "--from %s: was not made by fovea generate", path);
-        fv_json_close(doc);
-    }
-    video_in_close(&in);
-    return rc;
-}
-
-/* The file's settings, with those of the command line over them. */
-static int take_settings(struct work *w, const struct values *given)
-{
-    struct fv_json doc, mine;
-    struct opt_args none;
-    struct values v = {.steps = 0};
-    const struct opt_set set = {opts, &v};
-    struct fv_arena *arena = &w->app->arena;
-    char *options = opt_to_json(opts, given);
-    if (!options)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = opt_defaults(opts, &v);
-    if (rc == 0)
-        rc = read_comment(&doc, given->from);
-    if (rc == 0) {
-        const char *prompt = fv_json_string(&doc, doc.root, "prompt");
-        rc = opt_from_json(&set, 1, &none, &doc, fv_json_object(&doc, doc.root, "options"), arena);
-        snprintf(w->hash, sizeof w->hash, "%s", fv_json_string_or(&doc, doc.root, "model_hash", ""));
-        if (rc == 0 && !w->prompts.count && !given->prompt_file) {
-            w->prompts.items = fv_arena_alloc(arena, sizeof *w->prompts.items);
-            if (w->prompts.items)
-                w->prompts.items[w->prompts.count++] = fv_arena_strndup(arena, prompt, strlen(prompt));
-        }
-        rc = rc == 0 && doc.failed ? FV_EFORMAT : rc;
-        fv_json_close(&doc);
-    }
-    if (rc == 0)
-        rc = fv_json_parse(&mine, options, strlen(options), "options");
-    if (rc == 0) {
-        rc = opt_from_json(&set, 1, &none, &mine, mine.root, arena);
-        fv_json_close(&mine);
-    }
-    free(options);
-    w->v = v;
-    return rc;
-}
-
-/* {"fovea":"0.1.0","command":"generate","prompt":...,"model":...,"options":{...}}: all it takes to make this
- * clip again, and nothing that differs when it is. */
-static char *comment(const struct work *w, const struct generate_job *job)
-{
-    struct values v = w->v;
-    v.output = v.prompt_file = v.latents = v.from = v.report = v.checkpoint = v.preview = NULL;
-    v.count = 1;
-    v.preview_every = 5;
-    v.dry_run = false;
-    v.json = false;
-    v.format = OUTPUT_AUTO;
-    v.progress = PROGRESS_AUTO;
-    v.seed = (double)job->seed;
-    char *options = opt_to_json(opts, &v), *text = NULL;
-    cJSON *root = cJSON_CreateObject();
-    if (root && options) {
-        cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
-        cJSON_AddStringToObject(root, "command", "generate");
-        cJSON_AddStringToObject(root, "prompt", job->prompt->whole);
-        cJSON_AddStringToObject(root, "model", w->held->model.usual.name);
-        cJSON_AddStringToObject(root, "model_hash", w->hash);
-        cJSON_AddStringToObject(root, "device", w->dev->caps.name);
-        cJSON_AddStringToObject(root, "driver", w->dev->caps.driver);
-        cJSON_AddRawToObject(root, "options", options);
-        text = cJSON_PrintUnformatted(root);
-    }
-    if (text)
-        pipe_in_reword(text);
-    cJSON_Delete(root);
-    free(options);
-    return text;
-}
-
-/* ---- settling what is made --------------------------------------------------------------- */
-
-static bool latents_only(const struct work *w)
-{
-    return w->v.output ? fv_ends_with(w->v.output, ".safetensors") : w->v.latents != NULL;
-}
-
-static int check_options(struct work *w)
-{
-    const struct values *v = &w->v;
-    if (w->prompts.count && v->prompt_file)
-        return fv_fail(CMD_USAGE, "a prompt and --prompt-file do not go together");
-    if (!w->prompts.count && !v->prompt_file)
-        return fv_fail(CMD_USAGE, "needs a prompt: fovea generate \"a red ball rolls to the left\" -o out.mp4");
-    if (!v->output && !v->latents && !v->dry_run)
-        return fv_fail(CMD_USAGE, "needs -o OUT, such as -o out.mp4");
-    if (v->frames && v->seconds > 0)
-        return fv_fail(CMD_USAGE, "--frames and --seconds do not go together");
-    if (v->latents && strcmp(v->latents, "-") && !fv_ends_with(v->latents, ".safetensors"))
-        return fv_fail(CMD_USAGE, "--latents %s: they are written as .safetensors", v->latents);
-    if (v->image && v->extend)
-        return fv_fail(CMD_USAGE, "--image and --extend do not go together: both say how the clip begins");
-    if (!v->strategy != !v->references)
-        return fv_fail(CMD_USAGE, "--reference and --mask-strategy go together");
-    if (!v->analytic != (v->start <= 0))
-        return fv_fail(CMD_USAGE, "--analytic-init FILE and --start SHARE go together");
-    if (v->negative && strlen(v->negative) > 4000)
-        return fv_fail(FV_EINVALID, "--negative has %zu bytes, more than 4000", strlen(v->negative));
-    if (v->leap_from && v->leap == LEAP_OF_MODEL + 1 + DF_LEAP_NEVER)
-        return fv_fail(CMD_USAGE, "--leap-from needs --leap fixed, rows or whole");
-    return 0;
-}
-
-static const char *keep_text(struct work *w, const char *fmt, double a, double b)
-{
-    char text[64];
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    int n = snprintf(text, sizeof text, fmt, a, b);
-#pragma GCC diagnostic pop
-    return fv_arena_strndup(&w->app->arena, text, (size_t)n);
-}
-
-static int settle_size(struct work *w)
-{
-    struct values *v = &w->v;
-    const struct model_usual *u = &w->held->model.usual;
-    struct generator_clip *c = &w->clip;
-    struct df_packing packing = generator_packing(w->g);
-    c->width = u->width;
-    c->height = u->height;
-    c->frames = u->frames;
-    if (v->aspect && !v->size)
-        return fv_fail(CMD_USAGE, "--aspect needs --size with a name, such as 240p");
-    if (v->size && df_picture_size(&c->width, &c->height, v->size, v->aspect) < 0)
-        return fv_wrap(CMD_USAGE, "--size: ");
-    if (!v->fps.set)
-        v->fps = (struct opt_rate){true, (uint32_t)lround(u->fps * 1000), 1000};
-    while (v->fps.den > 1 && v->fps.num % 10 == 0 && v->fps.den % 10 == 0)
-        v->fps.num /= 10, v->fps.den /= 10;
-    c->fps = (float)v->fps.num / (float)v->fps.den;
-    if (v->frames && df_frame_count(&c->frames, v->frames) < 0)
-        return fv_wrap(CMD_USAGE, "--frames: ");
-    if (v->seconds > 0)
-        c->frames = df_whole_frames(&packing, (uint32_t)fmax(1, round(v->seconds * (double)c->fps)));
-    v->size = keep_text(w, "%.0fx%.0f", c->width, c->height);
-    v->frames = keep_text(w, "%.0f", c->frames, 0);
-    v->aspect = NULL;
-    v->seconds = 0;
-    return v->size && v->frames ? generator_size(w->g, c) : FV_ENOMEM;
-}
-
-/* Scores of 0 are none; those not given are the model's. */
-static double settle_score(double *given, double usual)
-{
-    if (*given < 0)
-        *given = isnan(usual) ? 0 : usual;
-    return *given > 0 ? *given : NAN;
-}
-
-static bool several(const struct work *w)
-{
-    return w->prompts.count * (size_t)w->v.count > 1;
-}
-
-/* All that is asked for but the seed. */
-static int run_hash(const struct work *w, uint64_t *hash)
-{
-    struct values v = w->v;
-    v.report = v.preview = NULL;
-    v.preview_every = 5;
-    v.progress = PROGRESS_AUTO;
-    v.seed = -1;
-    char *options = opt_to_json(opts, &v);
-    if (!options)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    *hash = fv_hash(FV_HASH_BEGIN, options, strlen(options));
-    for (size_t i = 0; i < w->prompts.count; i++)
-        *hash = fv_hash(*hash, w->prompts.items[i], strlen(w->prompts.items[i]) + 1);
-    free(options);
-    return 0;
-}
-
-/* Clips of several are written down as they are done, in .NAME.fovea beside them: after kill -9, too, the same
- * command goes on with the next, and with the seed that it drew. */
-static int open_journal(struct work *w)
-{
-    uint64_t hash;
-    char *dir = NULL, *parent, *whole = strdup(w->v.output);
-    for (size_t n = whole ? strlen(whole) : 0; n > 1 && whole[n - 1] == '/'; n--)
-        whole[n - 1] = 0;
-    parent = whole ? fv_path_dir(whole) : NULL;
-    if (parent && asprintf(&dir, "%s/.%s.fovea", parent, fv_path_base(whole)) < 0)
-        dir = NULL;
-    int rc = dir ? batch_journal_open(&w->journal, dir, NULL, true) : fv_fail(FV_ENOMEM, "out of memory");
-    free(dir);
-    free(parent);
-    free(whole);
-    FV_TRY(rc);
-    FV_TRY(run_hash(w, &hash));
-    const struct batch_past *was = batch_journal_find(&w->journal, hash);
-    if (w->v.seed < 0 && was)
-        w->v.seed = (double)was->inputs;
-    return 0;
-}
-
-static int draw_seed(struct work *w)
-{
-    uint32_t random = 0;
-    uint64_t hash;
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        return fv_fail(FV_EIO, "no random seed is to be had; give --seed N");
-    w->v.seed = random;
-    if (w->journal.fd < 0)
-        return 0;
-    FV_TRY(run_hash(w, &hash));
-    return batch_journal_start(&w->journal, hash, random, 0, 1, NULL);
-}
-
-/* A run that is taken up again goes on with the seed it began with. */
-static int settle_seed(struct work *w)
-{
-    char *settings;
-    uint64_t seed;
-    if (several(w) && w->v.output && !w->v.dry_run)
-        FV_TRY(open_journal(w));
-    if (w->v.seed >= 0)
-        return 0;
-    if (w->v.checkpoint) {
-        int rc = generate_checkpoint_settings(&settings, &seed, w->v.checkpoint);
-        free(settings);
-        FV_TRY(rc);
-        if (rc == 0) {
-            w->v.seed = (double)seed;
-            return 0;
-        }
-    }
-    return draw_seed(w);
-}
-
-/* "a;b" and "0;0,1,0,-1,1" of the options that are short for them. */
-static int join_references(struct work *w)
-{
-    const struct values *v = &w->v;
-    const char *files[3] = {v->references, v->image, v->last_image}, *rules[3] = {v->strategy, NULL, NULL};
-    char image[32], last[32];
-    size_t count = 0;
-    for (const char *at = v->references; at && *at; at++)
-        count += at == v->references || *at == ';';
-    snprintf(image, sizeof image, "0,%zu,0,0,1,0", count);
-    snprintf(last, sizeof last, "0,%zu,0,-1,1,0", count + (v->image != NULL));
-    rules[1] = v->image ? image : NULL;
-    rules[2] = v->last_image ? last : NULL;
-    for (int i = 1; i < 3; i++)
-        if (files[i] && strchr(files[i], ';'))
-            return fv_fail(FV_EINVALID, "%s: a name with ; cannot be given", files[i]);
-    for (int i = 0; i < 3; i++) {
-        char *more, *rule;
-        if (!files[i])
-            continue;
-        if (asprintf(&more, "%s%s%s", w->references ? w->references : "", w->references ? ";" : "", files[i]) < 0)
-            return fv_fail(FV_ENOMEM, "out of memory");
-        free(w->references);
-        w->references = more;
-        if (asprintf(&rule, "%s%s%s", w->strategy ? w->strategy : "", w->strategy ? ";" : "", rules[i]) < 0)
-            return fv_fail(FV_ENOMEM, "out of memory");
-        free(w->strategy);
-        w->strategy = rule;
-    }
-    return 0;
-}
-
-/* What was left to the model becomes what it says, so that it can be written down. */
-static int settle(struct work *w)
-{
-    struct values *v = &w->v;
-    const struct model_usual *u = &w->held->model.usual;
-    struct generator_clip *c = &w->clip;
-    FV_TRY(settle_size(w));
-    v->steps = v->steps ? v->steps : (int)u->steps;
-    v->guidance = v->guidance < 0 ? u->guidance : v->guidance;
-    v->merge = v->merge < 0 ? (int)u->merge_steps : v->merge;
-    if (v->leap == LEAP_OF_MODEL) {
-        v->leap = LEAP_OF_MODEL + 1 + (int)u->leap.by;
-        v->leap_from = v->leap_from ? v->leap_from : (int)u->leap.from;
-    }
-    if (!v->camera && u->scores.camera)
-        v->camera = u->scores.camera;
-    w->scores.aesthetic = settle_score(&v->aesthetic, u->scores.aesthetic);
-    w->scores.motion = settle_score(&v->motion, u->scores.motion);
-    w->scores.camera = v->camera && *v->camera ? v->camera : NULL;
-    FV_TRY(settle_seed(w));
-    if (v->seed != floor(v->seed))
-        return fv_fail(CMD_USAGE, "--seed: %g is not a whole number", v->seed);
-    c->steps = (uint32_t)v->steps;
-    c->guidance = (float)v->guidance;
-    c->transform = u->transform;
-    c->merge_steps = (uint32_t)v->merge;
-    c->cache = (struct df_cache){.threshold = (float)v->cache};
-    c->method = (enum df_method)v->method;
-    c->shift = (float)v->shift;
-    c->start = (float)v->start;
-    c->replace = v->replace;
-    c->joint = v->joint;
-    c->renorm = (float)v->renorm;
-    c->leap = (struct df_leap){.by = (enum df_leap_by)(v->leap - 1), .from = (uint32_t)v->leap_from};
-    return 0;
-}
-
 /* ---- what is said ------------------------------------------------------------------------ */
 
-static int say_plan(const struct work *w)
+static int say_plan(const struct generate_work *w)
 {
     const struct generator_clip *c = &w->clip;
     const struct generate_clip all = {.g = w->g, .clip = *c, .rounds = (uint32_t)w->v.rounds,
@@ -538,277 +164,6 @@ static int say_plan(const struct work *w)
            cache);
     fflush(stdout);
     return 0;
-}
-
-static void say_clip(const struct work *w)
-{
-    char size[32];
-    const char *path = w->sink.kept ? w->sink.kept : w->job->output ? w->job->output : w->v.latents;
-    if (!app_talks(w->app))
-        return;
-    bytes_text(size, w->sink.bytes);
-    if (latents_only(w))
-        printf("%s: latents, seed %llu\n", path, (unsigned long long)w->job->seed);
-    else
-        printf("%s: %llu frames, %s, seed %llu\n", path, (unsigned long long)w->sink.frames, size,
-               (unsigned long long)w->job->seed);
-    fflush(stdout);
-}
-
-/* ---- making ------------------------------------------------------------------------------ */
-
-/* What is wrong with a prompt is told before anything is loaded. */
-static int make_captions(struct work *w)
-{
-    size_t n = w->jobs.text_count;
-    w->captions = calloc(n + 1, sizeof *w->captions);
-    w->texts = calloc(n + 1, sizeof *w->texts);
-    if (!w->captions || !w->texts)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        int rc = generator_caption(w->g, &w->captions[i], w->jobs.texts[i], &w->scores);
-        if (rc < 0)
-            return n > 1 ? fv_wrap(rc, "prompt %zu: ", i + 1) : rc;
-        fv_log(FV_INFO, "caption: %s", w->captions[i]);
-    }
-    const struct df_scores none = {NAN, NAN, NULL};
-    if (w->v.negative && generator_caption(w->g, &w->captions[n], w->v.negative, &none) < 0)
-        return fv_wrap(FV_EINVALID, "--negative: ");
-    return 0;
-}
-
-static size_t caption_count(const struct work *w)
-{
-    return w->jobs.text_count + (w->v.negative != NULL);
-}
-
-/* Captions of later jobs, of the same model: what is wrong with one is told when its turn comes. */
-static size_t coming_captions(const struct work *w, char **list, size_t room)
-{
-    const struct model_usual *u = &w->held->model.usual;
-    const struct batch_job *j;
-    size_t n = 0, at = 0;
-    while (w->app->keep && n < room && (j = keep_coming(w->app->keep, &at))) {
-        const struct values *v = j->values;
-        struct df_scores s;
-        char *text, *references, *strategy;
-        double aesthetic = v->aesthetic, motion = v->motion;
-        if (j->cmd != &cmd_generate || v->prompt_file || v->from || v->rounds > 1 || j->args.count != 1 ||
-            df_prompt_json(j->args.items[0], &text, &references, &strategy) < 0)
-            continue;
-        s.aesthetic = settle_score(&aesthetic, u->scores.aesthetic);
-        s.motion = settle_score(&motion, u->scores.motion);
-        s.camera = v->camera ? v->camera : u->scores.camera;
-        s.camera = s.camera && *s.camera ? s.camera : NULL;
-        char *part = NULL;
-        if (df_prompt_of_round(&part, text, 0) == 0 && generator_caption(w->g, &list[n], part, &s) == 0)
-            n++;
-        free(part);
-        free(text);
-        free(references);
-        free(strategy);
-    }
-    return n;
-}
-
-/* Each different one once. */
-static int encode_captions(struct work *w)
-{
-    size_t n = caption_count(w), coming = 0;
-    char **list = calloc(n + MOST_COMING, sizeof *list);
-    struct generator_text *texts = calloc(n + MOST_COMING, sizeof *texts);
-    int rc = list && texts ? 0 : fv_fail(FV_ENOMEM, "out of memory");
-    bool known = true;
-    generator_use(w->g, w->dev);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        list[i] = w->captions[i];
-        known = known && generate_held_knows(w->held, list[i]);
-    }
-    if (rc == 0 && !known)
-        coming = coming_captions(w, list + n, MOST_COMING);
-    if (rc == 0)
-        rc = generate_held_texts(w->held, (const char *const *)list, n + coming, texts);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        w->texts[i] = texts[i];
-        if (texts[i].left_out)
-            fv_log(FV_WARN, "the model reads %u words of a prompt; %zu at the end of \"%.40s\" are left out",
-                   generator_dit(w->g)->text_tokens, texts[i].left_out, w->captions[i]);
-    }
-    for (size_t i = 0; i < coming; i++)
-        free(list[n + i]);
-    free(list);
-    free(texts);
-    return rc;
-}
-
-static int save_latents(struct work *w, const char *path)
-{
-    const struct generator_clip *c = &w->clip;
-    struct latents l = {.channels = generator_dit(w->g)->channels,
-                        .frames = c->size.frames,
-                        .height = c->size.height,
-                        .width = c->size.width,
-                        .source_frames = c->frames,
-                        .fps_num = w->v.fps.num,
-                        .fps_den = w->v.fps.den};
-    generator_picture(w->g, c, &l.source_width, &l.source_height);
-    l.data = malloc(generator_count(w->g, c) * sizeof *l.data);
-    if (!l.data)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    generator_latents(w->g, c, w->making.latents, 0, l.frames, l.data);
-    int rc = latents_save(&l, path, generator_vae(w->g));
-    latents_finish(&l);
-    return rc;
-}
-
-static int write_frame(void *ud, const float *planes, uint32_t height, uint32_t width)
-{
-    struct work *w = ud;
-    return clip_out_write(&w->out, planes, height, width);
-}
-
-/* Names of no video, and several frames into the name of one picture, are told before anything is computed. */
-static int check_names(const struct work *w)
-{
-    if (w->jobs.count > 1 && w->v.output && output_is_folder(w->v.output))
-        FV_TRY(output_prepare_folder(&(struct output){.path = w->v.output, .directory = true}));
-    for (size_t i = 0; i < w->jobs.count && w->v.output && !latents_only(w); i++) {
-        struct output o;
-        FV_TRY(output_parse(&o, w->jobs.items[i].output, (enum output_format)w->v.format));
-        if (w->clip.frames > 1 && !output_takes_several(&o))
-            return fv_fail(FV_EINVALID, "%s: several frames need a numbered name, such as frame_%%04d.png", o.path);
-    }
-    return 0;
-}
-
-static int open_out(struct work *w)
-{
-    char *text = comment(w, w->job), title[128];
-    uint32_t width, height;
-    generator_picture(w->g, &w->clip, &width, &height);
-    snprintf(title, sizeof title, "%.120s", w->job->prompt->whole);
-    const struct clip_out_opts o = {.path = w->job->output,
-                                    .format = (enum output_format)w->v.format,
-                                    .width = width,
-                                    .height = height,
-                                    .fps_num = w->v.fps.num,
-                                    .fps_den = w->v.fps.den,
-                                    .codec = (enum video_codec)w->v.codec,
-                                    .crf = w->v.crf,
-                                    .title = title,
-                                    .comment = text};
-    int rc = text ? clip_out_open(&w->out, &o) : fv_fail(FV_ENOMEM, "out of memory");
-    w->out.opts.title = w->out.opts.comment = NULL; /* the sink has its own */
-    free(text);
-    return rc;
-}
-
-/* With what there is of it after a failure. */
-static int close_out(struct work *w, int rc)
-{
-    char cause[512];
-    snprintf(cause, sizeof cause, "%s", fv_error());
-    int end = clip_out_finish(&w->out, rc >= 0, &w->sink);
-    return rc >= 0 ? end : fv_fail(rc, "%s", cause);
-}
-
-static int make_latents_and_frames(struct work *w)
-{
-    const struct generate_prompt *p = w->job->prompt;
-    const struct generator_text **texts = calloc((size_t)w->v.rounds, sizeof *texts);
-    char *settings = comment(w, w->job);
-    int rc = texts && settings ? 0 : fv_fail(FV_ENOMEM, "out of memory");
-    for (int r = 0; r < w->v.rounds && rc == 0; r++)
-        texts[r] = &w->texts[p->text[r]];
-    w->making = (struct generate_clip){.g = w->g,
-                                       .clip = w->clip,
-                                       .texts = texts,
-                                       .without = w->v.negative ? &w->texts[w->jobs.text_count] : NULL,
-                                       .rounds = (uint32_t)w->v.rounds,
-                                       .repeat = (uint32_t)w->v.repeat,
-                                       .references = p->references ? p->references : w->references,
-                                       .strategy = p->strategy ? p->strategy : w->strategy,
-                                       .analytic = w->v.analytic,
-                                       .extend = w->v.extend,
-                                       .checkpoint = w->v.checkpoint,
-                                       .settings = settings,
-                                       .first_seed = (uint64_t)w->v.seed,
-                                       .preview = w->v.preview,
-                                       .preview_every = (uint32_t)w->v.preview_every,
-                                       .write = latents_only(w) ? NULL : write_frame,
-                                       .ud = w};
-    if (rc == 0)
-        rc = generate_clip_make(&w->making);
-    if (rc >= 0 && latents_only(w) && w->job->output)
-        rc = save_latents(w, w->job->output);
-    if (rc >= 0 && w->v.latents)
-        rc = save_latents(w, w->v.latents);
-    generate_clip_finish(&w->making);
-    free(settings);
-    free(texts);
-    return rc;
-}
-
-/* The file is opened before anything is computed, so that a wrong name or codec costs no wait. */
-static int make_clip(struct work *w, size_t i)
-{
-    w->job = &w->jobs.items[i];
-    w->clip.seed = w->job->seed;
-    w->out = (struct clip_out){0};
-    sink_stats_finish(&w->sink);
-    int rc = latents_only(w) ? 0 : open_out(w);
-    if (rc >= 0)
-        rc = make_latents_and_frames(w);
-    rc = close_out(w, rc);
-    progress_hide();
-    if (rc >= 0)
-        say_clip(w);
-    return rc;
-}
-
-/* ---- which are there --------------------------------------------------------------------- */
-
-static int clip_hash(const struct work *w, size_t i, uint64_t *hash)
-{
-    char *text = comment(w, &w->jobs.items[i]);
-    if (!text)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    *hash = fv_hash(fv_hash(FV_HASH_BEGIN, text, strlen(text)), w->jobs.items[i].output, strlen(w->jobs.items[i].output));
-    free(text);
-    return 0;
-}
-
-static int make_or_find_clip(struct work *w, size_t i)
-{
-    const char *output = w->jobs.items[i].output;
-    struct batch_past now = {0};
-    double begun = fv_now();
-    struct stat st;
-    uint64_t hash = 0;
-    if (w->journal.fd < 0) {
-        w->made++;
-        return make_clip(w, i);
-    }
-    FV_TRY(clip_hash(w, i, &hash));
-    const struct batch_past *was = batch_journal_find(&w->journal, hash);
-    if (was && was->state == BATCH_DONE && batch_results_there(&was->results)) {
-        if (app_talks(w->app))
-            printf("%s: is there\n", output);
-        return 0;
-    }
-    if (was && was->state == BATCH_START)
-        fv_remove_torn(output);
-    FV_TRY(batch_journal_start(&w->journal, hash, 0, i + 1, 1, NULL));
-    w->made++;
-    FV_TRY(make_clip(w, i));
-    if (stat(output, &st) < 0 || !S_ISREG(st.st_mode))
-        return 0;
-    now.seconds = fv_now() - begun;
-    int rc = batch_results_add(&now.results, output, output, (uint64_t)st.st_size);
-    if (rc == 0)
-        rc = batch_journal_made(&w->journal, hash, &now);
-    batch_results_finish(&now.results);
-    return rc < 0 ? rc : batch_journal_done(&w->journal, hash);
 }
 
 /* ---- going on from a checkpoint ---------------------------------------------------------- */
@@ -836,9 +191,9 @@ static bool differs(const cJSON *was, const cJSON *now, char *out, size_t size)
     return false;
 }
 
-static int other_settings(struct work *w, const char *settings)
+static int other_settings(struct generate_work *w, const char *settings)
 {
-    char *text = comment(w, &w->jobs.items[0]), what[256] = "it is of another clip";
+    char *text = generate_settings_json(w, &w->jobs.items[0]), what[256] = "it is of another clip";
     cJSON *was = cJSON_Parse(settings), *now = text ? cJSON_Parse(text) : NULL;
     if (was && now)
         differs(was, now, what, sizeof what);
@@ -850,7 +205,7 @@ static int other_settings(struct work *w, const char *settings)
 }
 
 /* Clips before the one that was interrupted are there. */
-static int find_begin(struct work *w)
+static int find_begin(struct generate_work *w)
 {
     char *settings;
     uint64_t seed;
@@ -858,7 +213,7 @@ static int find_begin(struct work *w)
     if (rc != 0)
         return rc < 0 ? rc : 0;
     for (w->begin = 0; w->begin < w->jobs.count; w->begin++) {
-        char *text = comment(w, &w->jobs.items[w->begin]);
+        char *text = generate_settings_json(w, &w->jobs.items[w->begin]);
         bool same = text && !strcmp(text, settings);
         free(text);
         if (same)
@@ -872,7 +227,7 @@ static int find_begin(struct work *w)
     return rc;
 }
 
-static int check_hash(struct work *w)
+static int check_hash(struct generate_work *w)
 {
     char was[17];
     memcpy(was, w->hash, sizeof was);
@@ -884,7 +239,7 @@ static int check_hash(struct work *w)
     return 0;
 }
 
-static bool gives_frames(const struct work *w)
+static bool gives_frames(const struct generate_work *w)
 {
     bool some = w->strategy || w->v.extend || w->v.rounds > 1;
     for (size_t i = 0; i < w->jobs.prompt_count; i++)
@@ -892,7 +247,7 @@ static bool gives_frames(const struct work *w)
     return some;
 }
 
-static int write_report(const struct work *w)
+static int write_report(const struct generate_work *w)
 {
     cJSON *doc = cJSON_CreateObject();
     generate_stats_json(doc, generator_stats(w->g));
@@ -904,10 +259,10 @@ static int write_report(const struct work *w)
 }
 
 /* Time at the speed of matrix products, which is measured. */
-static int say_cost(struct work *w)
+static int say_cost(struct generate_work *w)
 {
     double clips = (double)w->jobs.count * w->v.rounds, speed;
-    struct generate_times t = {.captions = (double)caption_count(w), .clips = clips};
+    struct generate_times t = {.captions = (double)generate_caption_count(w), .clips = clips};
     if (!w->held->speed)
         FV_TRY(generate_measure(&w->held->speed, w->dev, dtype_values[w->v.dtype], progress_update, &w->progress));
     speed = w->held->speed;
@@ -932,7 +287,7 @@ static int say_cost(struct work *w)
 }
 
 /* One thing at most goes to standard output. */
-static int mute(const struct work *w)
+static int mute(const struct generate_work *w)
 {
     const char *const outputs[] = {w->v.output, w->v.latents, w->v.report};
     int piped = 0;
@@ -946,12 +301,12 @@ static int mute(const struct work *w)
                     w->v.report && !strcmp(w->v.report, "-"));
 }
 
-static int make(struct work *w)
+static int make(struct generate_work *w)
 {
-    struct values *v = &w->v;
+    struct generate_values *v = &w->v;
     if (v->json && !v->report)
         v->report = "-";
-    FV_TRY(check_options(w));
+    FV_TRY(generate_check_options(w));
     FV_TRY(mute(w));
     if (v->prompt_file)
         FV_TRY(generate_prompts(&w->prompts, v->prompt_file, &w->app->arena));
@@ -962,18 +317,18 @@ static int make(struct work *w)
                                      .ud = w};
     FV_TRY(generate_hold(&w->held, w->app->keep, &v->paths, v->lora, &o));
     w->g = w->held->g;
-    FV_TRY(settle(w));
+    FV_TRY(generate_settle(w));
     FV_TRY(check_hash(w));
-    FV_TRY(join_references(w));
+    FV_TRY(generate_join_references(w));
     FV_TRY(generate_jobs_make(&w->jobs, &w->prompts, (uint32_t)v->rounds, (uint32_t)v->count, (uint64_t)v->seed,
                               v->output));
     if (v->latents && w->jobs.count > 1)
         return fv_fail(CMD_USAGE, "--latents is of one clip; -o clip_%%04d.safetensors writes those of several");
-    if ((v->latents || latents_only(w)) && v->rounds > 1)
+    if ((v->latents || generate_latents_only(w)) && v->rounds > 1)
         return fv_fail(CMD_USAGE, "latents are of one round; --loop makes several");
     if (!v->dry_run)
-        FV_TRY(check_names(w));
-    FV_TRY(make_captions(w));
+        FV_TRY(generate_check_names(w));
+    FV_TRY(generate_captions(w));
     FV_TRY(say_plan(w));
     FV_TRY(app_nn_device(w->app, &w->dev));
     FV_TRY(generator_plan(w->g, &w->clip, v->memory ? v->memory : w->dev->caps.budget_bytes, gives_frames(w),
@@ -981,9 +336,9 @@ static int make(struct work *w)
     if (v->dry_run)
         return say_cost(w);
     FV_TRY(find_begin(w));
-    FV_TRY(encode_captions(w));
+    FV_TRY(generate_encode(w));
     for (size_t i = w->begin; i < w->jobs.count; i++) {
-        FV_TRY(make_or_find_clip(w, i));
+        FV_TRY(generate_make_or_find(w, i));
         if (v->checkpoint)
             unlink(v->checkpoint);
     }
@@ -995,17 +350,17 @@ static int make(struct work *w)
     return v->report ? write_report(w) : 0;
 }
 
-static int run_or_estimate(struct app *app, const struct values *given, const struct opt_args *args,
+static int run_or_estimate(struct app *app, const struct generate_values *given, const struct opt_args *args,
                            struct cmd_cost *estimated)
 {
-    struct work w = {.app = app, .v = *given, .prompts = *args, .started = fv_now(), .estimate = estimated,
+    struct generate_work w = {.app = app, .v = *given, .prompts = *args, .started = fv_now(), .estimate = estimated,
                      .journal = {.fd = -1, .lock = -1}};
     progress_start(&w.progress, (enum progress_mode)given->progress, NULL, app->quiet);
-    int rc = given->from ? take_settings(&w, given) : 0;
+    int rc = given->from ? generate_take_settings(&w, given) : 0;
     if (rc >= 0)
         rc = make(&w);
     progress_done(&w.progress);
-    for (size_t i = 0; w.captions && i < caption_count(&w); i++)
+    for (size_t i = 0; w.captions && i < generate_caption_count(&w); i++)
         free(w.captions[i]);
     free(w.texts);
     free(w.captions);
@@ -1025,7 +380,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
 
 static int estimate(struct app *app, const void *values, const struct opt_args *args, struct cmd_cost *out)
 {
-    struct values v = *(const struct values *)values;
+    struct generate_values v = *(const struct generate_values *)values;
     v.dry_run = true;
     v.report = NULL;
     return run_or_estimate(app, &v, args, out);
@@ -1052,8 +407,8 @@ const struct cmd cmd_generate = {
         "(--image, --last-image, --extend, --loop) are cut to the clip's shape and kept as they are.\n\n"
         "Prompt, settings, seed, a hash of the weights, version and device are in the video's comment: fovea info "
         "shows them, --from makes the clip again, byte for byte on the same device.",
-    .opts = opts,
-    .size = sizeof(struct values),
+    .opts = generate_opts,
+    .size = sizeof(struct generate_values),
     .least_args = 0,
     .most_args = 1,
     .arg = "a prompt",

@@ -227,7 +227,7 @@ static int part_folder(struct work *w, const char *from, const char *name, char 
     char *folder = fv_path_join(w->v->output, name), *beside = fv_is_dir(from) ? strdup(from) : fv_path_dir(from);
     char *config = beside ? fv_path_join(beside, "config.json") : NULL;
     *file = folder ? fv_path_join(folder, "model.safetensors") : NULL;
-    int rc = *file && config ? quantize_make_folder(folder) : fv_fail(FV_ENOMEM, "out of memory");
+    int rc = *file && config ? fv_make_dirs(folder) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc == 0 && fv_is_dir(from))
         rc = quantize_copy(from, folder, quantize_is_not_weights, w->v->link);
     else if (rc == 0 && fv_exists(config))
@@ -307,7 +307,7 @@ static int write_model(struct work *w, struct quantize_file *dit, struct quantiz
 {
     const struct values *v = w->v;
     bool samples = v->method == QT_SVDQUANT || v->calibration;
-    FV_TRY(quantize_make_folder(v->output));
+    FV_TRY(fv_make_dirs(v->output));
     if (samples)
         FV_TRY(want_inputs(w, dit));
     if (samples && text)

@@ -20,7 +20,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <webp/decode.h>
 #include <zlib.h>
@@ -123,11 +122,7 @@ char *app_folder(struct app *app, const char *variable, const char *usual)
         snprintf(path, sizeof path, "%s/%s/fovea", home, usual);
     else
         return NULL;
-    for (char *slash = path + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
-        *slash = 0;
-        mkdir(path, 0777);
-    }
-    if (mkdir(path, 0777) < 0 && errno != EEXIST)
+    if (fv_make_dirs(path) < 0)
         return NULL;
     return fv_arena_strndup(&app->arena, path, strlen(path));
 }

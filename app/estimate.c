@@ -56,7 +56,7 @@ static int settle(const struct model *m, const struct generation *q, struct gene
                                  .merge_steps = q->merge_steps < 0 ? u->merge_steps : (uint32_t)q->merge_steps};
     c->leap = u->leap;
     if (q->leap != LEAP_MODEL)
-        c->leap = (struct df_leap){.by = (enum df_leap_by)(q->leap - 1), .from = (uint32_t)q->leap_from};
+        c->leap = (struct df_leap){.by = (enum df_leap_by)(q->leap - LEAP_NEVER), .from = (uint32_t)q->leap_from};
     if (q->size[0] && df_picture_size(&c->width, &c->height, q->size, NULL) < 0)
         return fv_wrap(FV_EINVALID, "size: ");
     if (q->frames[0] && df_frame_count(&c->frames, q->frames) < 0)

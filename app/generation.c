@@ -1,6 +1,6 @@
 /* See generation.h. JSON members are named after the options of `fovea generate`, as in a video's comment. */
 #include "app/generation.h"
-#include "app/video.h"
+#include "app/generate_comment.h"
 #include "vk/base/json.h"
 
 #include <cjson/cJSON.h>
@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *const generation_leaps[LEAP_COUNT] = {"model", "never", "fixed", "rows", "whole"};
 
 void generation_defaults(struct generation *g)
 {
@@ -36,14 +34,12 @@ enum { TEXTS = sizeof texts / sizeof *texts };
 
 static double number(struct fv_node at, const char *name, double low, double high, double usual)
 {
-    struct fv_node n = fv_node_get(at, name);
-    double x = fv_node_is_number(n) ? fv_node_number(n) : usual;
-    if (fv_node_is_string(n)) { /* a rate: "24", "30000/1001" */
-        char *end;
-        x = strtod(fv_node_string(n), &end);
-        double under = *end == '/' ? strtod(end + 1, NULL) : 1;
-        x = under > 0 && end != fv_node_string(n) ? x / under : usual;
-    }
+    const char *text = fv_node_string(fv_node_get(at, name));
+    if (!*text)
+        return fv_node_number_within(at, name, low, high, usual);
+    char *end; /* a rate: "24", "30000/1001" */
+    double x = strtod(text, &end), under = *end == '/' ? strtod(end + 1, NULL) : 1;
+    x = under > 0 && end != text ? x / under : usual;
     return x >= low && x <= high ? x : usual;
 }
 
@@ -63,8 +59,8 @@ static void take(struct generation *g, struct fv_node at)
     g->memory = (uint64_t)number(at, "memory", 0, 1e15, (double)g->memory);
     const char *leap = fv_node_string(fv_node_get(at, "leap"));
     for (int i = 0; i < LEAP_COUNT; i++)
-        if (!strcmp(leap, generation_leaps[i]))
-            g->leap = (enum generation_leap)i;
+        if (!strcmp(leap, leap_choices[i]))
+            g->leap = (enum leap_choice)i;
 }
 
 void generation_read(struct generation *g, const char *json)
@@ -86,7 +82,7 @@ char *generation_write(const struct generation *g)
     cJSON_AddNumberToObject(o, "seed", g->seed);
     cJSON_AddNumberToObject(o, "steps", g->steps);
     cJSON_AddNumberToObject(o, "merge-steps", g->merge_steps);
-    cJSON_AddStringToObject(o, "leap", generation_leaps[g->leap]);
+    cJSON_AddStringToObject(o, "leap", leap_choices[g->leap]);
     cJSON_AddNumberToObject(o, "leap-from", g->leap_from);
     cJSON_AddNumberToObject(o, "memory", (double)g->memory);
     char *text = cJSON_PrintUnformatted(o);
@@ -96,27 +92,19 @@ char *generation_write(const struct generation *g)
 
 int generation_of_video(struct generation *g, const char *path)
 {
-    struct video_in *in;
     struct fv_json doc;
     struct generation fresh;
-    FV_TRY(video_in_open(&in, path));
-    const char *comment = video_in_info(in)->comment;
-    int rc = comment && *comment == '{' ? fv_json_parse(&doc, comment, strlen(comment), path)
-                                        : fv_fail(FV_EFORMAT, "%s: holds no settings of fovea generate", path);
+    FV_TRY(generate_comment_open(&doc, path));
+    struct fv_node options = fv_node_get(doc.root, "options"), prompt = fv_node_get(doc.root, "prompt");
+    int rc = fv_node_is_object(options) ? 0 : fv_fail(FV_EFORMAT, "%s: its settings have no options", path);
+    generation_defaults(&fresh);
     if (rc == 0) {
-        struct fv_node options = fv_node_get(doc.root, "options"), prompt = fv_node_get(doc.root, "prompt");
-        if (strcmp(fv_node_string(fv_node_get(doc.root, "command")), "generate") || !fv_node_is_object(options))
-            rc = fv_fail(FV_EFORMAT, "%s: was not made by fovea generate", path);
-        generation_defaults(&fresh);
-        if (rc == 0) {
-            take(&fresh, options);
-            if (fv_node_is_string(prompt) && strlen(fv_node_string(prompt)) < sizeof fresh.prompt)
-                strcpy(fresh.prompt, fv_node_string(prompt));
-            *g = fresh;
-        }
-        fv_json_close(&doc);
+        take(&fresh, options);
+        if (fv_node_is_string(prompt) && strlen(fv_node_string(prompt)) < sizeof fresh.prompt)
+            strcpy(fresh.prompt, fv_node_string(prompt));
+        *g = fresh;
     }
-    video_in_close(&in);
+    fv_json_close(&doc);
     return rc;
 }
 
@@ -177,7 +165,7 @@ void generation_line(const struct generation *g, struct process_line *line, cons
     if (g->merge_steps >= 0)
         process_arg(line, "--merge-steps=%d", g->merge_steps);
     if (g->leap != LEAP_MODEL)
-        process_arg(line, "--leap=%s", generation_leaps[g->leap]);
+        process_arg(line, "--leap=%s", leap_choices[g->leap]);
     if (g->leap_from > 0 && g->leap > LEAP_NEVER)
         process_arg(line, "--leap-from=%d", g->leap_from);
     if (g->memory)

@@ -9,13 +9,11 @@
 #ifndef APP_GENERATION_H
 #define APP_GENERATION_H
 
+#include "app/model_in.h"
 #include "app/process.h"
 
 struct cJSON;
 struct fv_json;
-
-enum generation_leap { LEAP_MODEL, LEAP_NEVER, LEAP_FIXED, LEAP_ROWS, LEAP_WHOLE, LEAP_COUNT };
-extern const char *const generation_leaps[LEAP_COUNT]; /* values of --leap */
 
 /* Zero, -1 or "" leaves a member to the model. */
 struct generation {
@@ -27,7 +25,7 @@ struct generation {
     double fps, guidance;
     double seed; /* -1 = another each time */
     int steps, merge_steps;
-    enum generation_leap leap;
+    enum leap_choice leap;
     int leap_from;
     uint64_t memory; /* bytes of the device; 0 = what is free */
 };

@@ -167,6 +167,29 @@ static void write_text(struct fv_writer *w, const char *key, const char *value)
     fv_write(w, word, 4);
 }
 
+/* Of what lies between two edges, at least a pixel. */
+static void mean(const struct image_part *in, const uint32_t x[2], const uint32_t y[2], uint8_t rgb[3])
+{
+    double sum[3] = {0}, count = 0;
+    for (uint32_t v = y[0]; v == y[0] || v < y[1]; v++)
+        for (uint32_t u = x[0]; u == x[0] || u < x[1]; u++, count++)
+            for (uint32_t c = 0; c < 3; c++)
+                sum[c] += (double)in->data[((size_t)v * in->stride + u) * in->channels + (in->channels < 3 ? 0 : c)];
+    for (int c = 0; c < 3; c++)
+        rgb[c] = (uint8_t)(fmin(fmax(sum[c] / count, 0), 1) * 255 + 0.5);
+}
+
+void image_shrink(const struct image_part *in, uint8_t *out, uint32_t width, uint32_t height, size_t step, size_t row)
+{
+    for (uint32_t y = 0; y < height; y++)
+        for (uint32_t x = 0; x < width; x++) {
+            const uint64_t w = in->width, h = in->height;
+            const uint32_t across[2] = {(uint32_t)(x * w / width), (uint32_t)((x + 1) * w / width)};
+            const uint32_t down[2] = {(uint32_t)(y * h / height), (uint32_t)((y + 1) * h / height)};
+            mean(in, across, down, out + y * row + x * step);
+        }
+}
+
 int image_save_png(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height,
                    uint32_t channels, const char *const *text)
 {

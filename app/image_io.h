@@ -28,6 +28,15 @@ bool image_is_picture(const char *path);
 /* Picture or array of the name's suffix: .png .jpg .jpeg .bmp .tga .npy. */
 bool image_has_suffix(const char *path);
 
+/* Pixels within a picture, of 0..1; rows are `stride` pixels apart. */
+struct image_part {
+    const float *data;
+    uint32_t width, height, stride, channels;
+};
+/* The part at the size of width x height or smaller: means of what a pixel covers, RGB (grey three times) of 8
+ * bits, `step` bytes from pixel to pixel and `row` from row to row. */
+void image_shrink(const struct image_part *in, uint8_t *out, uint32_t width, uint32_t height, size_t step, size_t row);
+
 /* Writes 8-bit PNG atomically. pixels: [height][width][channels], channels 1, 3 or 4.
  * text: key, value, key, value, NULL, or NULL: tEXt chunks. */
 int image_save_png(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height,

@@ -165,14 +165,15 @@ static double number_within(struct fv_json *doc, const char *key, double least, 
     return v;
 }
 
+const char *const leap_choices[] = {"model", "never", "fixed", "rows", "whole", NULL};
+
 static int read_leap(struct fv_json *doc, struct df_leap *out)
 {
-    static const char *const names[] = {"never", "fixed", "rows", "whole"};
     struct fv_node n = fv_node_get(doc->root, "leap");
     const char *name = fv_json_string_or(doc, doc->root, "leap", "never");
-    for (int i = 0; i < 4; i++)
-        if (!strcmp(name, names[i])) {
-            out->by = (enum df_leap_by)i;
+    for (int i = LEAP_NEVER; i < LEAP_COUNT; i++)
+        if (!strcmp(name, leap_choices[i])) {
+            out->by = (enum df_leap_by)(i - LEAP_NEVER);
             if (fv_node_has(doc->root, "leap_from"))
                 out->from = (uint32_t)fv_json_int(doc, doc->root, "leap_from", 0, 10000);
             return 0;

@@ -17,6 +17,10 @@ struct model_paths {
     const char *dit, *text, *tokenizer, *vae;
 };
 
+/* --leap and "leap" of files: the model's own, then those of enum df_leap_by. */
+enum leap_choice { LEAP_MODEL, LEAP_NEVER, LEAP_FIXED, LEAP_ROWS, LEAP_WHOLE, LEAP_COUNT };
+extern const char *const leap_choices[LEAP_COUNT + 1];
+
 /* generate.json of the model's folder; without it what Open-Sora 1.2 was published with. */
 struct model_usual {
     char name[64];

@@ -160,21 +160,26 @@ static int set_box(const struct opt *o, struct opt_box *out, const char *text)
     return 0;
 }
 
-static int set_bytes(const struct opt *o, uint64_t *out, const char *text)
+bool opt_amount(uint64_t *out, const char *text)
 {
     const char *at = text, *units = "kmg", *unit;
     double d;
     if (!number(&at, "kKmMgG", &d) || d < 0)
-        return bad_value(o, text, "an amount such as 500k or 8M");
+        return false;
     if (*at && (unit = strchr(units, tolower((unsigned char)*at)))) {
         bool binary = at[1] == 'i';
         d *= pow(binary ? 1024 : 1000, (double)(unit - units + 1));
         at += 1 + binary;
     }
     if (*at || d > 1e18)
-        return bad_value(o, text, "an amount such as 500k or 8M");
+        return false;
     *out = (uint64_t)d;
-    return 0;
+    return true;
+}
+
+static int set_bytes(const struct opt *o, uint64_t *out, const char *text)
+{
+    return opt_amount(out, text) ? 0 : bad_value(o, text, "an amount such as 500k or 8M");
 }
 
 /* The television rates are fractions of 1001; a person writes 29.97. */

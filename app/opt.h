@@ -120,6 +120,8 @@ char *opt_to_json(const struct opt *opts, const void *values);
 
 /* Row by long name; NULL if there is none. */
 const struct opt *opt_find(const struct opt *opts, const char *name);
+/* As of OPT_BYTES; false: text is none. */
+bool opt_amount(uint64_t *out, const char *text);
 /* The nearest of the names (NULL last) to a misspelt word, or NULL when none is near. */
 const char *opt_nearest(const char *word, const char *const *names);
 /* "FILE", "WxH" ... as shown in help; NULL for flags. */

@@ -1,5 +1,6 @@
 /* The panel that makes clips: what is to be seen, by which model, what that takes; the queue and the clips made
  * before. Only ui.h draws. */
+#include "app/opt.h"
 #include "app/text.h"
 #include "app/viewer.h"
 #include "vk/base/file.h"
@@ -163,9 +164,8 @@ static void switches(struct viewer *v)
     ui_tip("One step all the way once the velocity turns no more.\nWhat that saves is told at the most: it shows as it runs.");
     difference(s, SWITCH_LEAP);
     if (ui_hinted("Memory", s->memory, sizeof s->memory, "all that is free")) {
-        char *end;
-        double x = strtod(s->memory, &end), unit = *end == 'G' ? 1e9 : *end == 'M' ? 1e6 : *end == 'k' ? 1e3 : 1;
-        g->memory = x > 0 && x * unit < 1e15 ? (uint64_t)(x * unit) : 0;
+        g->memory = 0;
+        opt_amount(&g->memory, s->memory);
     }
     ui_tip("Of the device at most: 4G, 800M. What does not fit comes from the file in turn.");
 }

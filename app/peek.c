@@ -28,27 +28,15 @@ struct peek {
 
 /* --- shrinking --- */
 
-/* The mean of the samples a pixel covers; the rest of the thumb stays dark. planes: RGB rows of `stride`
- * samples of 3. */
-static void shrink(struct ui_thumb *t, const float *rgb, uint32_t stride, uint32_t channels, uint32_t width,
-                   uint32_t height)
+/* The rest of the thumb stays dark. */
+static void shrink(struct ui_thumb *t, const struct image_part *in)
 {
-    double scale = fmin((double)UI_THUMB_WIDTH / width, (double)UI_THUMB_HEIGHT / height);
-    uint32_t w = (uint32_t)fmax(1, floor(width * scale)), h = (uint32_t)fmax(1, floor(height * scale));
+    double scale = fmin((double)UI_THUMB_WIDTH / in->width, (double)UI_THUMB_HEIGHT / in->height);
+    uint32_t w = (uint32_t)fmax(1, floor(in->width * scale)), h = (uint32_t)fmax(1, floor(in->height * scale));
     uint32_t left = (UI_THUMB_WIDTH - w) / 2, top = (UI_THUMB_HEIGHT - h) / 2;
     for (uint32_t i = 0; i < UI_THUMB_WIDTH * UI_THUMB_HEIGHT; i++)
         memcpy(t->rgba[i / UI_THUMB_WIDTH][i % UI_THUMB_WIDTH], (uint8_t[4]){14, 15, 18, 255}, 4);
-    for (uint32_t y = 0; y < h; y++)
-        for (uint32_t x = 0; x < w; x++) {
-            uint32_t x0 = x * width / w, y0 = y * height / h, x1 = (x + 1) * width / w, y1 = (y + 1) * height / h;
-            double sum[3] = {0}, count = 0;
-            for (uint32_t v = y0; v < (y1 > y0 ? y1 : y0 + 1); v++)
-                for (uint32_t u = x0; u < (x1 > x0 ? x1 : x0 + 1); u++, count++)
-                    for (uint32_t k = 0; k < 3; k++)
-                        sum[k] += (double)rgb[((size_t)v * stride + u) * channels + (channels < 3 ? 0 : k)];
-            for (int k = 0; k < 3; k++)
-                t->rgba[top + y][left + x][k] = (uint8_t)(fmin(fmax(sum[k] / count, 0), 1) * 255 + 0.5);
-        }
+    image_shrink(in, t->rgba[top][left], w, h, 4, sizeof t->rgba[0]);
 }
 
 /* --- files --- */
@@ -62,7 +50,11 @@ static int read_picture(struct peeked *p)
     p->count = i.width >= 3 * i.height ? PEEK_THUMBS : 1;
     uint32_t part = i.width / (uint32_t)p->count;
     for (int k = 0; k < p->count; k++)
-        shrink(&p->thumbs[k], i.data + (size_t)k * part * i.channels, i.width, i.channels, part, i.height);
+        shrink(&p->thumbs[k], &(struct image_part){.data = i.data + (size_t)k * part * i.channels,
+                                                   .width = part,
+                                                   .height = i.height,
+                                                   .stride = i.width,
+                                                   .channels = i.channels});
     image_finish(&i);
     return 0;
 }
@@ -83,7 +75,7 @@ static int read_video(struct peeked *p)
     for (uint32_t k = 0; k <= middle && rc > 0; k++)
         rc = video_in_read(in, rgb);
     if (rc > 0) {
-        shrink(&p->thumbs[0], rgb, p->width, 3, p->width, p->height);
+        shrink(&p->thumbs[0], &(struct image_part){rgb, p->width, p->height, p->width, 3});
         p->count = 1;
     }
     free(rgb);

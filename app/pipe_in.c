@@ -130,29 +130,20 @@ static int keep_failure(void)
                    errno == ENOSPC ? "; set TMPDIR to a folder with more room" : "");
 }
 
-static int write_all(int fd, const unsigned char *data, size_t size)
+static int keep_some(int fd, const void *data, size_t size)
 {
-    while (size) {
-        ssize_t n = write(fd, data, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return keep_failure();
-        data += n;
-        size -= (size_t)n;
-    }
-    return 0;
+    return fv_write_fd(fd, data, size) ? 0 : keep_failure();
 }
 
 static int copy(int fd, size_t *size)
 {
     unsigned char *block = malloc(BLOCK);
-    int rc = block ? write_all(fd, in.begin, in.known) : fv_fail(FV_ENOMEM, "out of memory");
+    int rc = block ? keep_some(fd, in.begin, in.known) : fv_fail(FV_ENOMEM, "out of memory");
     *size = in.known;
     for (size_t n = 1; rc == 0 && n;) {
         rc = read_some(block, BLOCK, &n);
         if (rc == 0)
-            rc = write_all(fd, block, n);
+            rc = keep_some(fd, block, n);
         *size += n;
     }
     free(block);

@@ -21,11 +21,8 @@ struct play {
     struct gs_camera begins; /* zeros: not said */
     uint64_t room;
     void (*wake)(void);
-    pthread_t thread;
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* there may be something to decode */
-    bool stop;
+    struct fv_worker worker; /* changed: there may be something to decode */
     int sh; /* highest degree wanted; -1: by the network, else all */
     struct gs_player player;
     uint32_t *groups;
@@ -105,23 +102,23 @@ static void look_afar(struct play *p)
     int more = 0;
     while (p->in.info->growing && (more = stream_in_follow(&p->in)) > 0)
         ;
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     struct play_state *s = &p->now;
     list_groups(p); /* without memory for it the new ones are not marked */
     s->growing = p->in.info->growing;
     gs_player_grow(&p->player, p->in.info->frame_count, s->growing);
     uint32_t frame = gs_player_frame(&p->player), all = p->in.info->frame_count;
     bool loop = p->player.loop;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     stream_in_want(&p->in, frame, (uint32_t)ceil(want_seconds * p->in.info->fps), loop);
     uint32_t loaded = gs_stream_ahead(p->in.stream, frame, all, p->in.sh);
     struct http_stats net = {0};
     bool remote = stream_in_stats(&p->in, &net);
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     s->loaded = loaded;
     s->remote = remote;
     s->net = net;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 /* Whether something may happen at the other end. */
@@ -136,10 +133,10 @@ static int ask_stop(void *ud, const struct fv_progress *now)
     struct http_stats net = {0};
     (void)now;
     stream_in_stats(&p->in, &net);
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     p->now.net = net;
-    bool stop = p->stop;
-    pthread_mutex_unlock(&p->lock);
+    bool stop = p->worker.stop;
+    pthread_mutex_unlock(&p->worker.lock);
     return stop;
 }
 
@@ -154,7 +151,7 @@ static int reopen(struct play *p)
     p->in.patience = look;
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     p->listed = 0;
     p->group_count = 0;
     p->now.damaged_count = 0;
@@ -162,7 +159,7 @@ static int reopen(struct play *p)
     rc = list_groups(p);
     gs_player_replace(&p->player, p->in.info->frame_count, p->in.info->fps);
     p->player.growing = p->now.growing = p->in.info->growing;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return rc;
 }
 
@@ -171,9 +168,9 @@ static void decode(struct play *p, int slot, uint32_t frame)
 {
     double start = fv_now(), seconds;
     int rc;
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     int sh = p->sh;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     bool enters = p->in.info->frame[frame].entry == frame;
     p->in.adapts = sh < 0;
     if (sh >= 0 || !p->in.http)
@@ -185,26 +182,26 @@ static void decode(struct play *p, int slot, uint32_t frame)
         seconds = fv_now() - start;
         if (rc < 0 && rc != FV_EAGAIN && stream_in_changed(&p->in))
             rc = reopen(p) < 0 ? FV_EIO : rc; /* this frame is not wanted any more */
-        pthread_mutex_lock(&p->lock);
-        bool wanted = p->player.slot[slot].state == GS_SLOT_DECODING && !p->stop;
+        pthread_mutex_lock(&p->worker.lock);
+        bool wanted = p->player.slot[slot].state == GS_SLOT_DECODING && !p->worker.stop;
         if (rc != FV_EAGAIN || !wanted)
             break;
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&p->worker.lock);
         look_afar(p);
         start = fv_now(); /* waiting is not decoding */
     }
     p->now.sh = p->in.sh;
     take_frame(p, slot, rc, seconds);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 /* Until there may be something to do. The lock is held. */
 static void rest(struct play *p)
 {
     if (is_afar(p))
-        fv_cond_wait_until(&p->changed, &p->lock, fv_now() + look_around);
+        fv_cond_wait_until(&p->worker.changed, &p->worker.lock, fv_now() + look_around);
     else
-        pthread_cond_wait(&p->changed, &p->lock);
+        pthread_cond_wait(&p->worker.changed, &p->worker.lock);
 }
 
 static void *run(void *ud)
@@ -212,8 +209,8 @@ static void *run(void *ud)
     struct play *p = ud;
     uint32_t frame;
     double looked = 0;
-    pthread_mutex_lock(&p->lock);
-    while (!p->stop) {
+    pthread_mutex_lock(&p->worker.lock);
+    while (!p->worker.stop) {
         int slot = gs_player_next(&p->player, &frame);
         free_spare(p);
         bool afar = is_afar(p) && fv_now() > looked + look_around;
@@ -221,16 +218,16 @@ static void *run(void *ud)
             rest(p);
             continue;
         }
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&p->worker.lock);
         if (afar) {
             look_afar(p);
             looked = fv_now();
         }
         if (slot >= 0)
             decode(p, slot, frame);
-        pthread_mutex_lock(&p->lock);
+        pthread_mutex_lock(&p->worker.lock);
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return NULL;
 }
 
@@ -269,7 +266,7 @@ static int start(struct play *p, struct vk_device *dev, const char *path,
                                             .once = opts->once,
                                             .frame = (uint32_t)fmin(fmax(at, 0), UINT32_MAX)});
     p->player.growing = p->now.growing;
-    if (pthread_create(&p->thread, NULL, run, p))
+    if (fv_worker_start(&p->worker, run, p) < 0)
         return fv_fail(FV_ENOMEM, "%s: no thread to decode it in", path);
     return 0;
 }
@@ -279,8 +276,6 @@ static void finish(struct play *p)
     for (int i = 0; i < GS_PLAYER_MOST; i++)
         gs_gpu_scene_destroy(&p->slot[i].gpu);
     stream_in_finish(&p->in);
-    pthread_cond_destroy(&p->changed);
-    pthread_mutex_destroy(&p->lock);
     free(p->groups);
     free(p);
 }
@@ -292,8 +287,6 @@ int play_start(struct play **out, struct vk_device *dev, const char *path,
     struct play *p = calloc(1, sizeof *p);
     if (!p)
         return fv_fail(FV_ENOMEM, "out of memory");
-    pthread_mutex_init(&p->lock, NULL);
-    fv_cond_init(&p->changed);
     p->room = opts->room ? opts->room : default_room;
     p->wake = opts->wake;
     p->sh = opts->sh_bands - 1;
@@ -310,11 +303,7 @@ void play_stop(struct play **p_)
     struct play *p = *p_;
     if (!p)
         return;
-    pthread_mutex_lock(&p->lock);
-    p->stop = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
-    pthread_join(p->thread, NULL);
+    fv_worker_stop(&p->worker);
     finish(p);
     *p_ = NULL;
 }
@@ -346,7 +335,7 @@ static void fill(const struct play *p, struct play_state *out)
 
 bool play_tick(struct play *p, double now, struct play_state *out)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     struct gs_player *pl = &p->player;
     bool changed = gs_player_tick(pl, now);
     if (pl->bad >= 0) {
@@ -360,35 +349,35 @@ bool play_tick(struct play *p, double now, struct play_state *out)
     if (frame < p->now.damage_span.from || frame >= p->now.damage_span.to)
         p->now.damage[0] = 0;
     fill(p, out);
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    pthread_cond_signal(&p->worker.changed);
+    pthread_mutex_unlock(&p->worker.lock);
     return changed;
 }
 
 double play_wait(struct play *p)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     double seconds = gs_player_wait(&p->player);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return seconds;
 }
 
 void play_settle(struct play *p, bool (*drawn)(void *ud, const struct gs_gpu_scene *scene), void *ud)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     for (int i = 0; i < GS_PLAYER_MOST; i++)
         if (p->player.slot[i].state == GS_SLOT_LEAVING && !drawn(ud, p->slot[i].gpu))
             gs_player_release(&p->player, i);
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    pthread_cond_signal(&p->worker.changed);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 /* Something of the player's is changed, and the thread looks at it anew. */
 #define CHANGE(p, what)                                                                            \
-    pthread_mutex_lock(&(p)->lock);                                                                \
+    pthread_mutex_lock(&(p)->worker.lock);                                                                \
     what;                                                                                          \
-    pthread_cond_signal(&(p)->changed);                                                            \
-    pthread_mutex_unlock(&(p)->lock)
+    pthread_cond_signal(&(p)->worker.changed);                                                            \
+    pthread_mutex_unlock(&(p)->worker.lock)
 
 void play_drew(struct play *p, double seconds)
 {
@@ -419,13 +408,13 @@ void play_set_speed(struct play *p, double speed)
 
 void play_set_sh_bands(struct play *p, int bands)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     if (p->sh != bands - 1) {
         p->sh = bands - 1;
         gs_player_discard(&p->player);
-        pthread_cond_signal(&p->changed);
+        pthread_cond_signal(&p->worker.changed);
     }
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
 }
 
 void play_seek(struct play *p, uint32_t frame)
@@ -440,10 +429,10 @@ void play_step(struct play *p, int frames)
 
 size_t play_groups(struct play *p, uint32_t *out, size_t room)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->worker.lock);
     size_t n = p->group_count;
     memcpy(out, p->groups, (n < room ? n : room) * sizeof *out);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->worker.lock);
     return n;
 }
 

@@ -81,8 +81,6 @@ int quantize_gguf(struct quantize_file *q, const char *path, fv_progress_fn on_p
 
 /* ---- folders (quantize_folder.c) ---- */
 
-/* Makes a folder and those above it. */
-int quantize_make_folder(const char *path);
 /* Copies the regular files of a folder (or this file) into another that `wanted` takes (NULL: all);
  * link: symbolic links instead. */
 int quantize_copy(const char *from, const char *to, bool (*wanted)(const char *name), bool link);

@@ -7,26 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-int quantize_make_folder(const char *path)
-{
-    char *part = strdup(path);
-    if (!part)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    for (char *p = part + 1; *p; p++)
-        if (*p == '/') {
-            *p = 0;
-            mkdir(part, 0777);
-            *p = '/';
-        }
-    int rc = mkdir(part, 0777) < 0 && errno != EEXIST ? fv_fail(FV_EIO, "%s: cannot be made: %s", path, strerror(errno)) : 0;
-    free(part);
-    if (rc == 0 && !fv_is_dir(path))
-        rc = fv_fail(FV_EIO, "%s: is a file, not a folder", path);
-    return rc;
-}
 
 bool quantize_is_not_weights(const char *name)
 {
@@ -98,7 +79,7 @@ int quantize_copy(const char *from, const char *to, bool (*wanted)(const char *n
 {
     struct fv_paths list = {0};
     wanted = wanted ? wanted : any;
-    FV_TRY(quantize_make_folder(to));
+    FV_TRY(fv_make_dirs(to));
     if (!fv_is_dir(from))
         return wanted(fv_path_base(from)) ? one_file(from, to, link) : 0;
     int rc = fv_paths_add_dir(&list, from, wanted);

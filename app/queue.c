@@ -83,16 +83,10 @@ size_t queue_waiting(const struct queue *q)
 
 static int make_folder(const char *path)
 {
-    char part[1024];
-    if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part || !*path)
-        return fv_fail(FV_EINVALID, "the folder for clips has no name, or one that is too long");
-    for (char *slash = part + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
-        *slash = 0;
-        mkdir(part, 0777);
-    }
-    if ((mkdir(part, 0777) < 0 && errno != EEXIST) || !fv_is_dir(part))
-        return fv_fail(FV_EIO, "%s: the folder for clips cannot be made: %s", path, strerror(errno));
-    return access(part, W_OK) == 0 ? 0 : fv_fail(FV_EIO, "%s: nothing can be written there", path);
+    if (!*path)
+        return fv_fail(FV_EINVALID, "the folder for clips has no name");
+    FV_TRY(fv_make_dirs(path));
+    return access(path, W_OK) == 0 ? 0 : fv_fail(FV_EIO, "%s: nothing can be written there", path);
 }
 
 static bool is_taken(const struct queue *q, const char *output)

@@ -24,13 +24,6 @@ static void set_defaults(struct settings *s)
 
 /* --- reading: nothing fails --- */
 
-static double number(struct fv_node at, const char *key, double low, double high, double usual)
-{
-    struct fv_node n = fv_node_get(at, key);
-    double x = fv_node_is_number(n) ? fv_node_number(n) : usual;
-    return x >= low && x <= high ? x : usual;
-}
-
 static void read_paths(struct settings_paths *p, struct fv_node list)
 {
     for (size_t i = 0; fv_node_is_array(list) && i < fv_node_count(list) && p->count < p->most; i++) {
@@ -44,25 +37,14 @@ static void read_paths(struct settings_paths *p, struct fv_node list)
 static bool read_mark(struct bookmark *m, struct fv_node at)
 {
     struct gs_camera *c = &m->camera;
-    struct fv_node view = fv_node_get(at, "view");
-    *m = (struct bookmark){.frame = (uint32_t)number(at, "frame", 0, UINT32_MAX, 0)};
+    *m = (struct bookmark){.frame = (uint32_t)fv_node_number_within(at, "frame", 0, UINT32_MAX, 0)};
     snprintf(m->scene, sizeof m->scene, "%s", fv_node_string(fv_node_get(at, "scene")));
-    snprintf(c->name, sizeof c->name, "%s", fv_node_string(fv_node_get(at, "name")));
-    c->width = (uint32_t)number(at, "width", 1, 16384, 0);
-    c->height = (uint32_t)number(at, "height", 1, 16384, 0);
-    c->fx = number(at, "fx", 1e-3, 1e6, 0);
-    c->fy = number(at, "fy", 1e-3, 1e6, 0);
-    c->cx = number(at, "cx", -1e6, 1e6, c->width / 2.0);
-    c->cy = number(at, "cy", -1e6, 1e6, c->height / 2.0);
-    c->near = number(at, "near", 0, 1e9, 0);
-    c->far = number(at, "far", 0, 1e12, 0);
-    if (!fv_node_is_array(view) || fv_node_count(view) != 16 || !c->width || !c->height || !(c->fx > 0 && c->fy > 0))
+    if (gs_camera_of_json(c, fv_node_get(at, "camera").item) < 0 || c->width > 16384 || c->height > 16384 ||
+        !(c->fx > 0 && c->fx < 1e6 && c->fy > 0 && c->fy < 1e6))
         return false;
-    for (size_t i = 0; i < 16; i++) {
-        c->view[i] = fv_node_number(fv_node_at(view, i));
+    for (size_t i = 0; i < 16; i++)
         if (!(fabs(c->view[i]) < 1e12))
             return false;
-    }
     return *m->scene != 0;
 }
 
@@ -74,11 +56,11 @@ static void read_all(struct settings *s, struct fv_node root)
     read_paths(&s->clips, fv_node_get(root, "clips"));
     for (size_t i = 0; fv_node_is_array(marks) && i < fv_node_count(marks) && s->mark_count < SETTINGS_MARKS; i++)
         s->mark_count += read_mark(&s->marks[s->mark_count], fv_node_at(marks, i));
-    s->reduce = number(view, "adaptive", 0, 1, s->reduce) > 0;
-    s->movement = (int)number(view, "movement", 0, 2, s->movement);
-    s->speed = number(view, "speed", 0.01, 10, s->speed);
-    s->export_width = (uint32_t)number(view, "export_width", 16, 8192, s->export_width);
-    s->export_height = (uint32_t)number(view, "export_height", 16, 8192, s->export_height);
+    s->reduce = fv_node_number_within(view, "adaptive", 0, 1, s->reduce) > 0;
+    s->movement = (int)fv_node_number_within(view, "movement", 0, 2, s->movement);
+    s->speed = fv_node_number_within(view, "speed", 0.01, 10, s->speed);
+    s->export_width = (uint32_t)fv_node_number_within(view, "export_width", 16, 8192, s->export_width);
+    s->export_height = (uint32_t)fv_node_number_within(view, "export_height", 16, 8192, s->export_height);
     snprintf(s->clip_folder, sizeof s->clip_folder, "%s", fv_node_string(fv_node_get(root, "clip_folder")));
     struct fv_node generation = fv_node_get(root, "generation");
     char *text = fv_node_is_object(generation) ? cJSON_PrintUnformatted(generation.item) : NULL;
@@ -119,20 +101,10 @@ static void write_paths(cJSON *root, const char *key, const struct settings_path
 static void write_mark(cJSON *list, const struct bookmark *m)
 {
     cJSON *o = cJSON_CreateObject();
-    const struct gs_camera *c = &m->camera;
     cJSON_AddItemToArray(list, o);
     cJSON_AddStringToObject(o, "scene", m->scene);
-    cJSON_AddStringToObject(o, "name", c->name);
     cJSON_AddNumberToObject(o, "frame", m->frame);
-    cJSON_AddNumberToObject(o, "width", c->width);
-    cJSON_AddNumberToObject(o, "height", c->height);
-    cJSON_AddNumberToObject(o, "fx", c->fx);
-    cJSON_AddNumberToObject(o, "fy", c->fy);
-    cJSON_AddNumberToObject(o, "cx", c->cx);
-    cJSON_AddNumberToObject(o, "cy", c->cy);
-    cJSON_AddNumberToObject(o, "near", c->near);
-    cJSON_AddNumberToObject(o, "far", c->far);
-    cJSON_AddItemToObject(o, "view", cJSON_CreateDoubleArray(c->view, 16));
+    cJSON_AddItemToObject(o, "camera", gs_camera_json(&m->camera));
 }
 
 int settings_save(const struct settings *s)

@@ -42,6 +42,19 @@ int gs_cameras_read_list(struct gs_cameras *out, struct fv_json *doc,
     return gs_json_each_camera(out, doc, doc->root, read_camera, hints);
 }
 
+int gs_camera_of_json(struct gs_camera *out, const struct cJSON *object)
+{
+    struct fv_json doc = {.name = "camera", .root = {.item = (struct cJSON *)(uintptr_t)object}};
+    struct gs_cameras one = {0};
+    const struct gs_camera_hints hints = {0};
+    int rc = fv_node_is_object(doc.root) ? read_camera(&one, &doc, doc.root, &hints)
+                                         : fv_fail(FV_EFORMAT, "a camera is an object");
+    if (rc >= 0)
+        *out = one.items[0];
+    gs_cameras_finish(&one);
+    return rc;
+}
+
 /* Up to room numbers of one line, any blanks or commas between; -1 when there is other text. */
 static int line_numbers(const char *line, double *out, int room)
 {

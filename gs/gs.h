@@ -200,6 +200,8 @@ int gs_cameras_save_list(const struct gs_cameras *c, const char *path);
 /* One camera as an object of the plain list; the caller deletes it (cJSON_Delete). NULL when
  * out of memory. */
 struct cJSON *gs_camera_json(const struct gs_camera *c);
+/* And back. FV_EFORMAT: it is none (NULL, too). */
+int gs_camera_of_json(struct gs_camera *out, const struct cJSON *object);
 /* Index of a camera by its name, by decimal index, or by its name without folder and
  * extension, tried in this order; negative code when there is none. */
 int gs_cameras_find(const struct gs_cameras *c, const char *name_or_index);

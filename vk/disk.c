@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char magic[8] = {'f', 'v', 'p', 'c', 'a', 'c', 'h', 'e'};
 enum { HEADER = 24 };
@@ -65,22 +64,6 @@ done:
     return rc;
 }
 
-/* mkdir -p; a failure shows when the file is written. */
-static void make_dirs(const char *dir)
-{
-    char path[4096];
-    if (strlen(dir) >= sizeof path)
-        return;
-    strcpy(path, dir);
-    for (char *p = path + 1; *p; p++)
-        if (*p == '/') {
-            *p = 0;
-            mkdir(path, 0777);
-            *p = '/';
-        }
-    mkdir(path, 0777);
-}
-
 static int write_file(const char *path, const uint8_t *data, uint64_t size)
 {
     struct fv_writer w;
@@ -102,7 +85,7 @@ void vk_disk_write(const struct vk_device *dev, const char *kind, const void *da
     char *path = path_of(dev, kind);
     if (!path)
         return;
-    make_dirs(dev->p->cache_dir);
+    fv_make_dirs(dev->p->cache_dir); /* a failure shows when the file is written */
     if (write_file(path, data, size) < 0)
         fv_log(FV_WARN, "%s cache not saved: %s", kind, fv_error());
     free(path);

@@ -5,9 +5,10 @@
 //
 // Register tiles. A workgroup is one subgroup of LANES and owns one panel; a lane makes ROWS rows
 // of four columns, neighbouring lanes neighbouring columns. Every step takes four k: each lane
-// fetches its columns of b (PAIRS: of 16-bit b in two fetches, not four), and a's rows are spread over the lanes, four k each, and handed round
-// by shuffles with constant indices. An accumulator is touched once a step (products are summed
-// first): on CPU drivers it lives in memory and is masked at every turn of the loop.
+// fetches its columns of b (PAIRS: of 16-bit b in two fetches, not four), and a's rows are spread over
+// the lanes, four k each, and handed round by shuffles with constant indices. An accumulator is touched
+// once a step (products are summed first): on CPU drivers it lives in memory and is masked at every turn
+// of the loop.
 //
 // TILED, for GPUs: 16 x 16 invocations make 64 rows of a panel of 16 lanes from tiles in shared
 // memory.

@@ -1,7 +1,7 @@
 #version 460
 // Panels of numbers, as matmul.comp reads them, of a matrix of codes (vk/nn/matrix.c):
-//   to[panel][k][lane] (register tiles of halfs: [k / 2][lane][k % 2]) = code[n, k] scale[n, k / 64] / smooth[k] + sum_r down[k, r] up[n, r]
-// for four columns n a lane. The sum is made like a product in matmul.comp: a workgroup is one subgroup
+//   to[panel][k][lane] = code[n, k] scale[n, k / 64] / smooth[k] + sum_r down[k, r] up[n, r]
+// for four columns n a lane; of register tiles of 16-bit types it is to[panel][k / 2][lane][k % 2]. The sum is made like a product in matmul.comp: a workgroup is one subgroup
 // that owns ROWS k of a panel, rows of `down` are handed round by shuffles. WIDE, for devices without
 // subgroups of a certain size: every invocation reads its rows by itself.
 #include "nn/common.glsl"

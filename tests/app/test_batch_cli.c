@@ -132,25 +132,17 @@ static void results_are_those_of_the_commands_alone(void **state)
     free(sheet);
     assert_reported("first.batch/report.json", 1, "status", "done");
     /* nothing is done twice, but for what has changed: one's settings, one's file */
-    assert_int_equal(test_fovea(&out, "batch first.jsonl"), 0);
-    assert_non_null(strstr(out, "4 done (4 of them before)"));
-    free(out);
+    TEST_SAYS("4 done (4 of them before)", "batch first.jsonl");
     write_jobs("first.jsonl",
                "{\"command\":\"info\",\"file\":\"first.mp4\",\"timeout\":100}\n"
                "{\"command\":\"convert\",\"output\":\"first.spz\",\"in\":\"a.ply\"}\n"
                "{\"command\":\"render\",\"scene\":\"a.ply\",\"output\":\"first/\",\"size\":\"16x18\",\"frames\":2}\n");
-    assert_int_equal(test_fovea(&out, "batch first.jsonl --skip-wrong"), 0);
-    assert_non_null(strstr(out, "3 done (2 of them before)"));
-    free(out);
+    TEST_SAYS("3 done (2 of them before)", "batch first.jsonl --skip-wrong");
     assert_int_equal(unlink("first.spz"), 0);
-    assert_int_equal(test_fovea(&out, "batch first.jsonl"), 0);
-    assert_non_null(strstr(out, "3 done (2 of them before)"));
-    free(out);
+    TEST_SAYS("3 done (2 of them before)", "batch first.jsonl");
     const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
     assert_int_equal(utimensat(AT_FDCWD, "a.ply", times, 0), 0);
-    assert_int_equal(test_fovea(&out, "batch first.jsonl"), 0);
-    assert_non_null(strstr(out, "3 done (1 of them before)"));
-    free(out);
+    TEST_SAYS("3 done (1 of them before)", "batch first.jsonl");
 }
 
 static void failures_are_counted_and_told(void **state)
@@ -168,9 +160,7 @@ static void failures_are_counted_and_told(void **state)
     assert_non_null(strstr(out, "1 of 6 lines are wrong; nothing was started"));
     free(out);
     assert_false(fv_exists("bad.batch"));
-    assert_int_equal(test_fovea(&out, "batch bad.jsonl --skip-wrong"), 10 + 5);
-    assert_non_null(strstr(out, "6 jobs: 1 done, 5 failed"));
-    free(out);
+    TEST_FAILS(10 + 5, "6 jobs: 1 done, 5 failed", "batch bad.jsonl --skip-wrong");
     static const char *const report = "bad.batch/report.json";
     assert_reported(report, 1, "error", "torn.ply");
     assert_reported(report, 2, "error", "the disk is full");
@@ -253,7 +243,7 @@ static void a_model_is_loaded_once(void **state)
 static void a_full_disk_fails_one_job(void **state)
 {
     (void)state;
-    char command[1300], *out;
+    char command[1300];
     write_jobs("disk.jsonl", "{\"command\":\"convert\",\"in\":\"a.ply\",\"output\":\"disk.ply\",\"retries\":0}\n"
                              "{\"command\":\"convert\",\"in\":\"a.ply\",\"output\":\"disk.spz\"}\n");
     /* 12 KiB (ulimit -f counts 1024 bytes) are less than the .ply and more than the .spz and the journal */
@@ -263,9 +253,7 @@ static void a_full_disk_fails_one_job(void **state)
     assert_false(fv_exists("disk.ply"));
     assert_int_equal(files_with(".", ".fovea-"), 0);
     assert_reported("disk.batch/report.json", 1, "error", "File too large");
-    assert_int_equal(test_fovea(&out, "batch disk.jsonl"), 0);
-    assert_non_null(strstr(out, "2 done (1 of them before)"));
-    free(out);
+    TEST_SAYS("2 done (1 of them before)", "batch disk.jsonl");
 }
 
 /* ---- killing ----------------------------------------------------------------------------- */
@@ -397,7 +385,7 @@ static void ctrl_c_ends_tidily_and_a_second_batch_is_refused(void **state)
 static void shards_share_the_jobs_out_and_are_merged(void **state)
 {
     (void)state;
-    char text[4096] = "", *out;
+    char text[4096] = "";
     for (int i = 0; i < 7; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text),
                  "{\"command\":\"convert\",\"in\":\"%s\",\"output\":\"shard%d.spz\",\"scale\":%d}\n",
@@ -408,22 +396,16 @@ static void shards_share_the_jobs_out_and_are_merged(void **state)
     TEST_RUNS("batch shard.jsonl --shard 1/3"); /* 0, 3, and 5, which reads 3 */
     assert_true(fv_exists("shard0.spz") && fv_exists("shard3.spz") && fv_exists("shard5.spz"));
     assert_false(fv_exists("shard1.spz") || fv_exists("shard2.spz") || fv_exists("shard4.spz"));
-    assert_int_equal(test_fovea(&out, "batch shard.jsonl --merge"), 10 + 4);
-    assert_non_null(strstr(out, "7 jobs: 3 done, 0 failed, 4 waiting"));
-    free(out);
+    TEST_FAILS(10 + 4, "7 jobs: 3 done, 0 failed, 4 waiting", "batch shard.jsonl --merge");
     TEST_RUNS("batch shard.jsonl --shard 2/3");
     assert_int_equal(test_fovea(NULL, "batch shard.jsonl --shard 3/3"), 10 + 1);
     assert_reported("shard.batch/report-3of3.json", 3, "status", "done");
-    assert_int_equal(test_fovea(&out, "batch shard.jsonl --merge"), 10 + 1);
-    assert_non_null(strstr(out, "7 jobs: 6 done, 1 failed, 0 waiting"));
-    free(out);
+    TEST_FAILS(10 + 1, "7 jobs: 6 done, 1 failed, 0 waiting", "batch shard.jsonl --merge");
     assert_reported("shard.batch/report.json", 2, "status", "done");
     assert_reported("shard.batch/report.json", 7, "error", "torn.ply");
     assert_true(fv_exists("shard.batch/index.html") && fv_exists("shard.batch/index-1of3.html"));
     /* another number of shards, or none, does nothing again */
-    assert_int_equal(test_fovea(&out, "batch shard.jsonl"), 10 + 1);
-    assert_non_null(strstr(out, "6 done (6 of them before)"));
-    free(out);
+    TEST_FAILS(10 + 1, "6 done (6 of them before)", "batch shard.jsonl");
 }
 
 /* What Slurm would be given, and what its tasks do; scripts/slurm-test has a real one. */
@@ -432,7 +414,7 @@ static void slurm_gets_an_array_and_what_merges_it(void **state)
     (void)state;
     static const char sbatch[] = "#!/bin/sh\necho \"$*\" >>sbatch.txt\n[ -e refuse ] && echo 'invalid partition' >&2 && exit 1\n"
                                  "echo warning >&2\necho \"$(wc -l <sbatch.txt)7;cluster\"\n";
-    char *out, path[4096], text[1024] = "";
+    char path[4096], text[1024] = "";
     const char *was = getenv("PATH");
     for (int i = 0; i < 4; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text),
@@ -446,9 +428,8 @@ static void slurm_gets_an_array_and_what_merges_it(void **state)
     setenv("PATH", path, 1);
     TEST_FAILS(2, "--shards and --slurm-args are of --slurm", "batch \"it's.jsonl\" --shards 2");
     TEST_FAILS(2, "one at a time", "batch \"it's.jsonl\" --slurm --merge");
-    assert_int_equal(test_fovea(&out, "batch \"it's.jsonl\" --slurm --shards 3 --retries 2 --slurm-args '--partition=x  --time=1'"), 0);
-    assert_non_null(strstr(out, "4 jobs in 3 shards: Slurm's job 17, merged by 27 into it's.batch/index.html"));
-    free(out);
+    TEST_SAYS("4 jobs in 3 shards: Slurm's job 17, merged by 27 into it's.batch/index.html",
+              "batch \"it's.jsonl\" --slurm --shards 3 --retries 2 --slurm-args '--partition=x  --time=1'");
     size_t size;
     char *said = test_read_file("sbatch.txt", &size);
     assert_non_null(strstr(said, "--array=1-3 --requeue"));

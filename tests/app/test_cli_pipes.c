@@ -26,34 +26,13 @@ static int shell(char **out, const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     assert_true(asprintf(&all, "bash -o pipefail -c 'fovea() { \"%s\" \"$@\"; }; %s' 2>&1", FOVEA_BINARY, line) > 0);
-    FILE *p = popen(all, "r");
-    size_t room = 1 << 20;
-    *out = calloc(1, room);
-    assert_non_null(p);
-    assert_non_null(*out);
-    size_t n = fread(*out, 1, room - 1, p);
-    (*out)[n] = 0;
-    int status = pclose(p);
+    int status = test_shell(out, all);
     free(all);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return status;
 }
 
-#define RUNS(...)                                                                                  \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int rc_ = shell(&out_, __VA_ARGS__);                                                       \
-        if (rc_)                                                                                   \
-            fail_msg("status %d: %s", rc_, out_);                                                  \
-        free(out_);                                                                                \
-    } while (0)
-#define SAYS(status, part, ...)                                                                    \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int rc_ = shell(&out_, __VA_ARGS__);                                                       \
-        if (rc_ != (status) || !strstr(out_, part))                                                \
-            fail_msg("status %d, expected %d: \"%s\", expected \"%s\"", rc_, status, out_, part);  \
-        free(out_);                                                                                \
-    } while (0)
+#define RUNS(...)               TEST_ENDS_BY(shell, 0, "", __VA_ARGS__)
+#define SAYS(status, part, ...) TEST_ENDS_BY(shell, status, part, __VA_ARGS__)
 
 /* What is kept of standard input is gone afterwards. */
 static void nothing_is_left(void)

@@ -27,15 +27,6 @@ static const char *case_file(const char *name)
     return found;
 }
 
-#define RUNS(...)                                                                                  \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int rc_ = test_fovea(&out_, __VA_ARGS__);                                                  \
-        if (rc_)                                                                                   \
-            fail_msg("status %d: %s", rc_, out_);                                                  \
-        free(out_);                                                                                \
-    } while (0)
-
 static struct image load(const char *path)
 {
     struct image i;
@@ -70,7 +61,7 @@ static void npy_is_the_reference_picture(void **state)
         char name[64];
         snprintf(name, sizeof name, "front_gsplat_classic/%s.npy", files[k][1]);
         struct image want = load(case_file(name));
-        RUNS("render %s -c %s --camera front --mode classic --aov %s -o %s", case_file("scene.ply"),
+        TEST_RUNS("render %s -c %s --camera front --mode classic --aov %s -o %s", case_file("scene.ply"),
              case_file("cameras.json"), files[k][0], test_tmp_path("a.npy"));
         struct image got = load(test_tmp_path("a.npy"));
         double most = worst(&got, &want, &mean);
@@ -85,9 +76,9 @@ static void png_is_the_rounded_array(void **state)
 {
     (void)state;
     double mean;
-    RUNS("render %s -c %s --camera inside --exact -o %s", case_file("scene.ply"),
+    TEST_RUNS("render %s -c %s --camera inside --exact -o %s", case_file("scene.ply"),
          case_file("cameras.json"), test_tmp_path("b.png"));
-    RUNS("render %s -c %s --camera inside -o %s", case_file("scene.ply"), case_file("cameras.json"),
+    TEST_RUNS("render %s -c %s --camera inside -o %s", case_file("scene.ply"), case_file("cameras.json"),
          test_tmp_path("b.npy"));
     struct image png = load(test_tmp_path("b.png")), npy = load(test_tmp_path("b.npy"));
     for (size_t i = 0; i < (size_t)npy.width * npy.height * 3; i++)
@@ -100,12 +91,12 @@ static void png_is_the_rounded_array(void **state)
 static void sequences_folders_and_patterns(void **state)
 {
     (void)state;
-    RUNS("render %s -c %s -o %s/", case_file("scene.ply"), case_file("cameras.json"),
+    TEST_RUNS("render %s -c %s -o %s/", case_file("scene.ply"), case_file("cameras.json"),
          test_tmp_path("views"));
     assert_true(fv_exists(test_tmp_path("views/front.png")));
     assert_true(fv_exists(test_tmp_path("views/inside.png")));
     assert_true(fv_exists(test_tmp_path("views/offcentre.png")));
-    RUNS("render %s -n 3 -s 31x17 -o %s", case_file("scene.ply"), test_tmp_path("f_%02d.png"));
+    TEST_RUNS("render %s -n 3 -s 31x17 -o %s", case_file("scene.ply"), test_tmp_path("f_%02d.png"));
     struct image i = load(test_tmp_path("f_02.png"));
     assert_int_equal(i.width, 31);
     assert_int_equal(i.height, 17);
@@ -123,17 +114,17 @@ static void options_change_the_picture(void **state)
     static const char *const options[] = {"--bg ff0000",     "--splat-scale 0.5",
                                           "--sh 0",          "--mode antialiased",
                                           "--supersample 2", "--crop 0,-9,-9,9,9,9"};
-    RUNS("render %s -c %s -o %s", case_file("scene.ply"), case_file("cameras.json"), base);
+    TEST_RUNS("render %s -c %s -o %s", case_file("scene.ply"), case_file("cameras.json"), base);
     struct image a = load(base);
     for (size_t k = 0; k < sizeof options / sizeof *options; k++) {
-        RUNS("render %s -c %s -o %s %s", case_file("scene.ply"), case_file("cameras.json"), other,
+        TEST_RUNS("render %s -c %s -o %s %s", case_file("scene.ply"), case_file("cameras.json"), other,
              options[k]);
         struct image b = load(other);
         if (worst(&a, &b, &mean) < 0.01)
             fail_msg("%s changes nothing", options[k]);
         image_finish(&b);
     }
-    RUNS("render %s -c %s -o %s --stereo sbs", case_file("scene.ply"), case_file("cameras.json"),
+    TEST_RUNS("render %s -c %s -o %s --stereo sbs", case_file("scene.ply"), case_file("cameras.json"),
          other);
     struct image b = load(other);
     assert_int_equal(b.width, 2 * a.width);
@@ -150,16 +141,16 @@ static void video_shows_the_pictures(void **state)
         {"v.mp4", "--crf 10"},
         {"v444.mkv", "--crf 10 --pix-fmt yuv444p"},
         {"v10.mkv", "--crf 10 --pix-fmt yuv420p10le --codec hevc"}};
-    RUNS("render %s -n 6 -s 160x96 -o %s/", case_file("scene.ply"), test_tmp_path("v"));
+    TEST_RUNS("render %s -n 6 -s 160x96 -o %s/", case_file("scene.ply"), test_tmp_path("v"));
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         char *out;
-        RUNS("render %s -n 6 -s 160x96 -o %s %s", case_file("scene.ply"),
+        TEST_RUNS("render %s -n 6 -s 160x96 -o %s %s", case_file("scene.ply"),
              test_tmp_path(kinds[k][0]), kinds[k][1]);
         if (test_fovea(&out, "compare %s %s --min-psnr %d", test_tmp_path("v"),
                        test_tmp_path(kinds[k][0]), k == 1 ? 40 : 34))
             fail_msg("%s: %s", kinds[k][0], out);
         free(out);
-        RUNS("info %s", test_tmp_path(kinds[k][0]));
+        TEST_RUNS("info %s", test_tmp_path(kinds[k][0]));
     }
     char *out;
     assert_int_equal(test_fovea(&out, "info --json %s", test_tmp_path("v.mp4")), 0);
@@ -181,8 +172,8 @@ static void streams_go_into_a_pipe(void **state)
              FOVEA_BINARY, case_file("scene.ply"), test_tmp_path("pipe.mkv"));
     if (system("command -v ffmpeg >/dev/null") == 0) {
         assert_int_equal(system(command), 0);
-        RUNS("render %s -n 4 -s 64x48 -o %s/", case_file("scene.ply"), test_tmp_path("p"));
-        RUNS("compare %s %s --min-psnr 44", test_tmp_path("p"), test_tmp_path("pipe.mkv"));
+        TEST_RUNS("render %s -n 4 -s 64x48 -o %s/", case_file("scene.ply"), test_tmp_path("p"));
+        TEST_RUNS("compare %s %s --min-psnr 44", test_tmp_path("p"), test_tmp_path("pipe.mkv"));
     }
     snprintf(command, sizeof command,
              "test $('%s' render %s -n 4 -s 63x47 -o - -f raw --pix-fmt rgba | wc -c) = %d",
@@ -319,7 +310,7 @@ static void check_holds_and_finds_a_change(void **state)
     char dir[600];
     snprintf(dir, sizeof dir, "%s", case_file("scene.ply"));
     *strrchr(dir, '/') = 0;
-    RUNS("check --arch splat %s", dir);
+    TEST_RUNS("check --arch splat %s", dir);
     snprintf(command, sizeof command, "cp -r %s %s && chmod -R u+w %s", dir,
              test_tmp_path("changed"), test_tmp_path("changed"));
     assert_int_equal(system(command), 0);

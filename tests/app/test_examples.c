@@ -5,7 +5,7 @@
 #define FOVEA_EXAMPLES "."
 #endif
 
-static int run(char out[4096], const char *fmt, ...)
+static int run(char **out, const char *fmt, ...)
 {
     char line[2048], all[4096];
     va_list ap;
@@ -13,23 +13,15 @@ static int run(char out[4096], const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     snprintf(all, sizeof all, "%s/%s 2>&1", FOVEA_EXAMPLES, line);
-    FILE *p = popen(all, "r");
-    assert_non_null(p);
-    size_t n = fread(out, 1, 4095, p);
-    out[n] = 0;
-    while (fgetc(p) != EOF) /* more than is kept */
-        ;
-    int status = pclose(p);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return test_shell(out, all);
 }
 
 static void a_scene_becomes_a_picture(void **state)
 {
     (void)state;
-    char out[4096];
     size_t size, lit = 0;
-    assert_int_equal(run(out, "render_scene %s %s", test_source("assets/scenes/playbot.sog"), test_tmp_path("a.ppm")), 0);
-    assert_non_null(strstr(out, "31000 Gaussians"));
+    TEST_ENDS_BY(run, 0, "31000 Gaussians", "render_scene %s %s", test_source("assets/scenes/playbot.sog"),
+                 test_tmp_path("a.ppm"));
     unsigned char *ppm = test_read_file(test_tmp_path("a.ppm"), &size);
     assert_int_equal(size, 15 + 640 * 360 * 3);
     assert_memory_equal(ppm, "P6\n640 360\n255\n", 15);
@@ -37,31 +29,27 @@ static void a_scene_becomes_a_picture(void **state)
         lit += ppm[i] > 32;
     assert_true(lit > size / 50 && lit < size / 2); /* a robot before black */
     free(ppm);
-    assert_int_equal(run(out, "render_scene none.ply %s", test_tmp_path("b.ppm")), 1);
-    assert_non_null(strstr(out, "render_scene: none.ply: No such file"));
-    assert_int_equal(run(out, "render_scene"), 2);
+    TEST_ENDS_BY(run, 1, "render_scene: none.ply: No such file", "render_scene none.ply %s", test_tmp_path("b.ppm"));
+    TEST_ENDS_BY(run, 2, "", "render_scene");
 }
 
 static void a_stream_is_decoded(void **state)
 {
     (void)state;
-    char out[4096];
     const char *head = test_source("assets/streams/head.fvv");
-    assert_int_equal(run(out, "decode_stream %s 30 %s", head, test_tmp_path("30.spz")), 0);
+    TEST_ENDS_BY(run, 0, "", "decode_stream %s 30 %s", head, test_tmp_path("30.spz"));
     TEST_RUNS("convert %s -o %s -q", test_tmp_path("30.spz"), test_tmp_path("30.ply"));
-    assert_int_equal(run(out, "decode_stream %s 99999 %s", head, test_tmp_path("x.ply")), 1);
-    assert_non_null(strstr(out, "99999"));
-    assert_int_equal(run(out, "decode_stream %s | head -3", head), 0);
-    assert_non_null(strstr(out, "973 frames, 30 a second\n   0  whole     135459 bytes  20018 Gaussians around"));
+    TEST_ENDS_BY(run, 1, "99999", "decode_stream %s 99999 %s", head, test_tmp_path("x.ply"));
+    TEST_ENDS_BY(run, 0, "973 frames, 30 a second\n   0  whole     135459 bytes  20018 Gaussians around",
+                 "decode_stream %s | head -3", head);
 }
 
 static void a_sentence_becomes_a_clip(void **state)
 {
     (void)state;
-    char out[4096];
     size_t size;
-    assert_int_equal(run(out, "generate_clip %s \"a red ball on black\" %s", test_source("assets/models/demo"),
-                         test_tmp_path("c.y4m")), 0);
+    TEST_ENDS_BY(run, 0, "", "generate_clip %s \"a red ball on black\" %s", test_source("assets/models/demo"),
+                 test_tmp_path("c.y4m"));
     unsigned char *y4m = test_read_file(test_tmp_path("c.y4m"), &size);
     const size_t plane = 64 * 64, frame = 6 + 3 * plane;
     size_t header = size - 17 * frame, red = 0;

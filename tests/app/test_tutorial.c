@@ -62,13 +62,10 @@ static void every_command_runs(void **state)
                "PS4='+ '\nset -x\n%s", test_tmp(), text);
     fclose(f);
     snprintf(line, sizeof line, "PATH=\"$(dirname '%s'):$PATH\" bash '%s' 2>&1", FOVEA_BINARY, script);
-    FILE *p = popen(line, "r");
-    assert_non_null(p);
-    char *out = calloc(1, 1 << 20);
-    size_t n = fread(out, 1, (1 << 20) - 1, p);
-    out[n] = 0;
-    int status = pclose(p);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
+    char *out;
+    int status = test_shell(&out, line);
+    size_t n = strlen(out);
+    if (status)
         fail_msg("status %d; the end of what was printed:\n%s", status, n > 3000 ? out + n - 3000 : out);
     static const char *const said[] = {"973", "seed 1", "bits a weight", "index.html"}; /* what it promises */
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)

@@ -116,14 +116,8 @@ const char *test_device_option(void)
     return text;
 }
 
-int test_fovea(char **out, const char *fmt, ...)
+int test_shell(char **out, const char *command)
 {
-    char args[8192], command[9000];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(args, sizeof args, fmt, ap);
-    va_end(ap);
-    snprintf(command, sizeof command, "'%s' %s 2>&1", FOVEA_BINARY, args);
     FILE *p = popen(command, "r");
     char *text = NULL, chunk[4096];
     size_t size = 0, n;
@@ -139,6 +133,17 @@ int test_fovea(char **out, const char *fmt, ...)
     else
         free(text);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int test_fovea(char **out, const char *fmt, ...)
+{
+    char args[8192], command[9000];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(args, sizeof args, fmt, ap);
+    va_end(ap);
+    snprintf(command, sizeof command, "'%s' %s 2>&1", FOVEA_BINARY, args);
+    return test_shell(out, command);
 }
 
 void test_one_cpu(bool on)

@@ -64,6 +64,9 @@ void test_write_file(const char *path, const void *data, size_t size);
 void *test_read_file(const char *path, size_t *size); /* caller frees */
 bool test_same_files(const char *a, const char *b);
 
+/* Runs a line by the shell. Returns the exit status, 128 and more of a signal; what it prints in *out when not
+ * NULL, caller frees. */
+int test_shell(char **out, const char *command);
 /* Runs the real binary through the shell: "fovea " + args. Returns the exit status; output
  * (stdout and stderr together) in *out when not NULL, caller frees. */
 int test_fovea(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -71,25 +74,20 @@ int test_fovea(char **out, const char *fmt, ...) __attribute__((format(printf, 2
 /* Its --device, where FOVEA_DEVICE chooses one. Static storage. */
 const char *test_device_option(void);
 
-/* It ends well. */
-#define TEST_RUNS(...)                                                                             \
+/* `by`, test_fovea or the like, ends with this status and a text that has part. */
+#define TEST_ENDS_BY(by, status, part, ...)                                                        \
     do {                                                                                           \
         char *out_;                                                                                \
-        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
-        if (got_)                                                                                  \
-            fail_msg("status %d: %s", got_, out_);                                                 \
-        free(out_);                                                                                \
-    } while (0)
-/* It ends with this status and a text that has part. */
-#define TEST_FAILS(status, part, ...)                                                              \
-    do {                                                                                           \
-        char *out_;                                                                                \
-        int got_ = test_fovea(&out_, __VA_ARGS__);                                                 \
+        int got_ = by(&out_, __VA_ARGS__);                                                         \
         if (got_ != (status) || !strstr(out_, part))                                               \
             fail_msg("status %d (expected %d), output \"%s\", expected \"...%s...\"", got_,        \
                      status, out_, part);                                                          \
         free(out_);                                                                                \
     } while (0)
+/* fovea ends well; it says part; it ends with a status and says part. */
+#define TEST_RUNS(...)               TEST_ENDS_BY(test_fovea, 0, "", __VA_ARGS__)
+#define TEST_SAYS(part, ...)         TEST_ENDS_BY(test_fovea, 0, part, __VA_ARGS__)
+#define TEST_FAILS(status, part, ...) TEST_ENDS_BY(test_fovea, status, part, __VA_ARGS__)
 
 /* Keeps this process on one processor, so that parallel loops run on one thread; false undoes it. */
 void test_one_cpu(bool on);

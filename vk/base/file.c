@@ -130,6 +130,20 @@ double fv_get_f64(struct fv_cursor *c)
     return f;
 }
 
+bool fv_write_fd(int fd, const void *data, size_t size)
+{
+    for (const char *at = data; size;) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        at += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
 int fv_write_failure(const char *name, int error)
 {
     if (!name && error == EPIPE)
@@ -276,6 +290,23 @@ void fv_remove_torn(const char *path)
     if (d)
         closedir(d);
     free(dir);
+}
+
+int fv_make_dirs(const char *path)
+{
+    char *part = strdup(path);
+    if (!part)
+        return fv_fail(FV_ENOMEM, "out of memory");
+    for (char *slash = part; *slash && (slash = strchr(slash + 1, '/')); *slash = '/') {
+        *slash = 0;
+        mkdir(part, 0777); /* the last one tells what is wrong */
+    }
+    free(part);
+    int error = mkdir(path, 0777) < 0 ? errno : 0;
+    if (fv_is_dir(path))
+        return 0;
+    return error == EEXIST ? fv_fail(FV_EIO, "%s: is a file, not a folder", path)
+                           : fv_fail(FV_EIO, "%s: the folder cannot be made: %s", path, strerror(error));
 }
 
 bool fv_is_dir(const char *path)

@@ -46,6 +46,8 @@ float fv_get_f32(struct fv_cursor *c);
 double fv_get_f64(struct fv_cursor *c);
 size_t fv_cursor_left(const struct fv_cursor *c);
 
+/* All of it to a descriptor, through interruptions; false with errno set. */
+bool fv_write_fd(int fd, const void *data, size_t size);
 /* Stores why writing failed, by errno's value, and returns FV_EIO. name NULL: standard output. */
 int fv_write_failure(const char *name, int error);
 
@@ -73,6 +75,8 @@ void fv_writer_abort(struct fv_writer *w);
 /* Temporaries that killed processes left of writing path; nobody may be at it. */
 void fv_remove_torn(const char *path);
 
+/* Makes a folder and those it lies in, where they are not there. FV_EIO, FV_ENOMEM. */
+int fv_make_dirs(const char *path);
 bool fv_is_dir(const char *path);
 bool fv_exists(const char *path);
 /* "dir/name" does. */

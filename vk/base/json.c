@@ -218,6 +218,13 @@ static const char *type_name(struct fv_node n)
     return cJSON_IsBool(n.item) ? "true/false" : "null";
 }
 
+double fv_node_number_within(struct fv_node object, const char *key, double low, double high, double or_)
+{
+    struct fv_node n = fv_node_get(object, key);
+    double x = fv_node_is_number(n) ? fv_node_number(n) : or_;
+    return x >= low && x <= high ? x : or_;
+}
+
 struct fv_node fv_json_object(struct fv_json *doc, struct fv_node object, const char *key)
 {
     struct fv_node n = fv_node_get(object, key);

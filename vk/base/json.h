@@ -64,6 +64,9 @@ double fv_node_number(struct fv_node n);
 /* The member, or a node without item. */
 struct fv_node fv_node_get(struct fv_node object, const char *key);
 
+/* The member where it is a number of low..high, else or_: of files in which nothing is an error. */
+double fv_node_number_within(struct fv_node object, const char *key, double low, double high, double or_);
+
 /* Required members: the wrong type or absence fails the document. */
 struct fv_node fv_json_object(struct fv_json *doc, struct fv_node object, const char *key);
 struct fv_node fv_json_array(struct fv_json *doc, struct fv_node object, const char *key);

@@ -36,7 +36,7 @@ struct nn_matrix {
     nn_tensor codes;  /* i32 words [rows / 4, words of a row, 4] */
     nn_tensor scales; /* f16 [rows / 4, groups, 4] */
     nn_tensor smooth; /* f32 [columns, filled up to eights]: 1 / smooth; or null */
-    nn_tensor down;   /* f16 [columns, rank] or null */
+    nn_tensor down;   /* f16 [columns, rank], rank a multiple of 8; or null */
     nn_tensor up;     /* f16 [rows / 4, rank, 4] */
 };
 
