@@ -111,11 +111,11 @@ static void damage_is_put_aside_or_passed_over(void **state)
         {"[]", false, 0, 0},
         {"{\"recent\":7,\"bookmarks\":{\"a\":1},\"view\":[1]}", false, 0, 0},
         {"{\"recent\":[\"/a\",3,null,\"\",\"/b\"]}", false, 2, 0},
-        {"{\"bookmarks\":[{\"scene\":\"/a\",\"view\":[1,2]},7,{\"scene\":\"/a\",\"name\":\"x\",\"width\":4,\"height\":"
-         "4,\"fx\":1,\"fy\":1,\"view\":[1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]}]}",
+        {"{\"bookmarks\":[{\"scene\":\"/a\",\"camera\":{\"viewmat\":[1,2]}},7,{\"scene\":\"/a\",\"camera\":{\"name\":\"x\","
+         "\"width\":4,\"height\":4,\"fx\":1,\"viewmat\":[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}}]}",
          false, 0, 1},
-        {"{\"bookmarks\":[{\"scene\":\"/a\",\"width\":4,\"height\":4,\"fx\":1,\"fy\":1,\"view\":[1e999,0,0,0,0,1,0,0,0,"
-         "0,1,0,0,0,0,1]}]}",
+        {"{\"bookmarks\":[{\"scene\":\"/a\",\"camera\":{\"width\":4,\"height\":4,\"fx\":1,\"viewmat\":"
+         "[[1e999,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}}]}",
          false, 0, 0},
         {"{\"view\":{\"speed\":-4,\"movement\":9,\"adaptive\":\"yes\",\"export_width\":1e9}}", false, 0, 0},
     };
