@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 static const char *const activations[] = {"16", "8", NULL};
+static const char *const expand[] = {"auto", "always", "never", NULL}; /* enum generator_expand */
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
 static const enum nn_dtype dtype_values[] = {NN_F32, NN_F16, NN_BF16};
 static const char *const methods[] = {"euler", "heun", "unipc", "dpmpp", NULL};
@@ -105,6 +106,8 @@ const struct opt generate_opts[] = {
      .help = "low-rank changes to the transformer, times SCALE (1 if left out)"},
     {"activations", 0, OPT_ENUM, AT(activations), .rare = true, .choices = activations, .def = "16",
      .help = "8: what goes into 4-bit layers is rounded to 8 bits"},
+    {"expand", 0, OPT_ENUM, AT(expand), .rare = true, .choices = expand, .def = "auto",
+     .help = "4-bit layers once into 16-bit numbers that stay; auto: of small clips, where there is room"},
     {"memory", 0, OPT_BYTES, AT(memory), .value = "BYTES",
      .help = "of the device at most: 4G; default what is free"},
     {.type = OPT_GROUP, .help = "Output"},
@@ -312,6 +315,7 @@ static int make(struct generate_work *w)
         FV_TRY(generate_prompts(&w->prompts, v->prompt_file, &w->app->arena));
     const struct generator_opts o = {.dtype = dtype_values[v->dtype],
                                      .int8 = v->activations == 1,
+                                     .expand = (enum generator_expand)v->expand,
                                      .stay = (size_t)v->count * w->prompts.count > 1 || w->app->keep,
                                      .on_progress = on_progress,
                                      .ud = w};

@@ -81,6 +81,10 @@ void generate_say_cost(const struct generator_cost *c, const struct generate_tim
         printf("sampling: blocks of %s each come from the file in turn, those that %.0f MB hold stay\n", pair,
                1e-6 * (double)c->weight_memory);
     }
+    if (c->expand) {
+        bytes_text(pair, c->expanded_bytes);
+        printf("sampling: layers of codes are kept as 16-bit numbers, which take %s\n", pair);
+    }
     printf("decoding: %s\n", c->plan_text);
     if (t->flops_per_second <= 0)
         return;
@@ -108,6 +112,7 @@ void generate_cost_json(cJSON *object, const struct generator_cost *c, const str
     cJSON_AddNumberToObject(object, "merged_step_flops", s->merged_flops);
     cJSON_AddNumberToObject(object, "sampling_bytes", s->bytes);
     cJSON_AddNumberToObject(object, "weight_memory", (double)c->weight_memory);
+    cJSON_AddNumberToObject(object, "expanded_bytes", (double)c->expanded_bytes);
     cJSON_AddStringToObject(object, "decode_plan", c->plan_text);
     if (t->flops_per_second > 0)
         cJSON_AddNumberToObject(object, "flops_per_second", t->flops_per_second);

@@ -16,7 +16,7 @@ struct generate_values {
     struct model_paths paths;
     const char *output, *prompt_file, *negative, *size, *aspect, *frames, *camera, *latents, *from, *report;
     const char *image, *last_image, *references, *lora, *strategy, *extend, *analytic, *checkpoint, *preview;
-    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, format, dtype, activations, codec, crf, progress;
+    int steps, count, merge, leap, leap_from, method, rounds, repeat, preview_every, format, dtype, activations, expand, codec, crf, progress;
     uint64_t memory;
     double cache, seed, guidance, shift, start, renorm, seconds, aesthetic, motion;
     bool replace, joint, dry_run, json;

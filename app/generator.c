@@ -269,7 +269,7 @@ static int open_dit(struct generator *g)
     if (g->dit)
         return 0;
     const struct df_dit_opts o = {.dtype = g->o.dtype, .weight_memory = g->weight_memory, .int8 = g->o.int8,
-                                  .lora = g->o.lora, .lora_count = g->o.lora_count, .on_progress = on_progress, .ud = g};
+                                  .expand = g->expand, .lora = g->o.lora, .lora_count = g->o.lora_count, .on_progress = on_progress, .ud = g};
     g->what = "loading";
     int rc = df_dit_open(&g->dit, g->dev, g->m->dit, &o);
     g->stats.load_seconds[STAGE_SAMPLE] += fv_now() - start;

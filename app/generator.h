@@ -18,9 +18,14 @@
 #include "app/model_in.h"
 #include "vae/vae.h"
 
+/* Whether layers of codes are kept as 16-bit numbers while a clip is sampled (df_dit_opts.expand): where
+ * steps have so few tokens that making them anew costs time, and there is room; or in any case; or not. */
+enum generator_expand { EXPAND_AUTO, EXPAND_ALWAYS, EXPAND_NEVER };
+
 struct generator_opts {
     enum nn_dtype dtype; /* storage of weights and activations on the device */
     bool int8;           /* as of df_dit_opts */
+    enum generator_expand expand;
     struct nn_lora *const *lora;
     size_t lora_count;
     bool stay;           /* between clips models stay on the device */
@@ -109,6 +114,8 @@ struct generator_cost {
     uint64_t parameters[STAGES], weight_bytes[STAGES], peak_bytes[STAGES]; /* on the device, at once */
     double flops[STAGES]; /* of one caption; of one clip of one round */
     uint64_t weight_memory; /* of the transformer's blocks; 0 = all stay */
+    bool expand;            /* as of df_dit_opts */
+    uint64_t expanded_bytes; /* what that takes */
 };
 /* How a clip keeps to `memory` bytes of the device (0 = no bound): blocks of the transformer come from the
  * file where they do not fit, the autoencoder takes smaller windows and tiles. What is made from then on does

@@ -36,23 +36,46 @@ static int text_cost(struct generator *g, uint64_t memory, struct generator_cost
     return 0;
 }
 
+/* Tokens of a step up to which layers of codes are kept as numbers by themselves: making the numbers of a
+ * weight takes as long as some fifty tokens' products with it. */
+enum { FEW_TOKENS = 2048 };
+
+/* As numbers, where that is to be. out->sampling: what it takes where it is not. */
+static int expand(struct generator *g, struct df_dit *d, const struct df_sampling *s, uint64_t memory,
+                  struct generator_cost *out)
+{
+    struct df_cost with, *c = &out->sampling;
+    bool always = g->o.expand == EXPAND_ALWAYS;
+    if (!df_dit_info(d)->coded || g->o.int8 || g->o.expand == EXPAND_NEVER ||
+        (!always && df_sampling_tokens(d, &s->size) > FEW_TOKENS))
+        return 0;
+    FV_TRY(df_sampling_cost(&with, d, s, 0, true));
+    if (memory && with_room(&with) > memory)
+        return always ? too_little("sampling", with_room(&with), memory, "without --expand always it takes less") : 0;
+    out->expand = true;
+    out->expanded_bytes = with.packed_bytes - c->packed_bytes;
+    *c = with;
+    return 0;
+}
+
 /* All stay, or else as many pairs of blocks as there is room for; two places are the least. Only where all
  * stay are they kept in the order of kernels besides, so what else there is, is counted where they do not. */
-static int keep_to(struct df_dit *d, const struct df_sampling *s, uint64_t memory, struct generator_cost *out)
+static int keep_to(struct generator *g, struct df_dit *d, const struct df_sampling *s, uint64_t memory, struct generator_cost *out)
 {
     struct df_cost *c = &out->sampling;
     uint64_t depth = df_dit_info(d)->depth;
-    FV_TRY(df_sampling_cost(c, d, s, 0));
+    FV_TRY(df_sampling_cost(c, d, s, 0, false));
+    FV_TRY(expand(g, d, s, memory, out));
     if (!memory || with_room(c) <= memory)
         return 0;
     if (depth > 2)
-        FV_TRY(df_sampling_cost(c, d, s, 2 * c->pair_bytes));
+        FV_TRY(df_sampling_cost(c, d, s, 2 * c->pair_bytes, false));
     if (with_room(c) > memory)
         return too_little("sampling", with_room(c), memory,
                           "a smaller --size, fewer --frames, or --dtype f16 take less");
     uint64_t pair = c->pair_bytes, more = (memory - with_room(c)) / pair;
     out->weight_memory = (2 + (more < depth - 3 ? more : depth - 3)) * pair;
-    return df_sampling_cost(c, d, s, out->weight_memory);
+    return df_sampling_cost(c, d, s, out->weight_memory, false);
 }
 
 static int sampling_cost(struct generator *g, const struct generator_clip *clip, uint64_t memory, bool given,
@@ -67,7 +90,7 @@ static int sampling_cost(struct generator *g, const struct generator_clip *clip,
                                                                        .lora_count = g->o.lora_count})
                   : fv_fail(FV_ENOMEM, "out of memory");
     if (rc >= 0)
-        rc = keep_to(d, &s, memory, out);
+        rc = keep_to(g, d, &s, memory, out);
     df_dit_close(&d);
     free(mask);
     const struct df_cost *c = &out->sampling;
@@ -113,11 +136,12 @@ int generator_plan(struct generator *g, const struct generator_clip *clip, uint6
     FV_TRY(decoding_cost(g, clip, memory, out));
     if (memory && out->peak_bytes[STAGE_SAMPLE] + out->plan.bytes > memory)
         g->o.stay = false;
-    if (g->dit && out->weight_memory != g->weight_memory) { /* of an earlier clip, which left it more or less */
+    if (g->dit && (out->weight_memory != g->weight_memory || out->expand != g->expand)) { /* of an earlier clip, which left it more or less */
         df_dit_close(&g->dit);
         g->loading_before = (struct df_loading){0};
     }
     g->memory = memory;
     g->weight_memory = out->weight_memory;
+    g->expand = out->expand;
     return 0;
 }

@@ -23,6 +23,7 @@ struct generator {
     const char *what; /* of progress */
     uint64_t memory;  /* generator_plan's; 0 = what there is */
     uint64_t weight_memory;
+    bool expand;
 };
 
 /* generator_cost.c: what is left for the autoencoder's plan; 0: no bound. */

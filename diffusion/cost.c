@@ -19,8 +19,15 @@ static int weights(const struct df_dit *d, uint64_t pair, uint64_t all, uint64_t
     return 0;
 }
 
-int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s,
-                     uint64_t weight_memory)
+uint64_t df_sampling_tokens(const struct df_dit *d, const struct df_size *size)
+{
+    const uint32_t *patch = d->info.patch;
+    return UINT64_C(2) * size->batch * size->frames * ((size->height + patch[1] - 1) / patch[1]) *
+           ((size->width + patch[2] - 1) / patch[2]);
+}
+
+int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s, uint64_t weight_memory,
+                     bool expand)
 {
     struct df_size size = s->size;
     struct df_dry plain, merged = {0};
@@ -36,9 +43,9 @@ int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_samp
     size.batch *= 2;
     FV_TRY(df_weight_bytes(d, &pair, &pairs, &rest));
     FV_TRY(weights(d, pair, pairs, rest, weight_memory, &out->weight_bytes, &streamed));
-    FV_TRY(df_run_dry(&plain, d, &size, s->text.tokens, &o, streamed, false));
+    FV_TRY(df_run_dry(&plain, d, &size, s->text.tokens, &o, streamed, expand, false));
     if (merges)
-        FV_TRY(df_run_dry(&merged, d, &size, s->text.tokens, &o, streamed, true));
+        FV_TRY(df_run_dry(&merged, d, &size, s->text.tokens, &o, streamed, expand, true));
     out->pair_bytes = pair;
     out->caption_flops = plain.captions.flops;
     out->step_flops = plain.step.flops;

@@ -153,6 +153,7 @@ struct df_dit_info {
     uint32_t input_size;         /* side of the pictures that positions are scaled for */
     enum nn_dtype dtype;         /* of matrices and activations */
     uint64_t parameters, weight_bytes;
+    bool coded; /* layers of blocks are of codes of 4 or 8 bits, if not all */
 };
 
 struct nn_lora;
@@ -162,6 +163,8 @@ struct df_dit_opts {
                                read from the file in every step, while the one before runs. 0 = all
                                stay */
     bool int8; /* where weights are of 4-bit codes: inputs of layers are rounded to 8 bits */
+    bool expand; /* layers of codes are kept as 16-bit numbers too, made at the first step instead of at each;
+                    of blocks that all stay */
     struct nn_lora *const *lora; /* vk/nn/lora.h: changes to its layers; they outlive the model.
                                     FV_EFORMAT: one does not fit it */
     size_t lora_count;
@@ -484,9 +487,12 @@ struct df_cost {
     uint64_t packed_bytes; /* weights in another order */
     uint64_t peak_bytes;   /* on the device, all of it together */
 };
-/* s: as for df_sample; captions' states may be NULL, `tokens` of each are counted. weight_memory:
+/* s: as for df_sample; captions' states may be NULL, `tokens` of each are counted. weight_memory, expand:
  * as in df_dit_opts. FV_EINVALID (sizes), FV_EGPUMEM (too little weight_memory). */
-int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s, uint64_t weight_memory);
+int df_sampling_cost(struct df_cost *out, struct df_dit *d, const struct df_sampling *s, uint64_t weight_memory,
+                     bool expand);
+/* Tokens of a step, both halves of the guidance. */
+uint64_t df_sampling_tokens(const struct df_dit *d, const struct df_size *size);
 
 /* The same of texts (step_flops: of a layer, which there is one of on the device). */
 int df_t5_cost(struct df_cost *out, struct df_t5 *t, uint32_t batch, uint32_t tokens);

@@ -257,6 +257,11 @@ static uint64_t parameters_of(const struct df_dit *d)
            2 * i->depth * block + 2 * w + (w + 1) * i->out_channels * cells;
 }
 
+static bool is_coded(const struct df_block *b, const struct nn_weight_row *row)
+{
+    return ((const struct nn_matrix *)((const char *)b + row->field))->code != NN_CODE_NONE;
+}
+
 static int plan_pair(struct df_dit *d, const struct nn_file *f, uint32_t number)
 {
     struct df_plan *p = &d->plan[number];
@@ -273,6 +278,9 @@ static int plan_pair(struct df_dit *d, const struct nn_file *f, uint32_t number)
     df_want_pair(w, d, &p->pair, number);
     int rc = nn_weights_plan(&p->bytes, d->dev, w, f, &o);
     p->parameters = report.parameters;
+    for (size_t i = 0; i < sizeof block_rows / sizeof *block_rows; i++)
+        if (block_rows[i].flags & NN_WEIGHT_MATRIX)
+            d->info.coded |= is_coded(&p->pair.spatial, &block_rows[i]) || is_coded(&p->pair.temporal, &block_rows[i]);
     nn_weights_report_finish(&report);
     nn_wants_destroy(&w);
     if (!d->head_norm) { /* without a file everything optional is there */
@@ -295,6 +303,7 @@ static int load(struct df_dit *d, const struct nn_file *f, const struct df_dit_o
                                 .report = &report};
     d->info.dtype = w.dtype;
     d->int8 = o->int8;
+    d->expand = o->expand;
     d->lora = o->lora;
     d->lora_count = o->lora_count;
     d->plan = calloc(d->info.depth + 1, sizeof *d->plan);

@@ -69,7 +69,7 @@ struct df_dit {
     uint32_t next_slot;
     struct df_loading loading;
     struct nn_cache *cache;
-    bool int8;
+    bool int8, expand;
     struct nn_lora *const *lora;
     size_t lora_count;
     char path[512];
@@ -110,9 +110,9 @@ struct df_dry {
 };
 struct df_run_opts;
 /* streamed: pairs of blocks do not all stay. tokens: of the longest caption. o: as of
- * df_run_create. */
+ * df_run_create. expand: as in df_dit_opts. */
 int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size, uint32_t tokens,
-               const struct df_run_opts *o, bool streamed, bool merge);
+               const struct df_run_opts *o, bool streamed, bool expand, bool merge);
 /* open.c: bytes on the device of the largest pair of blocks, of all pairs and of the rest, whatever
  * is loaded. */
 int df_weight_bytes(struct df_dit *d, uint64_t *pair, uint64_t *pairs, uint64_t *rest);

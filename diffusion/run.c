@@ -102,7 +102,8 @@ int df_run_create(struct df_run **out, struct df_dit *d, const struct df_size *s
                            &(struct nn_rec_opts){.cache = d->cache,
                                                  .check = o->check,
                                                  .weights_vary = s->streamed,
-                                                 .int8 = s->d->int8,
+                                                 .int8 = d->int8,
+                                                 .expand = d->expand,
                                                  .on_trace = o->on_trace,
                                                  .ud = o->ud});
     if (rc == 0 && s->known)
@@ -276,9 +277,10 @@ int df_run_step(struct df_run *r, const struct df_step *step, float *out)
 /* ---- dry runs ---------------------------------------------------------------------------- */
 
 /* Captions and two kinds of steps, recorded by a run that has everything but storage. */
-static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opts *o)
+static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opts *o, bool expand)
 {
     const struct df_dit_info *i = &s->d->info;
+    struct nn_rec_opts rec = {.dry = true, .weights_vary = s->streamed, .int8 = s->d->int8};
     const struct df_captions none = {0};
     struct df_kept texts = {0};
     nn_tensor states, rows, kept;
@@ -287,11 +289,13 @@ static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opt
     FV_TRY(df_keep(&states, &texts, NN_F32, NN_SHAPE(batch, s->tokens, i->text_width), "captions"));
     FV_TRY(df_keep(&rows, &texts, NN_I32, NN_SHAPE(batch, s->tokens), "captions"));
     FV_TRY(df_keep(&kept, &texts, i->dtype, NN_SHAPE(batch, s->tokens, i->width), "captions"));
-    FV_TRY(nn_rec_create(&s->r, s->d->dev,
-                         &(struct nn_rec_opts){.dry = true, .weights_vary = s->streamed, .int8 = s->d->int8}));
+    FV_TRY(nn_rec_create(&s->r, s->d->dev, &rec));
     FV_TRY(df_record_captions(s, s->r, states, rows, kept));
     out->captions = nn_cost_of(s->r);
     out->captions.peak_bytes += texts.bytes;
+    nn_rec_destroy(&s->r);
+    rec.expand = expand; /* captions are projected once, so not theirs */
+    FV_TRY(nn_rec_create(&s->r, s->d->dev, &rec));
     if (s->known) {
         nn_tensor each;
         FV_TRY(df_keep(&each, &texts, NN_F32, NN_SHAPE(df_known_rows(s)), "times"));
@@ -320,7 +324,7 @@ static int dry_run(struct df_dry *out, struct df_run *s, const struct df_run_opt
 }
 
 int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size, uint32_t tokens,
-               const struct df_run_opts *o, bool streamed, bool merge)
+               const struct df_run_opts *o, bool streamed, bool expand, bool merge)
 {
     struct df_run *s;
     *out = (struct df_dry){0};
@@ -330,7 +334,7 @@ int df_run_dry(struct df_dry *out, struct df_dit *d, const struct df_size *size,
         s->dry = true;
         s->merge = merge && size->frames > 1;
         s->tokens = tokens;
-        rc = dry_run(out, s, o);
+        rc = dry_run(out, s, o, expand);
     }
     df_run_destroy(&s);
     return rc;

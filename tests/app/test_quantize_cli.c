@@ -252,6 +252,49 @@ static void interrupted_runs_go_on(void **state)
     same_bytes(one, two);
 }
 
+static double sampling_number(const cJSON *report, const char *name)
+{
+    const cJSON *stages = cJSON_GetObjectItem(report, "stages"), *o = cJSON_GetObjectItem(stages, "sampling");
+    const cJSON *n = cJSON_GetObjectItem(o, name);
+    assert_non_null(n);
+    return n->valuedouble;
+}
+
+/* Numbers of layers of codes, made once or at every step: the same clip; once where there is room. */
+static void numbers_stay_where_there_is_room(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    static const char *const words[] = {"never", "always", "auto"};
+    char coded[1024], report[1024], clip[3][1024];
+    double expanded[3], peak[3];
+    snprintf(coded, sizeof coded, "%s", test_tmp_path("kept"));
+    snprintf(report, sizeof report, "%s", test_tmp_path("kept.json"));
+    TEST_RUNS("quantize %s -o %s --method rtn4", model, coded);
+    for (int i = 0; i < 3; i++) {
+        snprintf(clip[i], sizeof clip[i], "%s/kept_%s.safetensors", test_tmp(), words[i]);
+        TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --expand %s", clip[i], coded, words[i]);
+        TEST_RUNS("generate \"a cat\" --model %s --dry-run --report %s --expand %s", coded, report, words[i]);
+        cJSON *doc = test_read_json(report);
+        expanded[i] = cJSON_GetObjectItem(doc, "expanded_bytes")->valuedouble;
+        peak[i] = sampling_number(doc, "peak_bytes");
+        cJSON_Delete(doc);
+    }
+    assert_true(test_same_files(clip[0], clip[1]) && test_same_files(clip[0], clip[2]));
+    assert_true(expanded[0] == 0 && expanded[1] > 1000 && expanded[1] == expanded[2]);
+    assert_true(peak[1] > peak[0]);
+    TEST_SAYS("kept as 16-bit numbers", "generate \"a cat\" --model %s --dry-run", coded);
+    uint64_t less = (uint64_t)peak[1] - 1; /* enough for what is not kept */
+    TEST_FAILS(1, "without --expand always", "generate \"a cat\" -o %s --model %s --expand always --memory %llu", clip[1],
+               coded, (unsigned long long)less);
+    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --memory %llu", clip[2], coded, (unsigned long long)less);
+    assert_true(test_same_files(clip[0], clip[2]));
+    TEST_RUNS("generate \"a cat\" --model %s --dry-run --report %s --expand always", model, report); /* no codes */
+    cJSON *doc = test_read_json(report);
+    assert_true(cJSON_GetObjectItem(doc, "expanded_bytes")->valuedouble == 0);
+    cJSON_Delete(doc);
+}
+
 /* No room for the file: a sentence that names it, nothing under its name; with room, the right one. */
 static void full_disks_are_told(void **state)
 {
@@ -416,6 +459,7 @@ int main(void)
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(goes_on_where_it_was),
         cmocka_unit_test(interrupted_runs_go_on),
+        cmocka_unit_test(numbers_stay_where_there_is_room),
         cmocka_unit_test(full_disks_are_told),
         cmocka_unit_test(foreign_layers_are_taken),
         cmocka_unit_test(gguf_holds_the_same),

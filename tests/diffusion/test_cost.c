@@ -43,7 +43,7 @@ static void as_it_was(void **state)
         s.cache.threshold = kind == 4 ? 1e9f : 0;
         assert_ok(df_sample(d, &s, z, &done));
         s.text.states = NULL;
-        assert_ok(df_sampling_cost(&c, dry, &s, 0));
+        assert_ok(df_sampling_cost(&c, dry, &s, 0, false));
         double steps = c.flops - c.caption_flops;
         if (kind == 4)
             steps = done.evaluations * c.step_flops + done.skipped * c.cached_flops;
@@ -80,7 +80,7 @@ static void memory_as_it_was(void **state)
         struct df_run *r;
         assert_ok(df_run_create(&r, d, &size, &(struct df_text){TOKENS, y, NULL}, NULL));
         assert_ok(df_run_step(r, &(struct df_step){.z = z, .time = time, .merge = merge}, out));
-        assert_ok(df_sampling_cost(&c, d, &s, 0));
+        assert_ok(df_sampling_cost(&c, d, &s, 0, false));
         struct nn_cost was = df_run_cost(r);
         assert_true(c.packed_bytes >= was.packed_bytes); /* and the captions' */
         assert_true(c.packed_bytes <= c.weight_bytes + was.packed_bytes / 4);
@@ -116,16 +116,16 @@ static void the_real_size(void **state)
     assert_ok(df_picture_size(&w, &h, "240p", NULL));
     assert_ok(
         df_size_of(&s.size, &(struct df_packing){17, 4, 8}, &(struct df_clip_size){w, h, 51, 24}));
-    assert_ok(df_sampling_cost(&whole, d, &s, 0));
+    assert_ok(df_sampling_cost(&whole, d, &s, 0, false));
     assert_near(whole.step_flops / 26.6e12, 1, 0.03); /* by hand: 13.3 T for each half */
     assert_near(whole.flops / 0.8e15, 1, 0.05);
     assert_near((double)whole.weight_bytes / (2 * 1208872772.0), 1, 0.01);
-    assert_ok(df_sampling_cost(&little, d, &s, 1000000000));
+    assert_ok(df_sampling_cost(&little, d, &s, 1000000000, false));
     assert_true(little.weight_bytes < 1100000000 && little.peak_bytes < whole.peak_bytes);
     assert_near(little.flops / whole.flops, 1, 1e-6);
-    assert_fails(df_sampling_cost(&little, d, &s, 100000000), FV_EGPUMEM, "two pairs");
+    assert_fails(df_sampling_cost(&little, d, &s, 100000000, false), FV_EGPUMEM, "two pairs");
     s.size.height = 0;
-    assert_fails(df_sampling_cost(&little, d, &s, 0), FV_EINVALID, "53x0");
+    assert_fails(df_sampling_cost(&little, d, &s, 0, false), FV_EINVALID, "53x0");
     df_dit_close(&d);
     write_config(dir,
                  "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 16, \"qk_norm\": false}",
@@ -133,7 +133,7 @@ static void the_real_size(void **state)
     assert_ok(df_dit_open(&d, NULL, dir, &(struct df_dit_opts){.dtype = NN_F16}));
     assert_int_equal(df_dit_info(d)->parameters, 1207643936 - 2 * 28 * 2 * 72);
     s.size.height = h / 8;
-    assert_ok(df_sampling_cost(&little, d, &s, 0));
+    assert_ok(df_sampling_cost(&little, d, &s, 0, false));
     assert_true(little.dispatches < whole.dispatches);
     df_dit_close(&d);
     write_config(dir, "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 17}",

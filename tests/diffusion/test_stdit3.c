@@ -233,7 +233,7 @@ static const struct {
                 {"mlp.fc2", 4 * WIDTH}};
 
 /* Some of every kind of block, in other ways; what they stand for as plain numbers instead when restored. */
-static struct df_dit *open_quantised(bool restored, uint64_t memory)
+static struct df_dit *open_quantised(bool restored, uint64_t memory, bool expand)
 {
     struct test_model m;
     struct df_dit *d = NULL;
@@ -250,36 +250,46 @@ static struct df_dit *open_quantised(bool restored, uint64_t memory)
         }
     test_dit_write(&m, dir);
     test_model_finish(&m);
-    assert_ok(df_dit_open(&d, test_device(), dir, &(struct df_dit_opts){.weight_memory = memory}));
+    assert_ok(df_dit_open(&d, test_device(), dir, &(struct df_dit_opts){.weight_memory = memory, .expand = expand}));
     return d;
 }
 
 /* Blocks of codes, of some layers only, give what their numbers give; also streamed through places that
- * hold the largest pair of blocks; and less memory is said to be needed. */
+ * hold the largest pair of blocks, or kept as numbers; and less memory is said to be needed. */
 static void blocks_of_codes(void **state)
 {
     (void)state;
     float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), *same = test_numbers(N, 5),
-          *far = test_numbers(N, 5);
+          *far = test_numbers(N, 5), *kept = test_numbers(N, 5);
     struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4, .schedule = {.steps = 2}};
-    struct df_cost plain, coded, streamed;
-    struct df_dit *d = open_quantised(true, 0);
+    struct df_cost plain, coded, streamed, expanded;
+    struct df_dit *d = open_quantised(true, 0, true);
+    assert_false(df_dit_info(d)->coded);
     uint64_t parameters = df_dit_info(d)->parameters;
-    assert_ok(df_sampling_cost(&plain, d, &s, 0));
+    assert_ok(df_sampling_cost(&plain, d, &s, 0, false));
     assert_ok(df_sample(d, &s, z, NULL));
     df_dit_close(&d);
-    d = open_quantised(false, UINT64_C(1) << 40);
+    d = open_quantised(false, UINT64_C(1) << 40, false);
+    assert_true(df_dit_info(d)->coded);
     uint64_t pair = df_dit_loading(d).pair_bytes;
     assert_int_equal(df_dit_info(d)->parameters, parameters);
-    assert_ok(df_sampling_cost(&coded, d, &s, 0));
+    assert_ok(df_sampling_cost(&coded, d, &s, 0, false));
     assert_int_equal(coded.weight_bytes, df_dit_info(d)->weight_bytes);
     assert_true(coded.weight_bytes < plain.weight_bytes && coded.packed_bytes < plain.packed_bytes);
     assert_ok(df_sample(d, &s, same, NULL));
     assert_near(most_apart(z, same, N), 0, 1e-4);
     df_dit_close(&d);
-    d = open_quantised(false, 2 * pair);
+    d = open_quantised(false, 0, true);
+    assert_ok(df_sampling_cost(&expanded, d, &s, 0, true));
+    /* of layers of codes that steps see, the numbers; not of what captions go through */
+    assert_true(expanded.packed_bytes > coded.packed_bytes && expanded.flops < coded.flops &&
+                expanded.packed_bytes < plain.packed_bytes);
+    assert_ok(df_sample(d, &s, kept, NULL));
+    assert_memory_equal(same, kept, N * sizeof *kept);
+    df_dit_close(&d);
+    d = open_quantised(false, 2 * pair, true);
     assert_int_equal(df_dit_loading(d).resident, 0);
-    assert_ok(df_sampling_cost(&streamed, d, &s, 2 * pair));
+    assert_ok(df_sampling_cost(&streamed, d, &s, 2 * pair, false));
     assert_int_equal(streamed.weight_bytes, df_dit_info(d)->weight_bytes);
     assert_ok(df_sample(d, &s, far, NULL));
     assert_memory_equal(same, far, N * sizeof *far);
@@ -288,6 +298,7 @@ static void blocks_of_codes(void **state)
     free(y);
     free(same);
     free(far);
+    free(kept);
 }
 
 /* A model with a change to two of its layers (LoRA), on the device or streamed, is the model with changed

@@ -87,9 +87,11 @@ void nn_dispatch(struct nn_rec *r, const struct nn_call *c)
     char text[NN_TEXT];
     if (!nn_ready(r))
         return;
-    r->cost.dispatches++;
-    r->cost.flops += c->flops;
-    r->cost.bytes += c->bytes;
+    if (!r->packing) { /* which is no part of the recording: a dry one does not even record it */
+        r->cost.dispatches++;
+        r->cost.flops += c->flops;
+        r->cost.bytes += c->bytes;
+    }
     if (r->opts.dry)
         return;
     struct vk_bind any = {0}; /* for operands that this call has not: never read */

@@ -91,9 +91,19 @@ static void record(struct nn_rec *r, nn_tensor to, nn_tensor plain, const struct
 
 nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile)
 {
-    nn_tensor to = nn_new(r, NN_F16, NN_SHAPE(1, nn_panels_of(m->rows, tile.lanes), nn_up(m->columns, 4),
-                                              4 * tile.lanes));
-    record(r, to, (nn_tensor){0}, m, tile);
+    const uint32_t shape[] = {1, nn_panels_of(m->rows, tile.lanes), nn_up(m->columns, 4), 4 * tile.lanes};
+    uint32_t kind = 0x6d740000u + 2 * tile.lanes + nn_in_pairs(tile, NN_F16);
+    bool fresh, keep = nn_expand_asked(r);
+    if (!keep) {
+        nn_tensor to = nn_new(r, NN_F16, 4, shape);
+        record(r, to, (nn_tensor){0}, m, tile);
+        return to;
+    }
+    nn_tensor to = nn_cached(r, m->codes, kind, NN_F16, 4, shape, &fresh);
+    if (fresh && !nn_failed(r)) {
+        record(r, to, (nn_tensor){0}, m, tile);
+        nn_cached_end(r);
+    }
     return to;
 }
 

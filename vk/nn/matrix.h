@@ -51,7 +51,8 @@ void nn_decode_row(float *out, enum nn_code code, const uint8_t *codes, const ui
                    uint32_t n);
 
 /* nn_linear with either kind of matrix. Codes are turned into numbers at every run, smoothing and the
- * low-rank branch with them: a pass over the codes, and storage for one layer. */
+ * low-rank branch with them: a pass over the codes, and storage for one layer. With nn_rec_opts.expand
+ * once, and the numbers stay: to the bit the same results. */
 nn_tensor nn_linear_matrix(struct nn_rec *r, nn_tensor x, const struct nn_matrix *w,
                            const struct nn_linear_opts *o);
 

@@ -148,6 +148,8 @@ struct nn_rec_opts {
     enum nn_kernel kernel; /* 0: nn_tune's, or the usual; results differ by rounding */
     bool int8;           /* where matrices are of 4-bit codes (matrix.h), rows of x are rounded to 8 bits in
                             groups of 64 */
+    bool expand;         /* matrices of codes are kept as the numbers that products take, made once as those
+                            of plain weights are (nn_cache), not at every run */
     bool weights_vary;   /* weights change between runs (nn_weights_refill): what ops need in another
                             order is put so in every run instead of kept */
     uint64_t pool_bytes; /* first piece of the pool, e.g. peak_bytes of a dry run; 0 = as needed */

@@ -112,6 +112,7 @@ bool nn_on_cpu(const struct nn_rec *r); /* true without a device */
 uint32_t nn_lanes(const struct nn_rec *r);
 enum nn_kernel nn_kernel_asked(const struct nn_rec *r);
 bool nn_int8_asked(const struct nn_rec *r);
+bool nn_expand_asked(const struct nn_rec *r);
 
 /* Rows of `fovea bench ops`: each op file defines a table nn_bench_<file>[], ended by a row without
  * a name and listed in bench.c. */

@@ -44,7 +44,7 @@ bool nn_in_pairs(struct nn_tile tile, enum nn_dtype dtype);
 void nn_panel_shape(uint32_t shape[4], nn_tensor b, uint32_t lanes);
 /* b, of any strides, into panels. */
 void nn_pack_panels(struct nn_rec *r, nn_tensor to, nn_tensor b, struct nn_tile tile);
-/* matrix.c: a matrix of codes in panels, [1, panels, depth, 4 lanes]; a tensor of the pool. */
+/* matrix.c: a matrix of codes in panels, [1, panels, depth, 4 lanes]; of the pool, or kept. */
 struct nn_matrix;
 nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct nn_tile tile);
 /* Of a plain one, whose panels are `plain`, with the low-rank branch added: into `to`. */

@@ -401,6 +401,11 @@ bool nn_int8_asked(const struct nn_rec *r)
     return r->opts.int8;
 }
 
+bool nn_expand_asked(const struct nn_rec *r)
+{
+    return r->opts.expand;
+}
+
 uint64_t nn_storage_max(const struct nn_rec *r)
 {
     uint64_t most = r->dev ? r->dev->caps.max_storage_range : UINT64_C(128) << 20;
