@@ -6,10 +6,10 @@
 #include <string.h>
 
 struct values {
-    const char *cameras, *camera, *screenshot;
+    const char *cameras, *camera, *screenshot, *compare;
     struct opt_size size;
     struct opt_vec3 bg;
-    int mode, sh, frames;
+    int mode, sh, frames, split, stereo;
     double at, speed, live;
     bool headless, paused, once;
     struct scene_opts scene;
@@ -18,6 +18,8 @@ struct values {
 #define AT(m) offsetof(struct values, m)
 
 static const char *const modes[] = {"auto", "classic", "antialiased", NULL};
+static const char *const splits[] = {"line", "halves", "difference", NULL};
+static const char *const stereos[] = {"none", "sbs", NULL};
 
 static const struct opt opts[] = {
     {"cameras", 'c', OPT_STRING, AT(cameras), .value = "FILE", .file = true,
@@ -30,6 +32,12 @@ static const struct opt opts[] = {
      .help = "how the scene was trained; auto is as the file says"},
     {"sh", 0, OPT_INT, AT(sh), .def = "-1", .min = -1, .max = 3,
      .help = "highest spherical-harmonics degree drawn; -1 draws all"},
+    {"compare", 0, OPT_STRING, AT(compare), .value = "FILE", .file = true,
+     .help = "a second scene or stream, seen by the same camera at the right of the first"},
+    {"compare-as", 0, OPT_ENUM, AT(split), .rare = true, .def = "line", .choices = splits,
+     .help = "both sides of a line, side by side, or what differs, eightfold"},
+    {"stereo", 0, OPT_ENUM, AT(stereo), .rare = true, .def = "none", .choices = stereos,
+     .help = "two eyes side by side"},
     SCENE_READ_OPTS(struct values, scene),
     {.type = OPT_GROUP, .help = "Streams"},
     {"at", 0, OPT_FLOAT, AT(at), .def = "0", .max = 1e9, .value = "SECONDS",
@@ -55,7 +63,14 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     if (!scene && (v->headless || v->frames))
         return fv_fail(CMD_USAGE, "--%s needs a scene to draw",
                        v->headless ? "headless" : "frames");
+    if (v->compare && !scene)
+        return fv_fail(CMD_USAGE, "--compare needs a scene to compare with");
+    if (v->compare && v->stereo)
+        return fv_fail(CMD_USAGE, "--compare and --stereo both halve the window: give one of them");
     struct viewer_opts o = {.scene = scene,
+                            .compare = v->compare,
+                            .split = (enum picture_split)v->split,
+                            .stereo = v->stereo,
                             .cameras = v->cameras,
                             .camera = v->camera,
                             .screenshot = v->screenshot,
@@ -86,6 +101,7 @@ const struct cmd cmd_view = {
     .usage = "[SCENE|STREAM|URL] [options]",
     .examples = "fovea view garden.spz\topen a window; H shows the keys\n"
                 "fovea view garden.ply --cameras cameras.json\tkeys 1 to 9 go to its cameras\n"
+                "fovea view garden.ply --compare garden.spz\tboth, with a line between them to drag\n"
                 "fovea view talk.fvv --speed 0.5\ta stream, at half its speed\n"
                 "fovea view https://host/talk.fvv\tthe same from a web server\n"
                 "fovea view garden.ply --headless --screenshot a.png\tone picture, no window",

@@ -96,6 +96,9 @@ static void drawing(struct viewer *v)
         v->has_bg = true;
         memcpy(v->bg, bg, sizeof bg);
     }
+    if (!v->other.scene)
+        ui_checkbox("Two eyes", &v->stereo);
+    ui_tip("Y: stereo, side by side");
     ui_checkbox("Adaptive", &v->reduce);
     ui_tip("Draw at a lower resolution while the view moves\nwhen the device is too slow for it");
 }
@@ -310,6 +313,8 @@ static void scene_sections(struct viewer *v)
         movement(v);
         drawing(v);
     }
+    if (ui_section("Comparison", v->other.loader || v->other.scene))
+        panel_compare(v);
     if (ui_section("Crop box", false))
         crop_box(v);
     if (ui_section("Statistics", true))
@@ -441,6 +446,7 @@ static void help_sheet(struct viewer *v)
 
 void panels_draw(struct viewer *v)
 {
+    panel_line(v);
     if (v->scene && v->panels) {
         left_panel(v);
         if (!narrow(v))

@@ -12,9 +12,11 @@ struct painter {
     struct vk_device *screen;
     bool bgra;
     struct gs_renderer *renderer;
-    struct gs_frame *frame, *probe; /* probe: small ones, for picking */
-    uint8_t *small;                 /* before it is enlarged */
-    size_t small_bytes;
+    struct gs_frame *frame, *beside, *probe; /* beside: of a second scene; probe: small ones, for picking */
+    struct room {
+        uint8_t *data;
+        size_t bytes;
+    } small, part; /* before it is enlarged; before it is put beside another */
 };
 
 int painter_create(struct painter **out, struct vk_device *dev, struct vk_device *screen, bool bgra)
@@ -28,6 +30,7 @@ int painter_create(struct painter **out, struct vk_device *dev, struct vk_device
     p->bgra = bgra;
     FV_GOTO(gs_renderer_create(&p->renderer, dev));
     FV_GOTO(gs_frame_create(&p->frame, p->renderer));
+    FV_GOTO(gs_frame_create(&p->beside, p->renderer));
     FV_GOTO(gs_frame_create(&p->probe, p->renderer));
     *out = p;
     p = NULL;
@@ -42,9 +45,11 @@ void painter_destroy(struct painter **p_)
     if (!p)
         return;
     gs_frame_destroy(&p->frame);
+    gs_frame_destroy(&p->beside);
     gs_frame_destroy(&p->probe);
     gs_renderer_destroy(&p->renderer);
-    free(p->small);
+    free(p->small.data);
+    free(p->part.data);
     free(p);
     *p_ = NULL;
 }
@@ -53,6 +58,14 @@ void picture_finish(struct picture *p)
 {
     vk_buf_destroy(&p->pixels);
     *p = (struct picture){0};
+}
+
+static bool same_side(const struct picture_side *a, const struct picture_side *b)
+{
+    if (!a->scene && !b->scene)
+        return true;
+    return a->scene == b->scene && a->stream == b->stream && a->frame == b->frame && a->split == b->split &&
+           a->line == b->line && a->swapped == b->swapped;
 }
 
 bool picture_same(const struct picture_request *a, const struct picture_request *b)
@@ -64,9 +77,10 @@ bool picture_same(const struct picture_request *a, const struct picture_request 
     double fb[] = {d->fx / d->width,  d->fy / d->height, d->cx / d->width,
                    d->cy / d->height, d->near,           d->far};
     return a->scene == b->scene && a->stream == b->stream && a->frame == b->frame &&
-           a->kind == b->kind && a->profile == b->profile &&
+           same_side(&a->beside, &b->beside) && a->kind == b->kind && a->profile == b->profile &&
            !memcmp(c->view, d->view, sizeof c->view) && !memcmp(fa, fb, sizeof fa) &&
            c->has_bg == d->has_bg && !memcmp(c->bg, d->bg, sizeof c->bg) && o->mode == q->mode &&
+           o->stereo == q->stereo &&
            o->sh_bands == q->sh_bands && o->splat_scale == q->splat_scale &&
            o->has_bg == q->has_bg && !memcmp(o->bg, q->bg, sizeof o->bg) &&
            o->has_crop == q->has_crop && !memcmp(o->crop_min, q->crop_min, sizeof o->crop_min) &&
@@ -92,18 +106,22 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Depths most of the picture lies between: the 2nd and 98th percentile of some pixels. */
-static void depth_range(const float *depth, size_t count, float *low, float *high)
+/* Depths most of the frames' pixels lie between: the 2nd and 98th percentile of some. */
+static void depth_range(struct gs_frame *const *frames, int count, float range[2])
 {
     enum { SAMPLES = 4096 };
     float some[SAMPLES];
-    size_t n = 0, step = count / SAMPLES + 1;
-    for (size_t i = 0; i < count; i += step)
-        if (depth[i] > 0)
-            some[n++] = depth[i];
+    size_t n = 0;
+    for (int k = 0; k < count; k++) {
+        const float *depth = frames[k]->pixels;
+        size_t pixels = (size_t)frames[k]->width * frames[k]->height;
+        for (size_t i = 0; i < pixels; i += pixels / (SAMPLES / 2) + 1)
+            if (depth[i] > 0)
+                some[n++] = depth[i];
+    }
     qsort(some, n, sizeof *some, compare_floats);
-    *low = n ? some[n / 50] : 1;
-    *high = n ? some[n - 1 - n / 50] : 1;
+    range[0] = n ? some[n / 50] : 1;
+    range[1] = n ? some[n - 1 - n / 50] : 1;
 }
 
 /* Near to far: pale yellow, orange, red-violet, indigo; t in 0..1. */
@@ -118,11 +136,9 @@ static void depth_colour(float t, uint8_t out[4])
     out[3] = 255;
 }
 
-static void colour_depth(uint8_t *out, const float *depth, size_t count, bool bgra)
+static void colour_depth(uint8_t *out, const float *depth, size_t count, const float range[2], bool bgra)
 {
-    float low, high;
-    depth_range(depth, count, &low, &high);
-    float base = logf(low), span = fmaxf(logf(high) - base, 1e-6f);
+    float base = logf(range[0]), span = fmaxf(logf(range[1]) - base, 1e-6f);
     for (size_t i = 0; i < count; i++, out += 4) {
         uint8_t c[4] = {0, 0, 0, 255};
         if (depth[i] > 0)
@@ -215,12 +231,12 @@ static void swap_red_and_blue(uint8_t *out, const uint8_t *in, size_t count)
     }
 }
 
-/* The frame as 4 bytes a pixel. */
-static void convert(uint8_t *out, const struct gs_frame *f, enum picture_kind kind, bool bgra)
+/* The frame as 4 bytes a pixel; range: of depths. */
+static void convert(uint8_t *out, const struct gs_frame *f, enum picture_kind kind, const float range[2], bool bgra)
 {
     size_t count = (size_t)f->width * f->height;
     if (kind == PICTURE_DEPTH)
-        colour_depth(out, f->pixels, count, bgra);
+        colour_depth(out, f->pixels, count, range, bgra);
     else if (kind == PICTURE_ALPHA)
         colour_alpha(out, f->pixels, count);
     else if (bgra)
@@ -229,27 +245,108 @@ static void convert(uint8_t *out, const struct gs_frame *f, enum picture_kind ki
         memcpy(out, f->pixels, count * 4);
 }
 
-static int convert_enlarged(struct painter *p, struct picture *out, enum picture_kind kind)
+static int make_room(struct room *r, size_t bytes)
 {
-    const struct gs_frame *f = p->frame;
-    size_t bytes = (size_t)f->width * f->height * 4;
-    if (p->small_bytes < bytes) {
-        free(p->small);
-        p->small = malloc(bytes);
-        p->small_bytes = p->small ? bytes : 0;
+    if (r->bytes < bytes) {
+        free(r->data);
+        r->data = malloc(bytes);
+        r->bytes = r->data ? bytes : 0;
     }
-    if (!p->small)
-        return fv_fail(FV_ENOMEM, "out of memory for the picture");
-    convert(p->small, f, kind, p->bgra);
-    return picture_enlarge(out->pixels.map, out->width, out->height, p->small, f->width, f->height);
+    return r->data ? 0 : fv_fail(FV_ENOMEM, "out of memory for the picture");
+}
+
+/* --- two scenes in one picture --- */
+
+enum { GAIN = 8 }; /* of differences */
+
+/* How far two depths are apart, as a share of the farther; nothing against something is all of it. */
+static void depth_difference(uint8_t *out, const float *a, const float *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++, out += 4) {
+        float most = fmaxf(a[i], b[i]), apart = most > 0 ? fabsf(a[i] - b[i]) / most : 0;
+        out[0] = out[1] = out[2] = (uint8_t)(fminf(apart * GAIN, 1) * 255 + 0.5f);
+        out[3] = 255;
+    }
+}
+
+/* Into a, alpha apart. */
+static void byte_difference(uint8_t *a, const uint8_t *b, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        int apart = GAIN * abs(a[i] - b[i]);
+        a[i] = i % 4 == 3 || apart > 255 ? 255 : (uint8_t)apart;
+    }
+}
+
+static double psnr_of(const uint8_t *a, const uint8_t *b, size_t pixels)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < 4 * pixels; i += 4)
+        for (size_t k = i; k < i + 3; k++) {
+            int d = a[k] - b[k];
+            sum += (uint64_t)(d * d);
+        }
+    return sum ? 10 * log10(255.0 * 255.0 * 3 * (double)pixels / (double)sum) : INFINITY;
+}
+
+/* Rows of w pixels into the columns from x on of rows of `width`. */
+static void put_rows(uint8_t *out, uint32_t width, uint32_t x, const uint8_t *in, uint32_t w, uint32_t height)
+{
+    for (uint32_t y = 0; y < height; y++)
+        memcpy(out + 4 * ((size_t)y * width + x), in + 4 * (size_t)y * w, 4 * (size_t)w);
+}
+
+/* Both frames as one picture of `width`. Colours are measured, where both show the same part of the view. */
+static int join(struct painter *p, const struct picture_request *r, uint8_t *to, uint32_t width, double *psnr)
+{
+    struct gs_frame *const f[2] = {p->frame, p->beside};
+    const bool swapped = r->beside.swapped, difference = r->beside.split == PICTURE_DIFFERENCE;
+    const size_t pixels[2] = {(size_t)f[0]->width * f[0]->height, (size_t)f[1]->width * f[1]->height};
+    float range[2];
+    FV_TRY(make_room(&p->part, 4 * (pixels[0] + pixels[1])));
+    uint8_t *const part[2] = {p->part.data, p->part.data + 4 * pixels[0]};
+    if (difference && r->kind == PICTURE_DEPTH) {
+        depth_difference(to, f[0]->pixels, f[1]->pixels, pixels[0]);
+        return 0;
+    }
+    if (r->kind == PICTURE_DEPTH)
+        depth_range(f, 2, range);
+    for (int i = 0; i < 2; i++)
+        convert(part[i], f[i], r->kind, range, p->bgra);
+    if (r->beside.split != PICTURE_WIPE && r->kind != PICTURE_DEPTH)
+        *psnr = psnr_of(part[0], part[1], pixels[0]);
+    if (difference) {
+        byte_difference(part[0], part[1], 4 * pixels[0]);
+        memcpy(to, part[0], 4 * pixels[0]);
+        return 0;
+    }
+    put_rows(to, width, 0, part[swapped], f[swapped]->width, f[0]->height);
+    put_rows(to, width, f[swapped]->width, part[!swapped], f[!swapped]->width, f[0]->height);
+    return 0;
+}
+
+/* --- into the picture --- */
+
+static int fill(struct painter *p, const struct picture_request *r, uint8_t *to, uint32_t width, double *psnr)
+{
+    float range[2];
+    *psnr = 0;
+    if (r->beside.scene)
+        return join(p, r, to, width, psnr);
+    if (r->kind == PICTURE_DEPTH)
+        depth_range(&p->frame, 1, range);
+    convert(to, p->frame, r->kind, range, p->bgra);
+    return 0;
 }
 
 /* Into the picture's buffer, made large enough and read by nothing. */
 static int keep(struct painter *p, struct picture *out, const struct picture_request *r)
 {
     const struct gs_frame *f = p->frame;
-    bool enlarge = r->fill_width > f->width || r->fill_height > f->height;
-    uint32_t w = enlarge ? r->fill_width : f->width, h = enlarge ? r->fill_height : f->height;
+    bool both = r->beside.scene && r->beside.split != PICTURE_DIFFERENCE;
+    uint32_t width = f->width + (both ? p->beside->width : 0);
+    bool enlarge = r->fill_width > width || r->fill_height > f->height;
+    uint32_t w = enlarge ? r->fill_width : width, h = enlarge ? r->fill_height : f->height;
     uint64_t bytes = (uint64_t)w * h * 4;
     if (out->pixels.size < bytes) {
         vk_buf_destroy(&out->pixels);
@@ -260,21 +357,44 @@ static int keep(struct painter *p, struct picture *out, const struct picture_req
     out->height = h;
     out->bgra = p->bgra;
     out->stats = f->stats;
-    if (enlarge)
-        FV_TRY(convert_enlarged(p, out, r->kind));
-    else
-        convert(out->pixels.map, f, r->kind, p->bgra);
+    if (enlarge) {
+        FV_TRY(make_room(&p->small, 4 * (size_t)width * f->height));
+        FV_TRY(fill(p, r, p->small.data, width, &out->psnr));
+        FV_TRY(picture_enlarge(out->pixels.map, w, h, p->small.data, width, f->height));
+    } else {
+        FV_TRY(fill(p, r, out->pixels.map, width, &out->psnr));
+    }
     return vk_buf_flush(&out->pixels, 0, bytes);
+}
+
+/* Each scene's part of a picture that a line divides: no pixel is drawn twice. */
+static void cut_at_line(struct gs_camera c[2], struct gs_render_opts o[2], const struct picture_side *s)
+{
+    uint32_t width = c[0].width;
+    double x = fmin(fmax(round(s->line * width), 1), width > 1 ? width - 1 : 1);
+    struct gs_camera *left = &c[s->swapped], *right = &c[!s->swapped];
+    left->width = (uint32_t)x;
+    right->width = width > left->width ? width - left->width : 1;
+    right->cx -= x;
+    o[0].part_of = o[1].part_of = width;
+    o[!s->swapped].part_x = left->width;
 }
 
 static int draw(struct painter *p, const struct picture_request *r, struct picture *out)
 {
     static const enum gs_output outputs[] = {GS_OUT_RGBA8, GS_OUT_ALPHA_F32, GS_OUT_DEPTH_F32};
-    struct gs_render_opts opts = r->opts;
-    opts.output = outputs[r->kind];
-    gs_frame_profile(p->frame, r->profile);
-    FV_TRY(gs_frame_submit(p->frame, r->scene, &r->camera, &opts));
-    FV_TRY(gs_frame_wait(p->frame));
+    struct gs_frame *const frames[2] = {p->frame, p->beside};
+    const struct gs_gpu_scene *const scenes[2] = {r->scene, r->beside.scene};
+    struct gs_camera cameras[2] = {r->camera, r->camera};
+    struct gs_render_opts opts[2] = {r->opts, r->opts};
+    opts[0].output = opts[1].output = outputs[r->kind];
+    if (r->beside.scene && r->beside.split == PICTURE_WIPE)
+        cut_at_line(cameras, opts, &r->beside);
+    for (int i = 0; i < 2 && scenes[i]; i++) {
+        gs_frame_profile(frames[i], r->profile);
+        FV_TRY(gs_frame_submit(frames[i], scenes[i], &cameras[i], &opts[i]));
+        FV_TRY(gs_frame_wait(frames[i]));
+    }
     return keep(p, out, r);
 }
 

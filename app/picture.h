@@ -16,13 +16,29 @@
 
 enum picture_kind { PICTURE_COLOUR, PICTURE_ALPHA, PICTURE_DEPTH };
 
+/* How two scenes share a picture: each on its side of a line, with the same view; each whole in a
+ * half; what differs between them, eightfold. */
+enum picture_split { PICTURE_WIPE, PICTURE_BESIDE, PICTURE_DIFFERENCE };
+
 struct loaded;
+
+/* A second scene, drawn at the right of the first with the same camera and options. */
+struct picture_side {
+    const struct gs_gpu_scene *scene; /* NULL: there is none */
+    const struct loaded *stream;      /* these two as of the request */
+    uint32_t frame;
+    enum picture_split split;
+    double line;  /* of a wipe: where the second begins, a share of the width */
+    bool swapped; /* the second at the left */
+};
 
 struct picture_request {
     const struct gs_gpu_scene *scene;
     const struct loaded *stream; /* of whose frames scene holds one; NULL: it stands still */
     uint32_t frame;              /* the one it holds: another is another picture */
-    struct gs_camera camera;    /* its size is the picture's */
+    struct picture_side beside;
+    struct gs_camera camera;    /* its size is the picture's; half of it in width for two beside one another,
+                                   scenes or eyes */
     struct gs_render_opts opts; /* output is chosen by kind */
     enum picture_kind kind;
     bool profile;                     /* measure every pass alone; slower */
@@ -35,6 +51,7 @@ struct picture {
     bool bgra;            /* their order; else RGBA */
     uint32_t width, height;
     double ms; /* what drawing took */
+    double psnr; /* dB between two scenes, infinite when equal; 0 where it was not measured: by a wipe, of depth */
     struct gs_frame_stats stats;
 };
 

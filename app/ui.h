@@ -144,6 +144,9 @@ void ui_pictures(const struct ui_thumb *const *thumbs, int count);
 /* A picture with two lines of text beside it, to be picked: 0, 1 (clicked), 2 (clicked twice). thumb NULL: it
  * is to come. */
 int ui_card(const char *id, const struct ui_thumb *thumb, const char *title, const char *note, bool selected);
+/* Beneath all panels: a line at a share of the window's width, with a grip where it can be dragged, and what is
+ * at its sides ("" = nothing told). */
+void ui_divider(float at, bool grip, const char *left, const char *right);
 /* As wide as the panel. True while the person holds a place on it: *to is the frame there. Shows what
  * is under the mouse. */
 bool ui_scrub(const struct ui_timeline *t, uint32_t *to);

@@ -31,20 +31,26 @@ static std::string places, told;
 static const char *places_file; // NULL: nobody asked
 static char panel_name[64];
 
+static void place_box(const char *panel, const char *label, ImVec2 a, ImVec2 b)
+{
+    char line[400];
+    ImVec2 s = ImGui::GetIO().DisplayFramebufferScale;
+    snprintf(line, sizeof line, "%.0f %.0f %.0f %.0f %s/%.*s\n", a.x * s.x, a.y * s.y, b.x * s.x, b.y * s.y, panel,
+             int(strcspn(label, "\n")), label);
+    places += line;
+}
+
 static void place(const char *label)
 {
     if (!places_file)
         return;
-    char line[400];
-    ImVec2 a = ImGui::GetItemRectMin(), b = ImGui::GetItemRectMax(), s = ImGui::GetIO().DisplayFramebufferScale;
+    ImVec2 a = ImGui::GetItemRectMin(), b = ImGui::GetItemRectMax();
     ImVec2 low = ImGui::GetWindowDrawList()->GetClipRectMin(), high = ImGui::GetWindowDrawList()->GetClipRectMax();
     if (b.y < low.y || a.y > high.y || b.x < low.x || a.x > high.x)
         return;
     float x0 = a.x > low.x ? a.x : low.x, y0 = a.y > low.y ? a.y : low.y;
     float x1 = b.x < high.x ? b.x : high.x, y1 = b.y < high.y ? b.y : high.y;
-    snprintf(line, sizeof line, "%.0f %.0f %.0f %.0f %s/%.*s\n", x0 * s.x, y0 * s.y, x1 * s.x, y1 * s.y, panel_name,
-             int(strcspn(label, "\n")), label);
-    places += line;
+    place_box(panel_name, label, ImVec2(x0, y0), ImVec2(x1, y1));
 }
 
 static void tell_places()
@@ -592,6 +598,33 @@ int ui_card(const char *id, const ui_thumb *thumb, const char *title, const char
     if (ImGui::IsItemHovered() && twice)
         return 2;
     return pressed;
+}
+
+void ui_divider(float at, bool grip, const char *left, const char *right)
+{
+    ImDrawList *d = ImGui::GetBackgroundDrawList();
+    ImVec2 size = ImGui::GetIO().DisplaySize;
+    float x = at * size.x, middle = size.y / 2, tall = 16 * unit, wide = 4 * unit, y = 12 * unit, gap = 10 * unit;
+    ImU32 shade = IM_COL32(0, 0, 0, 150), ink = IM_COL32(255, 255, 255, 230);
+    d->AddRectFilled(ImVec2(x - 1.5f * unit, 0), ImVec2(x + 1.5f * unit, size.y), shade);
+    d->AddRectFilled(ImVec2(x - 0.5f * unit, 0), ImVec2(x + 0.5f * unit, size.y), ink);
+    for (int side = 0; side < 2; side++) {
+        const char *name = side ? right : left;
+        if (!*name)
+            continue;
+        ImVec2 text = ImGui::CalcTextSize(name), to(side ? x + gap : x - gap - text.x, y);
+        d->AddRectFilled(ImVec2(to.x - wide, to.y - wide / 2), ImVec2(to.x + text.x + wide, to.y + text.y + wide / 2),
+                         shade, 3 * unit);
+        d->AddText(to, ink, name);
+    }
+    if (!grip)
+        return;
+    d->AddRectFilled(ImVec2(x - wide, middle - tall), ImVec2(x + wide, middle + tall), ink, wide);
+    if (places_file)
+        place_box("window", "##line", ImVec2(x - wide, middle - tall), ImVec2(x + wide, middle + tall));
+    float off = ImGui::GetIO().MousePos.x - x;
+    if (!ImGui::GetIO().WantCaptureMouse && off * off < 49 * unit * unit)
+        ImGui::SetMouseCursor(ImGuiMouseCursor_ResizeEW);
 }
 
 static void film(ImDrawList *d, const ui_timeline *t, ImVec2 a, ImVec2 b, float per_frame)

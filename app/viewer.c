@@ -44,26 +44,44 @@ struct gs_camera viewer_camera(const struct viewer *v)
     return c;
 }
 
+/* As it is drawn: half as wide where there are two views. */
+static struct gs_camera seen_camera(const struct viewer *v)
+{
+    struct gs_camera c = v->lens;
+    gs_camera_resize(&c, viewer_halves(v) && v->width > 1 ? v->width / 2 : v->width, v->height);
+    camera_control_get(&v->control, &c);
+    return c;
+}
+
 struct picture_request viewer_request(const struct viewer *v)
 {
     struct picture_request r = {.scene = v->gpu,
                                 .stream = v->scene->play ? v->scene : NULL,
-                                .frame = v->scene->play ? v->play.held : 0,
-                                .camera = viewer_camera(v),
+                                .frame = v->scene->play ? v->held : 0,
+                                .camera = seen_camera(v),
                                 .kind = v->kind,
                                 .profile = v->profile,
                                 .opts = {.mode = v->mode,
                                          .sh_bands = v->sh_bands,
                                          .has_bg = v->has_bg,
                                          .splat_scale = v->splat_scale,
+                                         .stereo = v->stereo && !v->other.gpu,
                                          .has_crop = v->crop}};
     memcpy(r.opts.bg, v->bg, sizeof v->bg);
+    const struct comparison *other = &v->other;
+    if (other->gpu)
+        r.beside = (struct picture_side){.scene = other->gpu,
+                                         .stream = other->scene->play ? other->scene : NULL,
+                                         .frame = other->play.held,
+                                         .split = other->split,
+                                         .line = other->line,
+                                         .swapped = other->swapped};
     for (int k = 0; v->crop && k < 3; k++) {
         /* an end of the slider means no limit: the slider leaves far outliers out */
         float low = v->crop_range[k][0], high = v->crop_range[k][1];
-        const struct gs_bounds *b = &v->scene->bounds;
-        r.opts.crop_min[k] = low <= v->crop_ends[k][0] ? b->min[k] : low;
-        r.opts.crop_max[k] = high >= v->crop_ends[k][1] ? b->max[k] : high;
+        const struct gs_bounds *b = &v->scene->bounds, *d = other->gpu ? &other->scene->bounds : b;
+        r.opts.crop_min[k] = low <= v->crop_ends[k][0] ? fminf(b->min[k], d->min[k]) : low;
+        r.opts.crop_max[k] = high >= v->crop_ends[k][1] ? fmaxf(b->max[k], d->max[k]) : high;
     }
     return r;
 }
@@ -105,8 +123,8 @@ void viewer_set_fov(struct viewer *v, double degrees)
 
 void viewer_frame_scene(struct viewer *v)
 {
-    struct gs_camera c = viewer_camera(v);
-    double half = fmin(atan(v->width / 2.0 / c.fx), atan(v->height / 2.0 / c.fy));
+    struct gs_camera c = seen_camera(v);
+    double half = fmin(atan(c.width / 2.0 / c.fx), atan(c.height / 2.0 / c.fy));
     v->playing = false;
     camera_control_frame(&v->control, v->control.centre, v->control.radius, half);
 }
@@ -198,6 +216,8 @@ static int take_scene(struct viewer *v, const char *camera)
         render_thread_retire(v->render, v->scene);
     v->scene = s;
     v->gpu = s->gpu;
+    v->held = 0;
+    v->other.next = NULL;
     v->play = (struct play_state){0};
     v->load.play.at = 0; /* told of the first only */
     v->thumb_count = 0;
@@ -290,7 +310,8 @@ static int poll_loader(struct viewer *v, const char *camera)
 
 static bool is_drawn(void *ud, const struct gs_gpu_scene *scene)
 {
-    return render_thread_uses(ud, scene);
+    const struct viewer *v = ud;
+    return scene == v->gpu || scene == v->other.next || render_thread_uses(v->render, scene);
 }
 
 /* The frame whose time has come becomes what is drawn. */
@@ -305,7 +326,6 @@ static void play_stream(struct viewer *v)
     play_tick(p, v->now, &v->play);
     if (changes != v->play.changes)
         viewer_notice(v, "The stream is another one at the server now: from its start.");
-    v->gpu = v->play.scene;
     if (v->play.ahead != v->ahead || waiting != v->play.waiting || damaged != (bool)v->play.damage[0])
         v->redraws = v->redraws ? v->redraws : 1;
 }
@@ -323,7 +343,7 @@ static void ask_sketch(struct viewer *v)
     struct picture_request r = viewer_request(v);
     r = (struct picture_request){
         .scene = scene, .stream = s, .frame = frame, .camera = v->home, .opts = r.opts};
-    r.opts.has_crop = false;
+    r.opts.has_crop = r.opts.stereo = false;
     r.opts.splat_scale = 1;
     gs_camera_resize(&r.camera, UI_THUMB_WIDTH, UI_THUMB_HEIGHT);
     render_thread_sketch(v->render, &r, (int)frame);
@@ -353,7 +373,9 @@ static void take_sketch(struct viewer *v, const struct picture *p, int frame)
 static void settle_stream(struct viewer *v)
 {
     if (v->scene && v->scene->play)
-        play_settle(v->scene->play, is_drawn, v->render);
+        play_settle(v->scene->play, is_drawn, v);
+    if (v->other.scene && v->other.scene->play)
+        play_settle(v->other.scene->play, is_drawn, v);
 }
 
 /* --- camera path --- */
@@ -429,8 +451,8 @@ static void ask_picture(struct viewer *v)
     v->asked = r;
     v->asked_step = step;
     double part = pace_factor(step);
-    picture_scale(&r.camera, (uint32_t)fmax(16, round(v->width * part)),
-                  (uint32_t)fmax(16, round(v->height * part)));
+    picture_scale(&r.camera, (uint32_t)fmax(16, round(r.camera.width * part)),
+                  (uint32_t)fmax(16, round(r.camera.height * part)));
     /* a CPU driver takes longer to scale than the host, and would hold up the panels */
     if (v->screen && v->screen->caps.is_cpu) {
         r.fill_width = v->width;
@@ -559,13 +581,14 @@ static int show(struct viewer *v)
 /* The picture is of the scene there is, and not of the one before. */
 static bool shows_scene(const struct viewer *v)
 {
-    return v->scene && v->picture && picture_of(&v->drawn, v->scene);
+    return v->scene && v->picture && picture_of(&v->drawn, v->scene) && !v->other.loader &&
+           !v->other.gpu == !v->drawn.beside.scene;
 }
 
 /* Seconds to wait for input. */
 static double patience(const struct viewer *v)
 {
-    double now = fv_now(), wait = v->loader || v->exporter || viewer_studio_busy(v) ? busy_seconds : idle_seconds;
+    double now = fv_now(), wait = v->loader || v->other.loader || v->exporter || viewer_studio_busy(v) ? busy_seconds : idle_seconds;
     if (!v->width) /* minimised */
         return wait;
     if (v->fresh || (v->frames && shows_scene(v)))
@@ -578,6 +601,8 @@ static double patience(const struct viewer *v)
         wait = fmin(wait, pace_settle(&v->pace, now));
     if (v->scene && v->scene->play)
         wait = fmin(wait, play_wait(v->scene->play) - (now - v->now));
+    if (v->other.scene && v->other.scene->play)
+        wait = fmin(wait, play_wait(v->other.scene->play) - (now - v->now));
     return fmax(wait, 0);
 }
 
@@ -603,8 +628,9 @@ static int step_headless(struct viewer *v)
     render_thread_wait(v->render);
     FV_TRY(take_news(v));
     settle_stream(v);
-    v->shown += v->gpu != NULL;
-    if (!v->gpu)
+    bool whole = v->gpu && !v->other.loader && (!v->other.scene || v->other.gpu);
+    v->shown += whole;
+    if (!whole)
         usleep(2000); /* it is being loaded, or decoded */
     return 0;
 }
@@ -621,10 +647,16 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
         return rc;
     if (rc < 0 && rc != FV_ECANCELLED)
         viewer_failed(v);
+    rc = viewer_compare_poll(v);
+    if (rc < 0 && (!v->window || v->frames))
+        return rc;
+    if (rc < 0 && rc != FV_ECANCELLED && (!v->panels || !v->scene))
+        viewer_failed(v); /* where it happens is not to be seen */
     viewer_export_step(v);
     viewer_settings_save(v, false);
     viewer_studio_step(v);
     play_stream(v);
+    viewer_compare_step(v);
     if (!v->window)
         return step_headless(v);
     if (v->notice[0] && v->now > v->notice_until) {
@@ -693,6 +725,9 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     memcpy(v->bg, opts->bg, sizeof v->bg);
     v->frame_seconds = 1.0 / 60;
     v->splat_scale = 1;
+    v->other.line = 0.5;
+    v->other.split = opts->split;
+    v->stereo = opts->stereo;
     v->export_seconds = 4;
     v->camera = -1;
     v->panels = true;
@@ -701,6 +736,8 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     viewer_settings_start(v, !opts->headless && !opts->frames);
     if (opts->scene && !http_is_url(opts->scene) && !fv_exists(opts->scene)) /* before a window flashes up */
         return fv_fail(FV_EIO, "%s: no such file or folder", opts->scene);
+    if (opts->compare && !http_is_url(opts->compare) && !fv_exists(opts->compare))
+        return fv_fail(FV_EIO, "%s: no such file or folder", opts->compare);
     if (!opts->headless)
         FV_TRY(open_window(v, opts));
     FV_TRY(app_device(v->app, &v->dev));
@@ -712,6 +749,8 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     FV_TRY(render_thread_start(&v->render, &render));
     if (opts->scene)
         viewer_open(v, opts->scene, opts->cameras);
+    if (opts->compare)
+        viewer_compare(v, opts->compare);
     v->before = fv_now();
     v->redraws = SETTLE_DRAWS;
     return 0;
@@ -730,10 +769,12 @@ static void finish(struct viewer *v)
     viewer_studio_stop(v);
     exporter_destroy(&v->exporter);
     loader_destroy(&v->loader);
+    loader_destroy(&v->other.loader);
     ui_destroy(v->ui);
     vk_swapchain_destroy(&v->swapchain);
     render_thread_stop(&v->render);
     loaded_destroy(&v->scene);
+    loaded_destroy(&v->other.scene);
     gs_cameras_finish(&v->path);
     if (v->surface)
         vkDestroySurfaceKHR(v->screen->instance, v->surface, NULL);

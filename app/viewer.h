@@ -24,6 +24,9 @@ struct viewer_opts {
     const char *scene;      /* NULL = an empty window, to drop a file on; not with headless */
     const char *cameras;    /* NULL = those beside the scene */
     const char *camera;     /* name or index to start at; NULL = the first */
+    const char *compare;    /* a second file, NULL = none */
+    enum picture_split split;
+    bool stereo;            /* two eyes side by side; not with compare */
     const char *screenshot; /* saves the last picture here; NULL = none */
     uint32_t width, height; /* pixels; 0 = 1280x720, times the monitor's scale */
     int frames;             /* ends after showing the scene so many times; 0 = never */
@@ -45,6 +48,23 @@ int viewer_run(struct app *app, const struct viewer_opts *opts);
 enum viewer_tab { TAB_CAMERA, TAB_EXPORT, TAB_GENERATE, TAB_SCENE /* in narrow windows */ };
 enum viewer_export_kind { EXPORTS_VIDEO, EXPORTS_PICTURES, EXPORTS_SCENE };
 
+/* viewer_compare.c: a second file, at the right of the scene */
+struct comparison {
+    struct loader *loader; /* NULL when it is not being loaded */
+    struct fv_progress loading;
+    struct loaded *scene; /* NULL when there is none */
+    struct play_state play;
+    const struct gs_gpu_scene *gpu;  /* what is drawn of it; NULL: nothing yet */
+    const struct gs_gpu_scene *next; /* of the first, drawn as soon as the second has the frame that belongs to it */
+    uint32_t next_frame;
+    int split; /* of enum picture_split */
+    double line;
+    bool swapped, dragging;
+    bool led; /* it goes where the first stream is */
+    char file[SETTINGS_PATH]; /* typed in */
+    char problem[1024];       /* why it could not be loaded; "" = it could */
+};
+
 struct viewer {
     struct app *app;
     struct vk_device *dev; /* draws the pictures: the render thread's and the loader's */
@@ -61,6 +81,8 @@ struct viewer {
     struct loaded *scene; /* NULL when there is none */
     struct play_state play;        /* of a stream: as of this round */
     const struct gs_gpu_scene *gpu; /* what is drawn of the scene; NULL: its first frame is to come */
+    uint32_t held;                  /* the stream's frame that gpu holds */
+    struct comparison other;
     unsigned ahead;                 /* of play, as the panels showed it */
     struct ui_thumb thumbs[THUMBS_MOST]; /* of its timeline, by frame */
     size_t thumb_count;
@@ -77,6 +99,7 @@ struct viewer {
     int sh_bands;
     float splat_scale;
     bool has_bg, crop, profile, reduce; /* reduce: lower resolution while moving */
+    bool stereo; /* two eyes side by side, where no second file is */
     float bg[3];
     float crop_range[3][2], crop_ends[3][2]; /* per axis: low, high; ends of the sliders */
 
@@ -173,6 +196,20 @@ void viewer_picked(struct viewer *v, const struct render_news *news);
 bool viewer_moving(const struct viewer *v);
 extern const char *const viewer_help[][2]; /* keys and what they do; {NULL} last */
 
+/* viewer_compare.c: begins to load a second file, in the place of the one there is; ends it; follows, every
+ * round: negative when it could not be loaded. */
+void viewer_compare(struct viewer *v, const char *path);
+void viewer_compare_end(struct viewer *v);
+int viewer_compare_poll(struct viewer *v);
+/* Every round, after the first stream's clock: which frames are drawn. */
+void viewer_compare_step(struct viewer *v);
+/* The picture is two views side by side. */
+bool viewer_halves(const struct viewer *v);
+/* Looks for the point at pixel (x, y) of the window, in the scene that is seen there. */
+void viewer_pick(struct viewer *v, double x, double y);
+/* True if the mouse holds the line between the two. */
+bool viewer_drag_line(struct viewer *v, bool taken);
+
 /* viewer_generate.c: clips (studio.h). */
 void viewer_studio(struct viewer *v); /* begins with it, when it is first seen */
 void viewer_studio_step(struct viewer *v);
@@ -201,6 +238,10 @@ void viewer_go_to_mark(struct viewer *v, size_t i);
 void panel_export(struct viewer *v);
 void panel_generate(struct viewer *v);
 void panel_clip(struct viewer *v); /* at the bottom of the window, while a clip plays */
+
+/* panel_compare.c */
+void panel_compare(struct viewer *v);
+void panel_line(const struct viewer *v); /* between the two, in the window */
 
 /* panel_home.c */
 void panel_open(struct viewer *v, size_t most); /* of the files opened lately */

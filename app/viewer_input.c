@@ -25,6 +25,9 @@ const char *const viewer_help[][2] = {
     {"- and =", "half and twice the speed of the stream"},
     {"L", "play the stream once or again and again"},
     {"G", "make a clip of a sentence"},
+    {"T", "two files: a line between, halves, the difference"},
+    {"X", "two files: exchange their sides"},
+    {"Y", "two eyes side by side"},
     {"V", "next of colour, alpha, depth"},
     {"C", "next of file's mode, classic, antialiased"},
     {"Tab", "hide and show the panels"},
@@ -127,6 +130,20 @@ static void scene_key(struct viewer *v, int key)
     case KEY_SPACE:
     case 'P':
         toggle_play(v);
+        break;
+    case 'T':
+        if (v->other.scene)
+            v->other.split = (v->other.split + 1) % 3;
+        else
+            viewer_notice(v, "There is no second file: Comparison in the Scene panel opens one.");
+        break;
+    case 'X':
+        v->other.swapped = v->other.scene && !v->other.swapped;
+        break;
+    case 'Y':
+        v->stereo = !v->stereo;
+        if (v->stereo && v->other.scene)
+            viewer_notice(v, "Two eyes when nothing is compared any more.");
         break;
     case 'V':
         v->kind = (v->kind + 1) % 3;
@@ -245,7 +262,8 @@ static void point_of_ray(const struct viewer *v, const struct gs_camera *c, cons
 void viewer_picked(struct viewer *v, const struct render_news *news)
 {
     double point[3];
-    if (!v->scene || !picture_of(&news->pick, v->scene))
+    const struct loaded *b = v->other.scene;
+    if (!v->scene || !(picture_of(&news->pick, v->scene) || (b && picture_of(&news->pick, b))))
         return; /* another scene has taken its place */
     memcpy(point, news->point, sizeof point);
     if (!news->hit)
@@ -276,10 +294,10 @@ static void drag(struct viewer *v)
 static void mouse(struct viewer *v, bool taken)
 {
     const struct window_input *in = &v->window->input;
-    if (!taken && in->double_click && v->gpu) {
-        struct picture_request r = viewer_request(v);
-        render_thread_pick(v->render, &r, in->mouse[0], in->mouse[1]);
-    }
+    if (viewer_drag_line(v, taken))
+        return;
+    if (!taken && in->double_click && v->gpu)
+        viewer_pick(v, in->mouse[0], in->mouse[1]);
     if (!v->drag && !taken && in->pressed)
         v->drag = in->pressed & BUTTON_LEFT    ? BUTTON_LEFT
                   : in->pressed & BUTTON_RIGHT ? BUTTON_RIGHT

@@ -300,6 +300,8 @@ struct gs_render_opts {
     bool has_crop;
     float crop_min[3], crop_max[3]; /* world box; centres outside are left out */
     uint32_t supersample; /* 1..4, box-filtered; 0 = 1 */
+    uint32_t part_x, part_of; /* the camera's picture is the columns from part_x on of one that is part_of wide, and
+                             gets the same pixels; 0 of 0 = it is whole */
     bool stereo;          /* side by side: left half eye, right half eye; width is per eye */
     float eye_distance;   /* world units; 0 = from the scene's radius */
     int yuv_matrix;       /* 0 = BT.709, 1 = BT.601; limited range */

@@ -139,8 +139,9 @@ void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct 
     p->focal[1] = (float)(c->fy * factor);
     p->focal[2] = (float)(c->cx * factor - 0.5);
     p->focal[3] = (float)((c->cy - y0) * factor - 0.5);
-    p->limit[0] = (float)(-(c->cx / c->fx + 0.15 * c->width / c->fx));
-    p->limit[1] = (float)((c->width - c->cx) / c->fx + 0.15 * c->width / c->fx);
+    double wide = o->part_of ? o->part_of : c->width, middle = c->cx + o->part_x;
+    p->limit[0] = (float)(-(middle / c->fx + 0.15 * wide / c->fx));
+    p->limit[1] = (float)((wide - middle) / c->fx + 0.15 * wide / c->fx);
     p->limit[2] = (float)(-(c->cy / c->fy + 0.15 * c->height / c->fy));
     p->limit[3] = (float)((c->height - c->cy) / c->fy + 0.15 * c->height / c->fy);
     for (int j = 0; j < 3; j++) {

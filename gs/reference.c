@@ -110,9 +110,8 @@ static void scaled_rotation(const struct view *v, size_t i, double m[3][3])
 static void project_covariance(const struct view *v, size_t i, const double t[3], double cov[3])
 {
     const struct gs_camera *c = v->camera;
-    double w = c->width, h = c->height;
-    double tx =
-        fmin(fmax(t[0] / t[2], -(c->cx + 0.15 * w) / c->fx), (w - c->cx + 0.15 * w) / c->fx);
+    double w = v->opts->part_of ? v->opts->part_of : c->width, h = c->height, cx = c->cx + v->opts->part_x;
+    double tx = fmin(fmax(t[0] / t[2], -(cx + 0.15 * w) / c->fx), (w - cx + 0.15 * w) / c->fx);
     double ty =
         fmin(fmax(t[1] / t[2], -(c->cy + 0.15 * h) / c->fy), (h - c->cy + 0.15 * h) / c->fy);
     const double j[2][3] = {{c->fx / t[2], 0, -c->fx * tx / t[2]},

@@ -217,6 +217,74 @@ static void picking_follows_the_camera(void **state)
     painter_destroy(&p);
 }
 
+/* Large ones, many of them beyond the edges, where a picture's own edges limit how they are drawn. */
+static struct gs_gpu_scene *wide_scene(uint64_t seed)
+{
+    enum { COUNT = 60 };
+    struct gs_scene s;
+    struct gs_gpu_scene *out;
+    assert_ok(gs_scene_alloc(&s, COUNT, 0));
+    for (int i = 0; i < COUNT; i++) {
+        for (int k = 0; k < 3; k++) {
+            s.position[3 * i + k] = (float)(k == 2 ? test_uniform(&seed, 2, 6) : test_uniform(&seed, -5, 5));
+            s.scale[3 * i + k] = (float)test_uniform(&seed, -2, 0.5);
+            s.sh[3 * i + k] = (float)test_uniform(&seed, -1.5, 1.5);
+        }
+        for (int k = 0; k < 4; k++)
+            s.rotation[4 * i + k] = (float)test_uniform(&seed, -1, 1);
+        s.opacity[i] = (float)test_uniform(&seed, -2, 3);
+    }
+    assert_ok(gs_gpu_scene_create(&out, dev, &s, NULL));
+    gs_scene_finish(&s);
+    return out;
+}
+
+static void each_side_of_a_line_is_what_the_whole_picture_has_there(void **state)
+{
+    (void)state;
+    static const struct {
+        double line;
+        bool swapped;
+        int column;
+    } rows[] = {{0.5, false, 100}, {0.77, false, 154}, {0.235, true, 47}, {0, false, 1}, {1, true, WIDTH - 1}};
+    struct gs_gpu_scene *scenes[2] = {wide_scene(5), wide_scene(6)};
+    struct painter *painter;
+    struct picture whole[2] = {0}, both = {0};
+    assert_ok(painter_create(&painter, dev, dev, true));
+    struct picture_request r = request(PICTURE_COLOUR);
+    for (int i = 0; i < 2; i++) {
+        r.scene = scenes[i];
+        assert_ok(painter_draw(painter, &r, &whole[i]));
+    }
+    r.scene = scenes[0];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        r.beside = (struct picture_side){.scene = scenes[1], .line = rows[i].line, .swapped = rows[i].swapped};
+        assert_ok(painter_draw(painter, &r, &both));
+        assert_int_equal(both.width, WIDTH);
+        assert_true(both.psnr == 0);
+        for (int at = 0; at < WIDTH * HEIGHT; at++) {
+            int which = (at % WIDTH >= rows[i].column) != rows[i].swapped;
+            const uint8_t *got = (uint8_t *)both.pixels.map + 4 * at, *wanted = (uint8_t *)whole[which].pixels.map + 4 * at;
+            for (int k = 0; k < 3; k++)
+                if (abs(got[k] - wanted[k]) > 1)
+                    fail_msg("line %g, column %d: %d, not %d", rows[i].line, at % WIDTH, got[k], wanted[k]);
+        }
+    }
+    r.beside.split = PICTURE_BESIDE;
+    assert_ok(painter_draw(painter, &r, &both));
+    assert_int_equal(both.width, 2 * WIDTH);
+    assert_true(both.psnr > 5 && both.psnr < 40);
+    r.beside.scene = scenes[0];
+    assert_ok(painter_draw(painter, &r, &both));
+    assert_true(isinf(both.psnr));
+    for (int i = 0; i < 2; i++) {
+        picture_finish(&whole[i]);
+        gs_gpu_scene_destroy(&scenes[i]);
+    }
+    picture_finish(&both);
+    painter_destroy(&painter);
+}
+
 static void requests_differ_by_what_is_seen_not_by_size(void **state)
 {
     (void)state;
@@ -234,6 +302,18 @@ static void requests_differ_by_what_is_seen_not_by_size(void **state)
     b = a;
     b.kind = PICTURE_DEPTH;
     assert_false(picture_same(&a, &b));
+    b = a;
+    b.opts.stereo = true;
+    assert_false(picture_same(&a, &b));
+    b = a;
+    b.beside.line = 0.5; /* of no second scene */
+    assert_true(picture_same(&a, &b));
+    b.beside.scene = gpu;
+    assert_false(picture_same(&a, &b));
+    a = b;
+    assert_true(picture_same(&a, &b));
+    b.beside.line = 0.25;
+    assert_false(picture_same(&a, &b));
 }
 
 int main(void)
@@ -244,6 +324,7 @@ int main(void)
         cmocka_unit_test(enlarging_is_bilinear),
         cmocka_unit_test(picks_the_point_under_the_mouse),
         cmocka_unit_test(picking_follows_the_camera),
+        cmocka_unit_test(each_side_of_a_line_is_what_the_whole_picture_has_there),
         cmocka_unit_test(requests_differ_by_what_is_seen_not_by_size),
     };
     return cmocka_run_group_tests(tests, make_scene, drop_scene);

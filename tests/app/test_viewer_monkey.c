@@ -28,17 +28,12 @@ static unsigned below(unsigned n)
 static void make_files(void)
 {
     const char *scene = test_source("tests/golden/01_forward/tiny50_sh3/scene.ply");
-    char dir[256];
     snprintf(files[0], sizeof *files, "%s", scene);
     snprintf(files[1], sizeof *files, "%s", test_tmp_path("talk.fvv"));
     snprintf(files[2], sizeof *files, "%s", test_source("tests/golden/01_forward/tiny50_sh3/cameras.json"));
     snprintf(files[3], sizeof *files, "%s", test_tmp_path("nonsense.ply"));
     test_write_file(files[3], "ply\nformat", 10);
-    snprintf(dir, sizeof dir, "%s", test_tmp_path("frames"));
-    mkdir(dir, 0777);
-    for (int k = 0; k < 6; k++)
-        TEST_RUNS("convert '%s' -o '%s/%d.ply' --rotate y:%d -q", scene, dir, k, 3 * k);
-    TEST_RUNS("encode '%s' -o '%s' --psnr 40 --gop 3 --fps 5 -q", dir, files[1]);
+    make_stream("talk.fvv", scene, 6, 3, 5, 3);
 }
 
 /* Middle of a random widget; false: there is none. Nothing that would end what is tested, or leave the folder. */

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,6 +103,42 @@ void shows(const struct image *wanted, const char *when)
         if (fv_now() > until)
             fail_msg("%s: the window is off by %.0f of 255", when, off);
     }
+}
+
+static double columns_off(const struct image *a, const struct image *b, int x0, int x1)
+{
+    double most = 0;
+    for (int y = 0; y < (int)a->height; y++)
+        for (int x = x0; x < x1; x++)
+            for (int k = 0; k < 3; k++)
+                most = fmax(most, fabs((double)a->data[(y * (int)a->width + x) * 3 + k] -
+                                       b->data[(y * (int)b->width + x) * 3 + k]) * 255);
+    return most;
+}
+
+void columns_show(const struct image *wanted, int x0, int x1, const char *when)
+{
+    double until = fv_now() + 60, off = 256;
+    while (off > 1) {
+        struct image now = grab((int)wanted->width, (int)wanted->height);
+        assert_int_equal(now.channels, 3);
+        assert_int_equal(wanted->channels, 3);
+        off = columns_off(&now, wanted, x0, x1);
+        image_finish(&now);
+        if (fv_now() > until)
+            fail_msg("%s: columns %d to %d are off by %.0f of 255", when, x0, x1, off);
+    }
+}
+
+void make_stream(const char *name, const char *scene, int frames, int group, int fps, int degrees)
+{
+    char dir[300], path[256];
+    snprintf(path, sizeof path, "%s", test_tmp_path(name));
+    snprintf(dir, sizeof dir, "%s.frames", path);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    for (int k = 0; k < frames; k++)
+        TEST_RUNS("convert '%s' -o '%s/%d.ply' --rotate y:%d -q", scene, dir, k, degrees * k);
+    TEST_RUNS("encode '%s' -o '%s' --psnr 40 --gop %d --fps %d -q", dir, path, group, fps);
 }
 
 void shows_not(const struct image *old, double least_share, const char *when)

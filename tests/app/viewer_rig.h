@@ -42,6 +42,11 @@ void shows(const struct image *wanted, const char *when);
 /* Grabs until the window shows something else. */
 void shows_not(const struct image *old, double least_share, const char *when);
 
+/* Grabs until the window's columns from x0 to before x1 show the picture's. */
+void columns_show(const struct image *wanted, int x0, int x1, const char *when);
+/* Writes a stream into the temporary directory: the scene, turned so many degrees more in each frame. */
+void make_stream(const char *name, const char *scene, int frames, int group, int fps, int degrees);
+
 /* The widgets there are, by their places as the viewer tells them: real clicks and keys go there. A name is
  * "label" or "panel/label", without what follows ##, or with it where nothing else is; "label#1" is the one after
  * the first of its name. */
