@@ -26,6 +26,9 @@ struct values {
 };
 
 static const char *const texts[] = {"16", "8", "4", NULL};
+/* Host memory for what calibration keeps, by itself. */
+static const size_t MOST_ROOM = 1500000000;
+
 static const char *const activations[] = {"16", "8", "4", NULL};
 static const unsigned activation_bits[] = {16, 8, 4};
 static const char *const dtypes[] = {"f32", "f16", "bf16", NULL};
@@ -59,7 +62,7 @@ static const struct opt opts[] = {
     {"size", 's', OPT_SIZE, AT(size), .rare = true, .help = "of clips; default the model's usual, or half of it and so on"},
     {"frames", 0, OPT_INT, AT(frames), .rare = true, .def = "0", .max = 10000, .help = "of clips; 0 likewise"},
     {"rows", 0, OPT_INT, AT(rows), .rare = true, .def = "0", .max = 65536,
-     .help = "inputs of each layer that are kept; 0 is 512 where --gptq is at work, else 128"},
+     .help = "inputs of each layer that are kept; 0 is 2048 where --gptq is at work and they take no more than 1.5 GB, else 128"},
     {"seed", 0, OPT_FLOAT, AT(seed), .def = "1", .min = 0, .max = 999999999999, .value = "N",
      .help = "of clips and of what is kept of them"},
     {"dtype", 0, OPT_ENUM, AT(dtype), .rare = true, .choices = dtypes, .def = "f32",
@@ -169,9 +172,15 @@ static int write_one(struct work *w, struct quantize_file *q, const char *to, co
 
 static int want_inputs(struct work *w, const struct quantize_file *q)
 {
-    size_t rows = (size_t)w->v->rows;
-    for (size_t i = 0; i < q->count && !rows; i++)
-        rows = q->layers[i].gptq ? 512 : 0;
+    size_t rows = (size_t)w->v->rows, wide = 0;
+    bool gptq = false;
+    for (size_t i = 0; i < q->count; i++) {
+        gptq |= q->layers[i].gptq;
+        wide += q->layers[i].k * sizeof(float);
+    }
+    if (!rows && gptq) /* which is the better the more there are */
+        for (rows = 2048; rows > 512 && rows * wide > MOST_ROOM;)
+            rows /= 2;
     rows = rows ? rows : 128;
     if (!w->calibration.arena)
         FV_TRY(calibration_create(&w->calibration, rows, (uint64_t)w->v->seed));

@@ -180,24 +180,31 @@ static int inverse_factor(float *out, double *gram, double *work, const uint32_t
     return 0;
 }
 
-int qt_gptq(float *w, size_t n, size_t k, const float *scales, int levels, double *gram, int8_t *codes,
-            float *nearest)
+int qt_gptq_begin(struct qt_gptq *g, double *gram, size_t k)
 {
+    *g = (struct qt_gptq){.k = k, .u = qt_room(k, k, sizeof *g->u), .order = qt_room(k, 1, sizeof *g->order)};
     double *work = qt_room(k, k, sizeof *work);
-    float *u = qt_room(k, k, sizeof *u);
-    uint32_t *order = qt_room(k, 1, sizeof *order);
-    int rc = work && u && order ? 0 : FV_ENOMEM;
+    int rc = work && g->u && g->order ? 0 : FV_ENOMEM;
     if (rc == 0) {
         for (size_t i = 0; i < k; i++)
-            order[i] = (uint32_t)i;
+            g->order[i] = (uint32_t)i;
         prepare(gram, k);
-        qsort_r(order, k, sizeof *order, by_variance, &(struct order){gram, k});
-        rc = inverse_factor(u, gram, work, order, k);
+        qsort_r(g->order, k, sizeof *g->order, by_variance, &(struct order){gram, k});
+        rc = inverse_factor(g->u, gram, work, g->order, k);
     }
-    if (rc == 0)
-        rc = fv_parallel(n, 16, some_rows, &(struct spread){w, nearest, scales, u, order, k, levels, codes});
     free(work);
-    free(u);
-    free(order);
     return rc;
+}
+
+void qt_gptq_finish(struct qt_gptq *g)
+{
+    free(g->u);
+    free(g->order);
+    *g = (struct qt_gptq){0};
+}
+
+int qt_gptq_round(const struct qt_gptq *g, float *w, size_t n, const float *scales, int levels, int8_t *codes,
+                  float *nearest)
+{
+    return fv_parallel(n, 16, some_rows, &(struct spread){w, nearest, scales, g->u, g->order, g->k, levels, codes});
 }

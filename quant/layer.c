@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FITS = 2 }; /* of the branch to codes that GPTQ made: more gain a fiftieth */
+
 struct search {
     const struct qt_opts *o;
     size_t n, k, rows;
@@ -284,29 +286,96 @@ static int store_branch(struct search *s, struct qt_layer *l, const char *name)
 }
 
 /* Codes and scales of the residual. */
-static int round_residual(struct search *s, struct qt_layer *l)
+static int round_residual(struct search *s, struct qt_layer *l, const struct qt_gptq *g)
 {
     qt_rows(s->residual, s->n, s->k, 7, true, !s->o->exact, l->codes, l->scales, s->held);
-    if (!s->o->gptq)
-        return 0;
-    double *gram = qt_room(s->k, s->k, sizeof *gram), *x = NULL;
-    int rc = gram ? 0 : FV_ENOMEM;
-    if (rc == 0) {
-        x = qt_room(s->rows, s->k, sizeof *x);
-        for (size_t i = 0; x && i < s->rows * s->k; i++)
-            x[i] = s->xs[i];
-        rc = x ? qt_product_f64(gram, x, (struct qt_strides){1, s->k}, x, (struct qt_strides){s->k, 1}, s->k,
-                                s->k, s->rows, false)
-               : FV_ENOMEM;
-        free(x);
-    }
-    /* Correlations of few rows are mostly chance: they count by as much as there are rows to tell them. */
-    double trust = (double)s->rows / (double)(s->rows + s->k);
-    for (size_t i = 0; i < s->k * s->k && rc == 0; i++)
-        gram[i] *= i / s->k == i % s->k ? 1 : trust;
+    return g ? qt_gptq_round(g, s->residual, s->n, l->scales, 7, l->codes, s->held) : 0;
+}
+
+/* Correlations of few rows are mostly chance: they count by as much as there are rows to tell them. */
+static double trust(const struct search *s)
+{
+    return (double)s->rows / (double)(s->rows + s->k);
+}
+
+/* Sums of products of the smoothed inputs. */
+static double *gram_of(const struct search *s)
+{
+    double *gram = qt_room(s->k, s->k, sizeof *gram), *x = qt_room(s->rows, s->k, sizeof *x);
+    int rc = gram && x ? 0 : FV_ENOMEM;
+    for (size_t i = 0; i < s->rows * s->k && rc == 0; i++)
+        x[i] = s->xs[i];
     if (rc == 0)
-        rc = qt_gptq(s->residual, s->n, s->k, l->scales, 7, gram, l->codes, s->held);
+        rc = qt_product_f64(gram, x, (struct qt_strides){1, s->k}, x, (struct qt_strides){s->k, 1}, s->k, s->k, s->rows,
+                            false);
+    for (size_t i = 0; i < s->k * s->k && rc == 0; i++)
+        gram[i] *= i / s->k == i % s->k ? 1 : trust(s);
+    free(x);
+    if (rc < 0) {
+        free(gram);
+        gram = NULL;
+    }
+    return gram;
+}
+
+/* The branch whose output is nearest to what the codes leave of the layer's: E = smoothed - held, min |(E - up
+ * down) G^1/2|, G the gram. With up's columns orthonormal down is up^T E, and they are the first directions
+ * of E G^1/2 from the left; of (E x^T, E diag) likewise, whose products with themselves are the same. */
+static int fit_branch(struct search *s)
+{
+    size_t n = s->n, k = s->k, rows = s->rows + k, rank = s->o->rank;
+    float *seen = qt_room(rows, n, sizeof *seen), *left = qt_room(rows, rank, sizeof *left);
+    float *turned = qt_room(rank, n, sizeof *turned);
+    struct qt_basis basis = {0};
+    int rc = seen && left && turned ? qt_basis_create(&basis, (unsigned)rank, rows, n) : FV_ENOMEM;
+    for (size_t i = 0; i < n * k; i++)
+        s->residual[i] = s->smoothed[i] - s->held[i];
+    if (rc == 0)
+        rc = qt_linear(seen, s->xs, s->residual, s->rows, n, k);
+    if (rc == 0) {
+        float part = (float)sqrt(trust(s));
+        for (size_t i = 0; i < s->rows * n; i++)
+            seen[i] *= part;
+        for (size_t i = 0; i < k; i++) {
+            double sum = 0;
+            for (size_t r = 0; r < s->rows; r++)
+                sum += (double)s->xs[r * k + i] * (double)s->xs[r * k + i];
+            float by = (float)sqrt((1 - trust(s)) * sum);
+            for (size_t j = 0; j < n; j++)
+                seen[(s->rows + i) * n + j] = by * s->residual[j * k + i];
+        }
+        rc = qt_low_rank(left, turned, seen, rows, n, (unsigned)rank, &basis, s->o);
+    }
+    for (size_t i = 0; i < n && rc == 0; i++)
+        for (size_t r = 0; r < rank; r++)
+            s->up[i * rank + r] = turned[r * n + i];
+    if (rc == 0)
+        rc = qt_product(s->down, turned, (struct qt_strides){n, 1}, s->residual, (struct qt_strides){k, 1}, rank, k, n,
+                        false);
+    qt_basis_finish(&basis);
+    free(turned);
+    free(left);
+    free(seen);
+    return rc;
+}
+
+/* Codes by GPTQ and a branch fitted to them, twice. */
+static int move_errors(struct search *s, struct qt_layer *l, const char *name)
+{
+    struct qt_gptq g = {0};
+    double *gram = gram_of(s);
+    int rc = gram ? qt_gptq_begin(&g, gram, s->k) : FV_ENOMEM;
     free(gram);
+    for (int i = 0; i < (s->o->rank ? FITS : 1) && rc == 0; i++) {
+        rc = i ? take_branch(s, s->up, s->down) : 0;
+        if (rc == 0)
+            rc = round_residual(s, l, &g);
+        if (rc == 0 && s->o->rank)
+            rc = fit_branch(s);
+        if (rc == 0 && s->o->rank)
+            rc = store_branch(s, l, name);
+    }
+    qt_gptq_finish(&g);
     return rc;
 }
 
@@ -333,7 +402,7 @@ static int svdquant(struct search *s, struct qt_layer *l, const char *name, cons
         memcpy(s->residual, s->smoothed, s->n * s->k * sizeof *s->residual);
     }
     l->range_left = mean_range(s->residual, s->n, s->k);
-    FV_TRY(round_residual(s, l));
+    FV_TRY(s->o->gptq ? move_errors(s, l, name) : round_residual(s, l, NULL));
     memcpy(l->smooth, s->scale, s->k * sizeof *l->smooth);
     return error_of(s, s->held, s->up, s->down, s->o->rank, &l->error);
 }

@@ -11,9 +11,17 @@ double qt_distance(const float *a, const float *b, size_t count);
 /* An equal distribution over -1..1 that depends on seed and place alone. */
 double qt_random(uint64_t seed, uint64_t at);
 
-/* codes and nearest [n][k] of w, whose scales [n][groups] are given, rounding errors moved on by the
- * inputs' gram [k][k] / rows; levels as qt_rows'. gram is changed. FV_ENOMEM, FV_EINVALID. */
-int qt_gptq(float *w, size_t n, size_t k, const float *scales, int levels, double *gram, int8_t *codes,
-            float *nearest);
+/* Rounding whose errors move on to inputs still to be rounded: begun from the inputs' gram [k][k], which is
+ * changed, for any number of matrices. FV_ENOMEM, FV_EINVALID. Finish it also after a failure. */
+struct qt_gptq {
+    size_t k;
+    float *u; /* [k][k], in order: upper, gram^-1 = u^T u */
+    uint32_t *order;
+};
+int qt_gptq_begin(struct qt_gptq *g, double *gram, size_t k);
+void qt_gptq_finish(struct qt_gptq *g);
+/* codes [n][padded] and nearest [n][k] of w [n][k], whose scales [n][groups] are given; levels as qt_rows'. */
+int qt_gptq_round(const struct qt_gptq *g, float *w, size_t n, const float *scales, int levels, int8_t *codes,
+                  float *nearest);
 
 #endif

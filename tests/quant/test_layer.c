@@ -176,7 +176,7 @@ static void svdquant_beats_plain_rounding(void **state)
     assert_true(svd < plain / 2);
     assert_true(svd <= once * 1.001);
     assert_true(svd < smooth);
-    assert_true(gptq < svd);
+    assert_true(gptq < 0.88 * svd); /* of which 0.93 without a branch that is fitted to its codes */
     assert_true(nf4 < plain);
     assert_true(eight < plain / 10);
     rig_free(&r);
