@@ -10,9 +10,21 @@
 static const float edge = 10, panel_width = 300;
 
 /* What is taken by a stream's panel at the bottom, in points. */
-static float bottom(const struct viewer *v)
+static float timeline(const struct viewer *v)
 {
     return v->panels && (v->studio.player || (v->scene && v->scene->play)) ? panel_stream_height + 6 : 0;
+}
+
+/* The path's editor is there. */
+static bool shows_curves(const struct viewer *v)
+{
+    return v->panels && v->curves && v->scene && !v->studio.player;
+}
+
+/* What is taken by both. */
+static float bottom(const struct viewer *v)
+{
+    return timeline(v) + (shows_curves(v) ? panel_curves_height + 6 : 0);
 }
 
 /* Height left for a side panel. */
@@ -202,91 +214,6 @@ static void camera_list(struct viewer *v)
         viewer_jump(v, picked);
 }
 
-/* One key: its line, and when it is the one scrubbed to, what can be done with it. */
-static void path_key(struct viewer *v, size_t i)
-{
-    struct gs_cameras *p = &v->path;
-    char line[64];
-    bool here = fabs(p->items[i].time - v->path_time) < 5e-4;
-    snprintf(line, sizeof line, "Key %zu at %.2f s##key", i + 1, p->items[i].time);
-    if (ui_line(line, here)) {
-        v->playing = false;
-        viewer_scrub(v, p->items[i].time);
-    }
-    if (!here)
-        return;
-    double time = p->items[i].time;
-    if (ui_number("Time (s)", &time, "%.2f")) {
-        int moved = path_retime(p, i, time);
-        if (moved < 0)
-            viewer_failed(v);
-        else
-            viewer_scrub(v, p->items[moved].time);
-        return;
-    }
-    if (ui_button("Up", 0, 4) && i > 0)
-        path_swap(p, i, i - 1);
-    ui_tip("Exchange with the key before");
-    if (ui_button("Down", 1, 4) && i + 1 < p->count)
-        path_swap(p, i, i + 1);
-    ui_tip("Exchange with the key after");
-    if (ui_button("Set", 2, 4)) {
-        struct gs_camera now = viewer_camera(v);
-        if (path_add(p, &now, p->items[i].time) < 0)
-            viewer_failed(v);
-    }
-    ui_tip("Replace by the present view");
-    if (ui_button("Delete", 3, 4))
-        path_remove(p, i);
-}
-
-static void path_keys(struct viewer *v)
-{
-    struct gs_cameras *p = &v->path;
-    if (!p->count) {
-        ui_note("Move to a view and add it as a key; two keys or more make a path.");
-        return;
-    }
-    float time = (float)v->path_time, end = (float)gs_cameras_duration(p);
-    if (end > 0 && ui_sliders("Scrub", &time, 1, 0, end, "%.2f s", false)) {
-        v->playing = false;
-        viewer_scrub(v, time);
-    }
-    for (size_t i = 0; i < p->count; i++)
-        path_key(v, i);
-}
-
-static void path_buttons(struct viewer *v)
-{
-    struct gs_cameras *p = &v->path;
-    if (ui_button("Add key", 0, 3))
-        viewer_add_key(v);
-    ui_tip("K: the present view becomes a key");
-    if (ui_button(v->playing ? "Pause" : "Play", 1, 3) && p->count > 1) {
-        v->playing = !v->playing;
-        if (v->playing && v->path_time >= gs_cameras_duration(p))
-            v->path_time = 0;
-    }
-    ui_tip(v->scene->play ? "P" : "Space or P");
-    if (ui_button("Clear", 2, 3)) {
-        gs_cameras_finish(p);
-        *p = (struct gs_cameras){.is_path = true};
-        v->playing = false;
-        v->path_time = 0;
-    }
-    path_keys(v);
-    if (!p->count)
-        return;
-    ui_checkbox("Loop", &p->loop);
-    ui_input("Path file", v->path_file, sizeof v->path_file);
-    if (ui_button("Save path", 0, 1)) {
-        if (gs_cameras_save_path(p, v->path_file) < 0)
-            viewer_failed(v);
-        else
-            viewer_notice(v, "Saved %s", v->path_file);
-    }
-}
-
 static void camera_sections(struct viewer *v)
 {
     if (ui_section("Cameras", true))
@@ -294,7 +221,7 @@ static void camera_sections(struct viewer *v)
     if (ui_section("Bookmarks", false))
         panel_bookmarks(v);
     if (ui_section("Path", true))
-        path_buttons(v);
+        panel_path(v);
 }
 
 /* Whether two side panels would leave too little of the picture: then one holds everything. */
@@ -457,6 +384,8 @@ void panels_draw(struct viewer *v)
     } else if (v->panels && v->tab == TAB_GENERATE) {
         right_panel(v);
     }
+    if (shows_curves(v))
+        panel_curves(v, timeline(v));
     if (v->studio.player && v->panels)
         panel_clip(v);
     if (v->loader)

@@ -82,6 +82,103 @@ double path_next_time(const struct gs_cameras *path)
     return path->count ? path->items[path->count - 1].time + usual_step : 0;
 }
 
+double path_end(const struct gs_cameras *path)
+{
+    return path->count ? path->items[0].time + gs_cameras_duration(path) : 0;
+}
+
+/* --- curves --- */
+
+/* The angle nearest the one before that is the same. */
+static double unwound(double angle, double before)
+{
+    return angle - 360 * round((angle - before) / 360);
+}
+
+int path_curves(const struct gs_cameras *path, double end, int count, float *out[PATH_CURVES])
+{
+    const double degrees = 180 / 3.14159265358979323846;
+    double before[3] = {0};
+    for (int i = 0; i < count; i++) {
+        struct gs_camera c;
+        double eye[3];
+        FV_TRY(gs_cameras_eval(path, end * i / (count - 1), &c));
+        const double *v = c.view;
+        gs_camera_centre(&c, eye);
+        for (int k = 0; k < 3; k++)
+            out[PATH_X + k][i] = (float)eye[k];
+        const double angles[3] = {atan2(v[8], v[10]) * degrees, asin(fmin(fmax(-v[9], -1), 1)) * degrees,
+                                  atan2(v[1], v[5]) * degrees};
+        for (int k = 0; k < 3; k++) {
+            before[k] = i ? unwound(angles[k], before[k]) : angles[k];
+            out[PATH_YAW + k][i] = (float)before[k];
+        }
+        out[PATH_FOV][i] = (float)(2 * atan(c.height / 2.0 / c.fy) * degrees);
+    }
+    return 0;
+}
+
+/* --- what was --- */
+
+static int copy(struct gs_cameras *out, const struct gs_cameras *from)
+{
+    *out = *from;
+    out->items = malloc((from->count ? from->count : 1) * sizeof *out->items);
+    if (!out->items)
+        return fv_fail(FV_ENOMEM, "out of memory for a camera path of %zu keys", from->count);
+    if (from->count)
+        memcpy(out->items, from->items, from->count * sizeof *out->items);
+    return 0;
+}
+
+int path_keep(struct path_history *h, const struct gs_cameras *path)
+{
+    struct gs_cameras now;
+    FV_TRY(copy(&now, path));
+    for (; h->redos > 0; h->redos--)
+        gs_cameras_finish(&h->kept[h->undos + h->redos - 1]);
+    if (h->undos == PATH_EDITS) {
+        gs_cameras_finish(&h->kept[0]);
+        memmove(h->kept, h->kept + 1, (PATH_EDITS - 1) * sizeof now);
+        h->undos--;
+    }
+    h->kept[h->undos++] = now;
+    return 0;
+}
+
+/* The path and the one kept there change places. */
+static void exchange(struct gs_cameras *kept, struct gs_cameras *path)
+{
+    struct gs_cameras was = *kept;
+    *kept = *path;
+    *path = was;
+}
+
+bool path_undo(struct path_history *h, struct gs_cameras *path)
+{
+    if (!h->undos)
+        return false;
+    exchange(&h->kept[--h->undos], path);
+    h->redos++;
+    return true;
+}
+
+bool path_redo(struct path_history *h, struct gs_cameras *path)
+{
+    if (!h->redos)
+        return false;
+    exchange(&h->kept[h->undos++], path);
+    h->redos--;
+    return true;
+}
+
+void path_forget(struct path_history *h)
+{
+    for (int i = 0; i < h->undos + h->redos; i++)
+        gs_cameras_finish(&h->kept[i]);
+    h->undos = h->redos = 0;
+}
+
 int path_from_cameras(struct gs_cameras *out, const struct gs_cameras *from)
 {
     *out =

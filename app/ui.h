@@ -57,6 +57,8 @@ void ui_begin(struct ui *ui);
 VkResult ui_draw(struct ui *ui, VkCommandBuffer cb);
 /* A key went down (GLFW's code): widgets see it in the next ui_begin even if it is up again by then. */
 void ui_press(int key);
+/* The mouse was pressed at this pixel: the next ui_begin sees it there, however far it has gone on by then. */
+void ui_pressed(double x, double y);
 /* The mouse was pressed twice in place, by the times of its events: slow draws would not see it. */
 void ui_pressed_twice(void);
 /* What the widgets use: a panel is under the mouse or dragged in; text is being typed. */
@@ -150,6 +152,27 @@ void ui_divider(float at, bool grip, const char *left, const char *right);
 /* As wide as the panel. True while the person holds a place on it: *to is the frame there. Shows what
  * is under the mouse. */
 bool ui_scrub(const struct ui_timeline *t, uint32_t *to);
+
+/* Keys on an axis of time, and curves below them. */
+struct ui_curve {
+    const char *name;
+    const float *y; /* as many as samples, from the axis' start to its end */
+};
+struct ui_axis {
+    double seconds, at; /* of its right end; of the line */
+    const double *keys; /* their times, in order */
+    size_t key_count;
+    const struct ui_curve *curves; /* all on one scale */
+    int curve_count, samples;
+    const char *unit;
+};
+struct ui_hold {
+    int key;       /* that is held; -1: a place beside the keys */
+    double time;   /* of the place, or where the key would be */
+    bool dragged;  /* it has been moved since it was taken hold of */
+};
+/* As wide as the panel. True while the person holds something on it. */
+bool ui_keys(const struct ui_axis *a, float height, struct ui_hold *out);
 
 /* A line that can be picked. */
 bool ui_line(const char *text, bool selected);

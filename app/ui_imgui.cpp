@@ -178,6 +178,15 @@ void ui_upload(ui *, VkCommandBuffer cb)
 
 static int pressed_keys[16], pressed_count;
 static bool twice; // until the next draw
+static bool mouse_pressed;
+static double pressed_at[2];
+
+void ui_pressed(double x, double y)
+{
+    mouse_pressed = true;
+    pressed_at[0] = x;
+    pressed_at[1] = y;
+}
 
 void ui_pressed_twice(void)
 {
@@ -207,6 +216,9 @@ void ui_begin(ui *u)
     ImGui_ImplVulkan_NewFrame();
     ImGui_ImplGlfw_NewFrame();
     find_mouse(static_cast<GLFWwindow *>(u->device.window));
+    if (mouse_pressed) // what is taken hold of is what was there
+        ImGui::GetIO().MousePos = ImVec2(float(pressed_at[0]) / u->density, float(pressed_at[1]) / u->density);
+    mouse_pressed = false;
     for (int i = 0; i < pressed_count; i++) // one that is up again already is lost by the backend
         down[pressed_keys[i]] ? pressed_keys[i] = -1 : down[pressed_keys[i]] = true;
     ImGui::NewFrame();
@@ -694,6 +706,97 @@ bool ui_scrub(const ui_timeline *t, uint32_t *to)
         hover(t, a, b, frame);
     *to = frame;
     return held;
+}
+
+static const ImU32 inks[] = {IM_COL32(240, 110, 90, 255), IM_COL32(120, 210, 110, 255), IM_COL32(100, 170, 250, 255)};
+
+static void curves(ImDrawList *d, const ui_axis *a, ImVec2 from, ImVec2 to)
+{
+    float low = FLT_MAX, high = -FLT_MAX;
+    for (int c = 0; c < a->curve_count; c++)
+        for (int i = 0; i < a->samples; i++) {
+            low = a->curves[c].y[i] < low ? a->curves[c].y[i] : low;
+            high = a->curves[c].y[i] > high ? a->curves[c].y[i] : high;
+        }
+    float least = 1e-3f + 1e-3f * (high > -low ? high : -low); // what hardly changes is a line in the middle
+    float middle = (low + high) / 2, half = high - low > least ? (high - low) / 2 : least;
+    float x = from.x + 6 * unit;
+    for (int c = 0; c < a->curve_count; c++) {
+        const float *y = a->curves[c].y;
+        for (int i = 0; i < a->samples; i++)
+            d->PathLineTo(ImVec2(from.x + (to.x - from.x) * float(i) / float(a->samples - 1),
+                                 (from.y + to.y) / 2 - (y[i] - middle) / half * 0.42f * (to.y - from.y)));
+        d->PathStroke(inks[c % 3], 0, 1.6f * unit);
+        double s = a->seconds > 0 ? a->at / a->seconds * (a->samples - 1) : 0;
+        int i = s < 0 ? 0 : s > a->samples - 1 ? a->samples - 1 : int(s + 0.5);
+        char text[64];
+        snprintf(text, sizeof text, "%s %.4g%s", a->curves[c].name, double(y[i]), a->unit);
+        ImVec2 size = ImGui::CalcTextSize(text);
+        d->AddRectFilled(ImVec2(x - 3 * unit, from.y + 2 * unit), ImVec2(x + size.x + 3 * unit, from.y + 4 * unit + size.y),
+                         IM_COL32(20, 22, 26, 190), 3 * unit);
+        d->AddText(ImVec2(x, from.y + 3 * unit), inks[c % 3], text);
+        x += size.x + 12 * unit;
+    }
+}
+
+static void seconds_marks(ImDrawList *d, const ui_axis *a, ImVec2 from, ImVec2 to, float per_second)
+{
+    double step = 0.1;
+    for (int k = 0; step * per_second < 56 * unit; k++)
+        step *= k % 3 == 1 ? 2.5 : 2; // 0.1, 0.2, 0.5, 1 ...
+    for (int k = 0; k * step <= a->seconds; k++) {
+        char text[32];
+        float x = from.x + float(k * step) * per_second;
+        snprintf(text, sizeof text, "%.3g s", k * step);
+        d->AddLine(ImVec2(x, from.y), ImVec2(x, to.y), IM_COL32(255, 255, 255, 22));
+        d->AddText(ImVec2(x + 3 * unit, to.y - ImGui::GetTextLineHeight()), IM_COL32(255, 255, 255, 110), text);
+    }
+}
+
+bool ui_keys(const ui_axis *a, float height, ui_hold *out)
+{
+    static int held = -1;
+    static double grip; // from where it was taken hold of to the key
+    float width = ImGui::GetContentRegionAvail().x, strip = 20 * unit, r = 6 * unit;
+    ImVec2 from = ImGui::GetCursorScreenPos(), to(from.x + width, from.y + height * unit);
+    ImGui::InvisibleButton("##axis", ImVec2(width, height * unit));
+    place("##axis");
+    float per_second = width / float(a->seconds > 0 ? a->seconds : 1);
+    double under = (ImGui::GetIO().MousePos.x - from.x) / per_second;
+    ImDrawList *d = ImGui::GetWindowDrawList();
+    d->AddRectFilled(from, to, ImGui::GetColorU32(ImGuiCol_FrameBg), 3 * unit);
+    d->AddRectFilled(from, ImVec2(to.x, from.y + strip), ImGui::GetColorU32(ImGuiCol_FrameBg), 3 * unit);
+    d->PushClipRect(from, to, true);
+    seconds_marks(d, a, ImVec2(from.x, from.y + strip), to, per_second);
+    curves(d, a, ImVec2(from.x, from.y + strip), to);
+    if (ImGui::IsItemActivated())
+        held = -1;
+    for (size_t i = 0; i < a->key_count; i++) {
+        ImVec2 c(from.x + float(a->keys[i]) * per_second, from.y + strip / 2), mouse = ImGui::GetIO().MousePos;
+        bool hit = mouse.y < from.y + strip && mouse.x > c.x - r && mouse.x < c.x + r;
+        if (ImGui::IsItemActivated() && hit) {
+            held = int(i);
+            grip = a->keys[i] - under;
+        }
+        bool at = a->keys[i] - a->at < 5e-4 && a->at - a->keys[i] < 5e-4;
+        ImU32 ink = at ? ImGui::GetColorU32(ImGuiCol_SliderGrab)
+                       : ImGui::IsItemHovered() && hit ? IM_COL32(255, 255, 255, 255) : IM_COL32(200, 205, 210, 255);
+        d->AddLine(ImVec2(c.x, from.y + strip), ImVec2(c.x, to.y), IM_COL32(255, 255, 255, 45));
+        d->AddNgonFilled(c, r, ink, 4);
+        char name[24];
+        snprintf(name, sizeof name, "##key%d", int(i));
+        if (places_file)
+            place_box(panel_name, name, ImVec2(c.x - r, c.y - r), ImVec2(c.x + r, c.y + r));
+    }
+    float x = from.x + float(a->at) * per_second;
+    d->AddRectFilled(ImVec2(x - unit, from.y), ImVec2(x + unit, to.y), IM_COL32(255, 255, 255, 220));
+    d->PopClipRect();
+    if (!ImGui::IsItemActive())
+        return false;
+    double time = under + (held >= 0 ? grip : 0);
+    *out = ui_hold{held, time < 0 ? 0 : time > a->seconds ? a->seconds : time,
+                   ImGui::IsMouseDragging(ImGuiMouseButton_Left, 3 * unit)};
+    return true;
 }
 
 const char *ui_version(void)

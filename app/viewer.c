@@ -178,6 +178,7 @@ static int take_cameras(struct viewer *v)
     struct gs_cameras *c = &v->scene->cameras;
     if (!c->is_path)
         return 0;
+    viewer_path_keep(v);
     gs_cameras_finish(&v->path);
     v->path_time = 0;
     return path_from_cameras(&v->path, c);
@@ -390,11 +391,39 @@ void viewer_scrub(struct viewer *v, double time)
 
 static void play(struct viewer *v, double dt)
 {
-    double end = gs_cameras_duration(&v->path), time = v->path_time + fmin(dt, 0.25);
-    if (time > end && v->path.loop && end > 0)
-        time = fmod(time, end);
+    double end = path_end(&v->path), length = gs_cameras_duration(&v->path), time = v->path_time + fmin(dt, 0.25);
+    if (time > end && v->path.loop && length > 0)
+        time = end - length + fmod(time - end, length);
     v->playing = time <= end;
     viewer_scrub(v, fmin(time, end));
+}
+
+void viewer_path_keep(struct viewer *v)
+{
+    if (path_keep(&v->edits, &v->path) < 0)
+        viewer_notice(v, "%s", fv_error());
+}
+
+void viewer_path_undo(struct viewer *v, bool redo)
+{
+    v->playing = v->moving_key = false;
+    if (!(redo ? path_redo(&v->edits, &v->path) : path_undo(&v->edits, &v->path))) {
+        viewer_notice(v, redo ? "There is nothing to do again." : "There is nothing to undo.");
+        return;
+    }
+    v->path_time = fmin(v->path_time, path_end(&v->path));
+    viewer_notice(v, "%s: %zu keys", redo ? "Done again" : "Undone", v->path.count);
+}
+
+void viewer_path_play(struct viewer *v)
+{
+    if (v->path.count < 2) {
+        viewer_notice(v, "Add at least two keys to the path first (K).");
+        return;
+    }
+    v->playing = !v->playing;
+    if (v->playing && !v->path.loop && v->path_time >= path_end(&v->path))
+        v->path_time = 0;
 }
 
 void viewer_add_key(struct viewer *v)
@@ -403,6 +432,7 @@ void viewer_add_key(struct viewer *v)
     double time = path_next_time(&v->path), end = v->path.count ? time - 2 : 0;
     if (v->path_time > 0 && v->path_time < end)
         time = v->path_time;
+    viewer_path_keep(v);
     v->path.is_path = true;
     if (path_add(&v->path, &key, time) < 0) {
         viewer_failed(v);
@@ -776,6 +806,7 @@ static void finish(struct viewer *v)
     loaded_destroy(&v->scene);
     loaded_destroy(&v->other.scene);
     gs_cameras_finish(&v->path);
+    path_forget(&v->edits);
     if (v->surface)
         vkDestroySurfaceKHR(v->screen->instance, v->surface, NULL);
     window_destroy(&v->window);

@@ -106,6 +106,10 @@ struct viewer {
     struct gs_cameras path; /* the one being edited */
     double path_time;
     bool playing;
+    struct path_history edits; /* of the path */
+    bool curves, moving_key;   /* its editor is open; a key is being moved in it */
+    int curve_group;
+    double axis; /* seconds that the editor shows */
     char path_file[512], stem[256]; /* stem: of the scene's name, for pictures saved */
     int export_kind;                /* of enum viewer_export_kind */
     char export_file[512];
@@ -179,6 +183,11 @@ void viewer_notice(struct viewer *v, const char *fmt, ...) __attribute__((format
  * end. */
 void viewer_add_key(struct viewer *v);
 void viewer_scrub(struct viewer *v, double time);
+/* Before the path is edited, so that it can be undone. */
+void viewer_path_keep(struct viewer *v);
+void viewer_path_undo(struct viewer *v, bool redo);
+/* Plays the path, from its start when it is at its end, or pauses. */
+void viewer_path_play(struct viewer *v);
 /* viewer_export.c: begins; follows, every round; the usual name of what is chosen. */
 void viewer_export(struct viewer *v);
 void viewer_export_step(struct viewer *v);
@@ -238,6 +247,11 @@ void viewer_go_to_mark(struct viewer *v, size_t i);
 void panel_export(struct viewer *v);
 void panel_generate(struct viewer *v);
 void panel_clip(struct viewer *v); /* at the bottom of the window, while a clip plays */
+
+/* panel_path.c: the path's part of the Camera panel; its editor at the bottom of the window */
+void panel_path(struct viewer *v);
+void panel_curves(struct viewer *v, float above); /* points from the window's bottom */
+extern const float panel_curves_height;           /* points */
 
 /* panel_compare.c */
 void panel_compare(struct viewer *v);

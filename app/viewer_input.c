@@ -19,6 +19,8 @@ const char *const viewer_help[][2] = {
     {"B", "bookmark the view"},
     {"K", "add the view to the camera path"},
     {"P", "play or pause the path"},
+    {"N", "the path's keys and curves over time"},
+    {"Ctrl + Z, Ctrl + Y", "undo an edit of the path, do it again"},
     {"Space", "play or pause the stream, or else the path"},
     {"Left, Right or , .", "one frame of the stream back, on"},
     {"Home, End", "first and last frame of the stream"},
@@ -51,17 +53,6 @@ static void escape(struct viewer *v)
         viewer_close_clip(v);
     else if (v->window->fullscreen)
         window_toggle_fullscreen(v->window);
-}
-
-static void toggle_play(struct viewer *v)
-{
-    if (v->path.count < 2) {
-        viewer_notice(v, "Add at least two keys to the path first (K).");
-        return;
-    }
-    v->playing = !v->playing;
-    if (v->playing && !v->path.loop && v->path_time >= gs_cameras_duration(&v->path))
-        v->path_time = 0;
 }
 
 /* True if the key is one of streams. */
@@ -127,9 +118,13 @@ static void scene_key(struct viewer *v, int key)
     case 'K':
         viewer_add_key(v);
         break;
+    case 'N':
+        v->curves = !v->curves;
+        v->panels = v->panels || v->curves;
+        break;
     case KEY_SPACE:
     case 'P':
-        toggle_play(v);
+        viewer_path_play(v);
         break;
     case 'T':
         if (v->other.scene)
@@ -190,6 +185,8 @@ static void press(struct viewer *v, int key, bool control)
     if (control) {
         if (key == 'Q')
             window_close(v->window);
+        else if ((key == 'Z' || key == 'Y') && v->scene && !v->studio.player)
+            viewer_path_undo(v, key == 'Y' || v->window->input.shift);
         return;
     }
     switch (key) {
@@ -317,6 +314,8 @@ void viewer_input(struct viewer *v, double dt)
     const struct window_input *in = &v->window->input;
     bool taken, typing;
     ui_wants(&taken, &typing);
+    if (in->pressed & BUTTON_LEFT)
+        ui_pressed(in->pressed_at[0], in->pressed_at[1]);
     if (in->double_click)
         ui_pressed_twice();
     if (in->dropped)

@@ -93,6 +93,7 @@ static void on_button(GLFWwindow *handle, int button, int action, int mods)
         now - p->click_time < double_click_seconds && off < double_click_pixels * w->scale;
     p->click_time = in->double_click ? 0 : now; /* three clicks are not two double ones */
     memcpy(p->click_at, in->mouse, sizeof p->click_at);
+    memcpy(in->pressed_at, in->mouse, sizeof in->pressed_at);
 }
 
 static void on_scroll(GLFWwindow *handle, double x, double y)

@@ -44,6 +44,7 @@ struct window_input {
     double scroll;
     unsigned buttons; /* held now, of enum window_button */
     unsigned pressed; /* went down */
+    double pressed_at[2]; /* where the mouse was when the left one went down last */
     bool double_click;
     bool shift, control; /* held now */
     struct {

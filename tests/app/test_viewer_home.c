@@ -120,6 +120,77 @@ static void what_is_shown_is_exported_beside_the_window(void **state)
     assert_int_equal(quit(&v), 0);
 }
 
+static void first_times(double out[2], const char *path)
+{
+    char *text = test_read_file(path, NULL), *at = text;
+    for (int i = 0; i < 2; i++) {
+        at = strstr(at, "\"time\":");
+        if (!at)
+            fail_msg("%s has no %d keys: %s", path, i + 1, text);
+        out[i] = strtod(at + 7, &at);
+    }
+    free(text);
+}
+
+/* The times of the first two keys, as the path is saved. */
+static void saved_times(double out[2])
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s", test_tmp_path("scene-path.json"));
+    remove(path);
+    click("Save path");
+    wait_for_file(path);
+    first_times(out, path);
+}
+
+/* Keys are added, one is dragged along the axis, which is undone and done again; the line scrubs the view. */
+static void a_path_is_edited_over_time(void **state)
+{
+    (void)state;
+    static const char *const size[] = {"--size=1280x720", NULL};
+    int box[4], other[4];
+    char input[200];
+    double times[2];
+    struct viewer v = start(scene(), size);
+    wait_for_widget("Scene/File", box);
+    xserver_input("mousemove 640 300 sleep 0.5 key n k sleep 0.2 key 2 sleep 0.2 key k sleep 0.2 key 3 sleep 0.2 key k");
+    wait_for_widget("path/##key2", box);
+    saved_times(times);
+    assert_near(times[0], 0, 0);
+    assert_near(times[1], 2, 0);
+    wait_for_widget("path/##key1", box);
+    snprintf(input, sizeof input,
+             "mousemove %d %d sleep 0.3 mousedown 1 mousemove_relative 50 0 sleep 0.3 mousemove_relative 50 0 sleep 0.3 "
+             "mouseup 1 sleep 0.3",
+             (box[0] + box[2]) / 2, (box[1] + box[3]) / 2);
+    xserver_input(input);
+    do
+        wait_for_widget("path/##key1", other);
+    while (other[0] < box[0] + 90);
+    saved_times(times);
+    assert_true(times[1] > 2.3 && times[1] < 2.45); /* 100 of 1240 pixels for 4.6 s */
+    xserver_input("mousemove 640 300 sleep 0.2 key ctrl+z");
+    do
+        wait_for_widget("path/##key1", other);
+    while (other[0] > box[0] + 2);
+    click("path/Redo");
+    saved_times(times);
+    assert_true(times[1] > 2.3 && times[1] < 2.45);
+
+    click("Rotation"); /* with the mouse away from the view, which scrubbing then changes */
+    usleep(500000);
+    struct image before = grab(1280, 720);
+    wait_for_widget("path/##axis", box);
+    snprintf(input, sizeof input, "mousemove %d %d sleep 0.2 click 1", box[0] + 100, box[3] - 40);
+    xserver_input(input);
+    shows_not(&before, 0.05, "scrubbing");
+    image_finish(&before);
+    click("path/##key1");
+    click("path/Delete");
+    wait_for_no_widget("path/##key2");
+    assert_int_equal(quit(&v), 0);
+}
+
 static void damaged_settings_stop_nobody(void **state)
 {
     (void)state;
@@ -143,6 +214,7 @@ int main(void)
     const struct CMUnitTest windows[] = {
         cmocka_unit_test(what_was_opened_is_there_the_next_time),
         cmocka_unit_test(what_is_shown_is_exported_beside_the_window),
+        cmocka_unit_test(a_path_is_edited_over_time),
         cmocka_unit_test(damaged_settings_stop_nobody),
     };
     int failed = cmocka_run_group_tests_name("without a window", plain, NULL, NULL);
