@@ -135,6 +135,8 @@ static int load(struct gs_scene *scene, const char *path, const struct values *v
     how.wait_ud = p;
     *scene = (struct gs_scene){0};
     FV_TRY(stream_in_open(&in, path, &how));
+    in.view = (struct nl_stream_view){.bake = true, .has_eye = v->eye.set, .camera = (uint32_t)v->appearance};
+    memcpy(in.view.eye, eye, sizeof eye);
     int rc = stream_in_whole(&in);
     rc = rc == 0 ? stream_in_decode(&in, (uint32_t)v->frame, scene) : rc;
     stream_in_finish(&in);

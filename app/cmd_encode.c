@@ -2,6 +2,7 @@
 #include "app/encode_report.h"
 #include "app/scene_in.h"
 #include "app/text.h"
+#include "neural/neural.h"
 #include "vk/base/file.h"
 #include "vk/base/thread.h"
 
@@ -70,6 +71,7 @@ static const struct opt opts[] = {
 struct frames {
     struct fv_paths paths; /* in order */
     struct gs_queen_files queen; /* in their place: a model that was trained as QUEEN */
+    size_t anchors; /* paths that are models of anchors */
     const struct values *v;
     bool splatv;           /* the one path is evaluated at times */
     uint32_t count;
@@ -112,11 +114,19 @@ static int load_frame(void *ud, uint32_t frame, struct gs_scene *out)
     return scene_in_load(out, f->paths.items[frame], &f->v->scene, NULL);
 }
 
+static int load_model(void *ud, uint32_t frame, struct nl_model *out)
+{
+    const struct frames *f = ud;
+    return nl_open(out, f->paths.items[frame], NULL);
+}
+
 /* A folder without scenes may be a QUEEN model: its frames are found in the place of paths. */
 static int add_input(struct frames *f, const struct opt_args *args, size_t i)
 {
     const char *path = args->items[i];
-    if (!fv_is_dir(path))
+    bool anchors = nl_is(path);
+    f->anchors += anchors;
+    if (anchors || !fv_is_dir(path))
         return fv_paths_add(&f->paths, strdup(path));
     int rc = add_folder(&f->paths, path);
     if (rc == 0 || args->count > 1)
@@ -147,6 +157,36 @@ static void summary(const struct values *v, const struct encode_report *report)
         printf("%.1f %% of the size asked for\n", 0.1 * (double)r->bytes / frames / v->target);
 }
 
+/* What the input does not go with. */
+static int check_input(const struct values *v, const struct frames *f)
+{
+    if (f->queen.count && v->model == MODEL_DIRECT)
+        return fv_fail(CMD_USAGE, "--model direct takes scenes: encode the QUEEN model without it, then "
+                                  "its frames (convert --frame)");
+    if (f->queen.count && (v->target > 0 || v->plot))
+        return fv_fail(CMD_USAGE, "a QUEEN model is kept as it is: no --target-kb-per-frame, no --plot");
+    if (f->anchors && f->anchors < f->paths.count)
+        return fv_fail(CMD_USAGE, "anchors (Scaffold-GS, SAGS) and Gaussians do not go into one stream: bake "
+                                  "the anchors first (convert)");
+    if (f->anchors && v->model != MODEL_AUTO)
+        return fv_fail(CMD_USAGE, "--model %s takes scenes: anchors (Scaffold-GS, SAGS) stay anchors, or are "
+                                  "baked first (convert)", models[v->model]);
+    if (f->anchors && v->target > 0)
+        return fv_fail(CMD_USAGE, "anchors (Scaffold-GS, SAGS) are encoded by --psnr: no --target-kb-per-frame");
+    return 0;
+}
+
+static int encode(struct frames *f, struct vk_device *dev, uint32_t count, const struct gs_stream_opts *o,
+                  struct gs_stream_report *report)
+{
+    const char *path = f->v->output;
+    if (f->queen.count)
+        return gs_stream_import_queen(path, &f->queen, count, o, report);
+    if (f->anchors)
+        return nl_stream_encode(dev, path, count, load_model, f, o, report);
+    return gs_stream_encode(dev, path, count, load_frame, f, o, report);
+}
+
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     const struct values *v = values;
@@ -154,7 +194,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     struct gs_cameras cameras = {0};
     struct encode_report report = {0};
     struct progress p;
-    struct vk_device *dev;
+    struct vk_device *dev = NULL;
     int rc = 0;
     if (!v->output)
         return fv_fail(CMD_USAGE, "needs -o OUT, such as -o talk.fvv");
@@ -168,11 +208,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
     frames.count = (uint32_t)count;
     if (v->frames && (size_t)v->frames < count)
         count = (size_t)v->frames;
-    if (rc == 0 && frames.queen.count && v->model == MODEL_DIRECT)
-        rc = fv_fail(CMD_USAGE, "--model direct takes scenes: encode the QUEEN model without it, then "
-                                "its frames (convert --frame)");
-    if (rc == 0 && frames.queen.count && (v->target > 0 || v->plot))
-        rc = fv_fail(CMD_USAGE, "a QUEEN model is kept as it is: no --target-kb-per-frame, no --plot");
+    rc = rc == 0 ? check_input(v, &frames) : rc;
     if (rc == 0 && v->cameras)
         rc = gs_cameras_load(&cameras, v->cameras, NULL);
     int start_at = 0;
@@ -201,11 +237,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                                      .frame_ud = &report};
     double start = fv_now(), cpu = fv_cpu_time();
     if (rc == 0)
-        rc = frames.queen.count
-                 ? gs_stream_import_queen(v->output, &frames.queen, (uint32_t)count, &o,
-                                          &report.sums)
-                 : gs_stream_encode(dev, v->output, (uint32_t)count, load_frame, &frames, &o,
-                                    &report.sums);
+        rc = encode(&frames, dev, (uint32_t)count, &o, &report.sums);
     progress_done(&p);
     report.wall = fv_now() - start;
     report.cpu = fv_cpu_time() - cpu;
@@ -240,6 +272,7 @@ const struct cmd cmd_encode = {
                 "fovea encode frames -o talk.fvv --psnr 45 --fps 25\tfrom a folder, finer\n"
                 "fovea encode sear_steak -o steak.fvv\ta model trained as QUEEN, as it is\n"
                 "fovea encode fire.splatv -o fire.fvv --seconds 3\ta moving scene of one file\n"
+                "fovea encode garden_scaffold -o garden.fvv\tanchors (Scaffold-GS, SAGS), as anchors\n"
                 "fovea render talk.fvv -o talk.mp4\tplayed along a camera",
     .details =
         "Every frame is a scene file, or a moment of one .splatv. Gaussians are found again in the next "
@@ -249,13 +282,16 @@ const struct cmd cmd_encode = {
         "decoders: every frame plays as trained, to the last bit. Of the options only --fps, --gop, "
         "--frames, --live, --report and, for where viewers begin, --cameras and --camera are used; "
         "entries are long, so a larger --gop saves much.\n\n"
+        "Training folders of anchors, and .safetensors made of them, are a frame each and stay anchors, decoded for "
+        "each view where the stream plays. Their numbers are rounded as coarsely as --psnr allows. Of the options "
+        "only --fps, --frames, --live, --report, --json, --plot, --psnr, --cameras and --camera are used.\n\n"
         "After Ctrl-C the frames so far are a stream that plays. With --live others can play it while "
         "it is made: fovea render --live 10 takes what there is and waits for more.",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,
     .most_args = 1u << 24,
-    .arg = "a scene file, a folder of them or of a QUEEN model, or one .splatv",
+    .arg = "a scene file, a folder of them, of a QUEEN model or of anchors, or one .splatv",
     .args = (const struct cmd_arg[]){{"frame", .file = OPT_READS, .many = true}, {0}},
     .run = run,
 };

@@ -268,15 +268,20 @@ static int info_stream(struct report *r, const char *path, struct progress *p)
                              : "Gaussian-splat stream, cut or still being written");
     else
         cJSON_AddBoolToObject(r->object, "complete", i->complete);
-    say_text(r, "model", "model", i->model == GS_STREAM_QUEEN ? "queen" : "direct");
+    static const char *const models[] = {"direct", "queen", "anchors"};
+    say_text(r, "model", "model", models[i->model]);
     say_count(r, "frames", "frames", i->frame_count);
     snprintf(text, sizeof text, "%.6g frames/s", i->fps);
     say_number(r, "fps", "rate", i->fps, text);
     snprintf(text, sizeof text, "%.3f s", i->frame_count / i->fps);
     say_number(r, "seconds", "length", i->frame_count / i->fps, text);
-    say_count(r, "gaussians", "Gaussians", i->count);
+    if (i->model == GS_STREAM_ANCHORS)
+        say_count(r, "anchors", "anchors", i->count);
+    else
+        say_count(r, "gaussians", "Gaussians", i->count);
     snprintf(text, sizeof text, "%d", i->sh_degree);
-    say_number(r, "sh_degree", "SH degree", i->sh_degree, text);
+    if (i->model != GS_STREAM_ANCHORS)
+        say_number(r, "sh_degree", "SH degree", i->sh_degree, text);
     say_bytes(r, "bytes", in.http ? "on server" : "on disk", i->bytes);
     bytes_text(size, i->bytes / i->frame_count);
     snprintf(text, sizeof text, "%s, %.3f Mbit/s", size,
@@ -313,7 +318,7 @@ static int info_anchors(struct report *r, const char *path)
     char text[160];
     uint64_t sum = 0;
     FV_TRY(nl_open(&m, path, NULL));
-    int rc = neural_in_around(&m, &around);
+    int rc = nl_around(&m, &around);
     if (rc < 0) {
         nl_finish(&m);
         return rc;

@@ -161,6 +161,7 @@ static int open_stream(struct work *w)
     how.on_wait = stream_in_progress;
     how.wait_ud = &w->progress;
     FV_TRY(stream_in_open(&w->moving, w->scene_path, &how));
+    w->moving.view.camera = (uint32_t)w->v->appearance;
     return stream_in_whole(&w->moving);
 }
 

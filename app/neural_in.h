@@ -21,8 +21,6 @@ struct neural_in {
 int neural_in_load(struct neural_in *in, struct vk_device *dev, const char *path,
                    const struct nl_gpu_opts *opts);
 void neural_in_finish(struct neural_in *in);
-/* The anchors of a model as a scene without colours. */
-int neural_in_around(const struct nl_model *m, struct gs_scene *out);
 /* Decodes all anchors as one place sees them, on the host. */
 int neural_in_bake(const char *path, const double eye[3], bool has_eye, uint32_t appearance,
                    struct gs_scene *out);

@@ -34,10 +34,9 @@ struct play {
 
 /* --- the thread --- */
 
-/* How many scenes of this size there may be. */
-static unsigned slots_for(const struct play *p, const struct gs_scene *s)
+/* How many scenes of so many bytes there may be. */
+static unsigned slots_for(const struct play *p, uint64_t bytes)
 {
-    uint64_t bytes = gs_gpu_scene_bytes(s->count, s->sh_degree, false);
     uint64_t n = p->room / (bytes ? bytes : 1);
     return n < MOST_SLOTS ? (unsigned)n : MOST_SLOTS;
 }
@@ -68,7 +67,7 @@ static void take_frame(struct play *p, int slot, int rc, double seconds)
         double ms = seconds * 1000;
         p->now.decode_ms += p->now.decode_ms > 0 ? 0.2 * (ms - p->now.decode_ms) : ms;
         pl->decoding = p->now.decode_ms / 1000;
-        gs_player_limit(pl, slots_for(p, &p->in.scene));
+        gs_player_limit(pl, slots_for(p, gs_gpu_scene_held(p->slot[slot].gpu)));
     }
     bool due = wanted && (double)pl->slot[slot].turn <= pl->at;
     if (due && p->wake)
@@ -261,7 +260,7 @@ static int start(struct play *p, struct vk_device *dev, const char *path,
                    &(struct gs_player_opts){.frame_count = info->frame_count,
                                             .fps = info->fps,
                                             .speed = opts->speed,
-                                            .slots = slots_for(p, first),
+                                            .slots = slots_for(p, gs_gpu_scene_bytes(first->count, first->sh_degree, false)),
                                             .paused = opts->paused,
                                             .once = opts->once,
                                             .frame = (uint32_t)fmin(fmax(at, 0), UINT32_MAX)});

@@ -71,6 +71,10 @@ static int open_stream(struct stream_in *in)
         gs_stream_close(&in->stream);
     else
         in->info = gs_stream_info(in->stream);
+    if (rc == 0) {
+        struct gs_stream_keys keys = nl_stream_keys(&in->view);
+        gs_stream_set_keys(in->stream, &keys);
+    }
     return rc;
 }
 
@@ -208,6 +212,7 @@ int stream_in_first(struct stream_in *in)
             break;
         frame = next;
     }
+    in->first = frame;
     return rc;
 }
 
@@ -241,7 +246,6 @@ static void note_damage(struct stream_in *in, uint32_t frame)
 static int put_or_hold(struct stream_in *in, struct stream_slot *slot, struct stream_slot **last,
                        uint32_t frame)
 {
-    const struct gs_upload_opts opts = {.exact = in->exact, .in_order = true};
     bool known = frame >= in->bad_from && frame < in->bad_to;
     int rc = known ? FV_EFORMAT : stream_in_put(in, slot, frame);
     if (rc == FV_EFORMAT && ((*last)->gpu || in->scene.count)) {
@@ -251,8 +255,7 @@ static int put_or_hold(struct stream_in *in, struct stream_slot *slot, struct st
         (*last)->frame = frame;
         if ((*last)->gpu)
             return 0;
-        gs_gpu_scene_destroy(&slot->gpu);
-        rc = gs_gpu_scene_create(&slot->gpu, in->dev, &in->scene, &opts);
+        rc = stream_in_put(in, slot, in->first);
         slot->frame = frame;
     }
     FV_TRY(rc);

@@ -19,6 +19,7 @@
 #include "app/quality.h"
 #include "app/render_loop.h"
 #include "app/scene_in.h"
+#include "neural/neural.h"
 
 /* A frame on the device; zeroed it holds none. */
 struct stream_slot {
@@ -38,7 +39,9 @@ struct stream_in {
     int sh;      /* highest degree decoded; may change between frames */
     int sh_most; /* the most that is asked for */
     struct quality quality;
+    struct nl_stream_view view; /* of frames that are models of anchors; may be set once it is open */
     struct gs_scene scene;
+    uint32_t first; /* the frame it is of */
     struct vk_device *dev;
     bool exact;
     struct stream_slot slot[RENDER_IN_FLIGHT]; /* of stream_in_at, used in turn */

@@ -321,11 +321,22 @@ int gs_gpu_scene_create_made(struct gs_gpu_scene **out, struct vk_device *dev,
     if (!g->made)
         FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
     *g->made = (struct gs_made){.maker = *maker, .scene = g, .version = 1};
+    g->made->maker.finish = NULL; /* until all went well */
     FV_GOTO(gs_gpu_scene_resize(g, room ? room : 1));
+    g->made->maker.finish = maker->finish;
     return 0;
 done:
     gs_gpu_scene_destroy(out);
     return rc;
+}
+
+uint64_t gs_gpu_scene_held(const struct gs_gpu_scene *g)
+{
+    const struct gs_maker *maker = g->made ? &g->made->maker : NULL;
+    uint64_t sum = maker && maker->bytes ? maker->bytes(maker->ud) : 0;
+    for (uint32_t c = 0; c < g->chunk_count; c++)
+        sum += g->chunks[c].geo.size + g->chunks[c].sh.size;
+    return sum;
 }
 
 /* Rows of a chunk of float32 attributes. */
@@ -384,8 +395,11 @@ void gs_gpu_scene_destroy(struct gs_gpu_scene **s)
         vk_buf_destroy(&(*s)->chunks[c].geo);
         vk_buf_destroy(&(*s)->chunks[c].sh);
     }
+    struct gs_maker maker = (*s)->made ? (*s)->made->maker : (struct gs_maker){0};
     free((*s)->chunks);
     free((*s)->made);
     free(*s);
     *s = NULL;
+    if (maker.finish)
+        maker.finish(maker.ud);
 }

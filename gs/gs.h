@@ -242,6 +242,8 @@ int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const 
  * was made of with in_order or exact. No frame that draws it may be in flight. */
 int gs_gpu_scene_update(struct gs_gpu_scene *g, const struct gs_scene *s);
 void gs_gpu_scene_destroy(struct gs_gpu_scene **s);
+/* Bytes of device memory that one holds, its maker's among them. */
+uint64_t gs_gpu_scene_held(const struct gs_gpu_scene *g);
 /* Bytes of device memory a scene takes (uploaded or not). */
 uint64_t gs_gpu_scene_bytes(size_t count, int sh_degree, bool exact);
 
@@ -268,9 +270,11 @@ struct gs_make {
 struct gs_maker {
     void *ud;
     void (*record)(void *ud, const struct gs_make *m); /* failures: vk_cmd_fail */
+    void (*finish)(void *ud);    /* the scene is destroyed. May be NULL: the maker outlives it */
+    uint64_t (*bytes)(void *ud); /* device memory of its own. May be NULL: none */
 };
-/* around: its positions say where Gaussians will be. room: how many are expected; it grows. The maker
- * must outlive the scene. */
+/* around: its positions say where Gaussians will be. room: how many are expected; it grows. On failure
+ * the maker is not finished. */
 int gs_gpu_scene_create_made(struct gs_gpu_scene **out, struct vk_device *dev,
                              const struct gs_scene *around, size_t room, bool exact,
                              const struct gs_maker *maker);
@@ -400,6 +404,7 @@ enum gs_stream_frame_kind {
 enum gs_stream_model {
     GS_STREAM_DIRECT, /* quantised residuals */
     GS_STREAM_QUEEN,  /* latents and decoders: streams trained that way, or fitted */
+    GS_STREAM_ANCHORS, /* models of another room, each frame one: gs_stream_keys */
 };
 struct gs_stream_frame {
     enum gs_stream_frame_kind kind;
@@ -414,7 +419,7 @@ struct gs_stream_info {
     enum gs_stream_model model;
     uint32_t frame_count;
     double fps;
-    uint32_t count; /* Gaussians of the first base */
+    uint32_t count; /* Gaussians of the first base, or anchors */
     int sh_degree;  /* of the first base */
     enum gs_mode mode;
     float up[3];
@@ -488,6 +493,20 @@ int gs_stream_upload(struct gs_stream *s, uint32_t frame, int sh_degree, struct 
 uint32_t gs_stream_next_group(const struct gs_stream *s, uint32_t frame);
 /* Whether a frame's bytes are whole, bands and all. Returns as gs_stream_decode. */
 int gs_stream_verify(struct gs_stream *s, uint32_t frame);
+/* Bases that are models of another room, whose Gaussians are made for each view. A stream with such
+ * bases decodes once it was given these (else FV_EUNSUPPORTED). */
+struct gs_stream_keys {
+    void *ud;
+    /* A model of a base's bytes, which are not kept. name: for messages. */
+    int (*open)(void *ud, void **key, const void *data, size_t size, const char *name);
+    /* Into a zeroed scene: what gs_stream_decode gives. */
+    int (*decode)(void *ud, void *key, struct gs_scene *scene);
+    /* A scene that makes its Gaussians itself and outlives the key: what gs_stream_upload gives. */
+    int (*upload)(void *ud, void *key, struct vk_device *dev, bool exact, struct gs_gpu_scene **gpu);
+    void (*close)(void *ud, void *key);
+};
+/* keys, but not what ud points to, is copied; before the first frame is decoded. */
+void gs_stream_set_keys(struct gs_stream *s, const struct gs_stream_keys *keys);
 /* Tells the source what decoding `count` frames from `frame` on will read; they wrap around at the
  * end when loop is set. */
 void gs_stream_want(struct gs_stream *s, uint32_t frame, uint32_t count, int sh_degree, bool loop);
@@ -543,6 +562,21 @@ int gs_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_cou
                      gs_frames_fn *frame, void *frame_ud, const struct gs_stream_opts *opts,
                      struct gs_stream_report *report);
 
+/* A frame as a base of another room's bytes. */
+struct gs_stream_key {
+    void *data; /* malloc'd: the writer frees it */
+    size_t size;
+    uint32_t count; /* anchors */
+    double psnr, ssim;
+};
+typedef int gs_keys_fn(void *ud, uint32_t frame, struct gs_stream_key *out);
+/* Writes frames that are such bases, each on its own. Of the options fps, live, start, on_progress and
+ * on_frame; about: a scene whose mode and up axis are those of all. Returns 0, what `key` failed with, FV_EIO, FV_ENOMEM,
+ * FV_ECANCELLED (what was written plays). */
+int gs_stream_write_keys(const char *path, uint32_t frame_count, gs_keys_fn *key, void *key_ud,
+                         const struct gs_scene *about, const struct gs_stream_opts *opts,
+                         struct gs_stream_report *report);
+
 struct gs_queen_files;
 /* A trained QUEEN model (gs_queen_find) as a stream of that model: its first frames, of which each
  * decodes to the bits that gs_queen_apply makes of the files, Gaussians in the Morton order of the
@@ -566,6 +600,28 @@ int gs_stream_import_queen(const char *path, const struct gs_queen_files *files,
 double gs_psnr(const float *a, const float *b, size_t samples);
 int gs_ssim(double *out, const float *a, const float *b, uint32_t w, uint32_t h, uint32_t channels,
             float *map /* [h][w] or NULL */);
+
+/* Views of a scene that other forms of it are measured against: of `views`, made smaller where they are
+ * large, or around the scene. Even ones are for choosing a form, odd ones to report it. */
+enum { GS_GAUGE_VIEWS = 8 };
+struct gs_gauge;
+int gs_gauge_create(struct gs_gauge **out, struct vk_device *dev, const struct gs_cameras *views,
+                    const struct gs_scene *scene, const struct gs_bounds *bounds);
+void gs_gauge_destroy(struct gs_gauge **g);
+/* [GS_GAUGE_VIEWS] */
+const struct gs_camera *gs_gauge_cameras(const struct gs_gauge *g);
+/* Views `first`, first + step ... of the scene itself, to be measured against. */
+int gs_gauge_see(struct gs_gauge *g, const struct gs_gpu_scene *s, int first, int step);
+/* The mean squared error of another form in these views, on pixels that the scene covers; SSIM of whole
+ * pictures, may be NULL. */
+int gs_gauge_error(struct gs_gauge *g, const struct gs_gpu_scene *s, int first, int step, double *mse,
+                   double *ssim);
+/* In dB. */
+double gs_gauge_psnr(double mse);
+/* The scale of errors at which a form has this PSNR, by a few trials; the first takes an error of scale^2 for
+ * each of `parts`. measure: the error at a scale. */
+typedef int gs_gauge_fn(void *ud, double scale, double *mse);
+int gs_gauge_search(double psnr, double parts, gs_gauge_fn *measure, void *ud, double *scale);
 
 /* ---- QUEEN streams ---------------------------------------------------------------------- */
 

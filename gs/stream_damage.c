@@ -67,6 +67,8 @@ static const char *part_name(uint8_t kind, const uint8_t *data, uint32_t size, u
     bool basis = kind == GS_CHUNK_BASE && size > 8 && data[7] == GS_BASE_BASIS;
     int n = gs_own_sections(kind, basis, list);
     struct fv_cursor c = fv_cursor_over(data, size);
+    if (kind == GS_CHUNK_BASE && size > 8 && data[7] == GS_BASE_ANCHORS)
+        return at < 8 ? "count" : "anchors";
     size_t fixed = kind != GS_CHUNK_BASE ? 1 : size > 8 && data[7] == GS_BASE_FLOATS ? 8 : 52;
     uint64_t end[GS_SECTIONS], sum = 0;
     if (at < fixed)

@@ -2,6 +2,7 @@
 #include "gs/scene.h"
 #include "gs/stream_read.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- frames ---- */
@@ -77,8 +78,11 @@ static int read_chunks(struct gs_stream *s, uint32_t frame, int sh_degree, struc
     return 0;
 }
 
-static void drop_base(struct gs_stream *s)
+void gs_stream_drop_base(struct gs_stream *s)
 {
+    if (s->key)
+        s->keys.close(s->keys.ud, s->key);
+    s->key = NULL;
     gs_stream_group_finish(&s->group);
     gs_stream_base_finish(&s->base);
     gs_queen_track_finish(&s->queen);
@@ -131,17 +135,33 @@ static int load_floats(struct gs_stream *s, const struct frame_chunks *chunks, i
     return rc;
 }
 
+static int load_anchors(struct gs_stream *s, const struct gs_stream_chunk *own)
+{
+    char name[600];
+    void *data;
+    size_t size;
+    if (!s->keys.open)
+        return fv_fail(FV_EUNSUPPORTED, "%s: frame %u is a model of anchors", s->name, own->frame);
+    FV_TRY(gs_get_anchors(&data, &size, own, s->name));
+    snprintf(name, sizeof name, "%.500s: frame %u", s->name, own->frame);
+    int rc = s->keys.open(s->keys.ud, &s->key, data, size, name);
+    free(data);
+    s->key_id = gs_stream_new_id();
+    return rc;
+}
+
 static int load_base(struct gs_stream *s, uint32_t frame, int sh_degree)
 {
     struct frame_chunks chunks;
     FV_TRY(read_chunks(s, frame, sh_degree, &chunks));
-    drop_base(s);
+    gs_stream_drop_base(s);
     enum gs_base_kind kind = gs_base_kind(&chunks.own);
     s->is_queen = kind == GS_BASE_FLOATS || kind == GS_BASE_INTEGERS;
-    int rc = kind == GS_BASE_FLOATS ? load_floats(s, &chunks, sh_degree)
-                                    : load_integers(s, &chunks, sh_degree);
+    int rc = kind == GS_BASE_FLOATS    ? load_floats(s, &chunks, sh_degree)
+             : kind == GS_BASE_ANCHORS ? load_anchors(s, &chunks.own)
+                                       : load_integers(s, &chunks, sh_degree);
     if (rc < 0)
-        drop_base(s);
+        gs_stream_drop_base(s);
     else
         s->base_frame = frame;
     s->sh_degree = sh_degree;
@@ -155,6 +175,8 @@ static int step(struct gs_stream *s, uint32_t frame)
     struct frame_chunks chunks;
     struct gs_section sections[GS_SECTIONS];
     int sh_degree = s->is_queen ? s->queen.base.sh_degree : s->base.state.sh_degree;
+    if (s->key)
+        return fv_fail(FV_EFORMAT, "%s: frame %u: builds on anchors, which stay as they are", s->name, frame);
     FV_TRY(read_chunks(s, frame, sh_degree, &chunks));
     s->at = GS_NO_FRAME; /* if it fails, the state is of no frame */
     FV_TRY(gs_get_residual(&chunks.own, sections, &bands, s->name));
@@ -179,7 +201,7 @@ static int seek(struct gs_stream *s, uint32_t frame, int sh_degree)
         s->at = GS_NO_FRAME;
         if (s->is_queen)
             FV_TRY(gs_queen_track_begin(&s->queen));
-        else
+        else if (!s->key)
             gs_stream_group_begin(&s->group);
         if (s->frames[f->entry].kind == GS_FRAME_ENTRY)
             FV_TRY(step(s, f->entry));
@@ -228,7 +250,12 @@ int gs_stream_decode(struct gs_stream *s, uint32_t frame, int sh_degree, struct 
 {
     FV_TRY(find(s, frame, sh_degree));
     sh_degree = degree_within(sh_degree);
-    if (s->is_queen) {
+    if (s->key) {
+        gs_scene_finish(scene);
+        FV_TRY(s->keys.decode(s->keys.ud, s->key, scene));
+        scene->mode = s->info.mode;
+        memcpy(scene->up, s->info.up, sizeof scene->up);
+    } else if (s->is_queen) {
         const struct gs_scene *state = &s->queen.scene;
         FV_TRY(make_room(s, scene, state->count,
                          sh_degree < state->sh_degree ? sh_degree : state->sh_degree));
@@ -273,12 +300,29 @@ static int upload_floats(struct gs_stream *s, uint32_t frame, int sh_degree, str
     return gs_gpu_scene_create(gpu, dev, &s->floats, &opts);
 }
 
+/* Of anchors; a scene that holds these already stays. */
+static int upload_key(struct gs_stream *s, struct vk_device *dev, bool exact, struct gs_gpu_scene **gpu)
+{
+    if (*gpu && (*gpu)->made && (*gpu)->exact == exact && (*gpu)->stream_group == s->key_id)
+        return 0;
+    gs_gpu_scene_destroy(gpu);
+    FV_TRY(s->keys.upload(s->keys.ud, s->key, dev, exact, gpu));
+    (*gpu)->mode = s->info.mode;
+    (*gpu)->stream_group = s->key_id;
+    return 0;
+}
+
+void gs_stream_set_keys(struct gs_stream *s, const struct gs_stream_keys *keys)
+{
+    s->keys = *keys;
+}
+
 /* Buffers for the state; those that hold nothing of it are told so. */
 static int make_device_room(struct gs_stream *s, struct vk_device *dev, const struct gs_scene *places,
                      struct gs_gpu_scene **gpu)
 {
     const struct gs_stream_state *state = &s->group.state;
-    if (!*gpu || (*gpu)->exact || (*gpu)->sh_degree != (uint32_t)state->sh_degree) {
+    if (!*gpu || (*gpu)->exact || (*gpu)->made || (*gpu)->sh_degree != (uint32_t)state->sh_degree) {
         gs_gpu_scene_destroy(gpu);
         FV_TRY(gs_gpu_scene_make(gpu, dev, places, false));
         (*gpu)->in_order = true;
@@ -324,9 +368,11 @@ int gs_stream_upload(struct gs_stream *s, uint32_t frame, int sh_degree, struct 
                      bool exact, struct gs_gpu_scene **gpu)
 {
     struct gs_scene places = {0};
+    FV_TRY(find(s, frame, sh_degree));
+    if (s->key)
+        return upload_key(s, dev, exact, gpu);
     if (exact)
         return upload_floats(s, frame, sh_degree, dev, true, gpu);
-    FV_TRY(find(s, frame, sh_degree));
     if (s->is_queen)
         return upload_floats(s, frame, sh_degree, dev, false, gpu);
     int rc = sample_places(&places, s);

@@ -243,7 +243,7 @@ void gs_put_floats(struct gs_bytes *out, uint32_t frame, const struct gs_scene *
 enum gs_base_kind gs_base_kind(const struct gs_stream_chunk *chunk)
 {
     uint8_t kind = chunk->size < 8 ? 0 : chunk->data[7];
-    return kind <= GS_BASE_BASIS ? (enum gs_base_kind)kind : GS_BASE_DIRECT;
+    return kind <= GS_BASE_ANCHORS ? (enum gs_base_kind)kind : GS_BASE_DIRECT;
 }
 
 int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_stream_chunk *chunk,

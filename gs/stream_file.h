@@ -25,6 +25,7 @@ enum {
 enum {
     GS_STREAM_VERSION = 1,
     GS_STREAM_VERSION_BASIS = 2, /* its bases may have a basis */
+    GS_STREAM_VERSION_ANCHORS = 3, /* its bases are models of anchors */
     GS_STREAM_PREFIX = 8,       /* magic and version */
     GS_CHUNK_HEAD = 12,
     GS_STREAM_TAIL = GS_CHUNK_HEAD + 8, /* the end chunk */
@@ -75,6 +76,7 @@ enum gs_base_kind {
     GS_BASE_FLOATS,   /* the QUEEN model's, over floats */
     GS_BASE_INTEGERS, /* and over integers */
     GS_BASE_BASIS,    /* integers and a trajectory basis */
+    GS_BASE_ANCHORS,  /* a model of another room: gs_stream_keys */
 };
 /* Chunks of a frame, from its sections. */
 void gs_put_base(struct gs_bytes *out, uint32_t frame, enum gs_base_kind kind,
@@ -93,6 +95,9 @@ void gs_put_floats(struct gs_bytes *out, uint32_t frame, const struct gs_scene *
                    const struct gs_section sections[GS_SECTIONS]);
 int gs_get_floats(struct gs_scene *s, int sh_degree, const struct gs_stream_chunk *chunk,
                   struct gs_section sections[GS_SECTIONS], const char *name);
+/* A base that is another room's bytes: stream_anchors.c. *data is the caller's to free. */
+int gs_put_anchors(struct gs_bytes *out, uint32_t frame, uint32_t count, const void *data, size_t size);
+int gs_get_anchors(void **data, size_t *size, const struct gs_stream_chunk *chunk, const char *name);
 int gs_get_residual(const struct gs_stream_chunk *chunk, struct gs_section sections[GS_SECTIONS],
                     uint8_t *bands, const char *name);
 

@@ -481,9 +481,9 @@ static int read_header(struct gs_stream *s)
         return fv_fail(FV_EFORMAT, "%s: not a stream (.fvv)", s->name);
     struct fv_cursor c = fv_cursor_over(s->bytes + 4, 4);
     uint32_t version = fv_get_u32(&c);
-    if (version != GS_STREAM_VERSION && version != GS_STREAM_VERSION_BASIS)
-        return fv_fail(FV_EUNSUPPORTED, "%s: version %u, this program reads versions %d and %d", s->name,
-                       version, GS_STREAM_VERSION, GS_STREAM_VERSION_BASIS);
+    if (version < GS_STREAM_VERSION || version > GS_STREAM_VERSION_ANCHORS)
+        return fv_fail(FV_EUNSUPPORTED, "%s: version %u, this program reads versions %d to %d", s->name,
+                       version, GS_STREAM_VERSION, GS_STREAM_VERSION_ANCHORS);
     s->info.fps = 30;
     s->scan.at = GS_STREAM_PREFIX;
     if (s->have < GS_STREAM_PREFIX + GS_CHUNK_HEAD)
@@ -527,7 +527,9 @@ static int read_first(struct gs_stream *s)
     s->info.sh_degree = fv_get_u8(&first) & 3;
     enum gs_base_kind kind = gs_base_kind(&own);
     bool direct = kind == GS_BASE_DIRECT || kind == GS_BASE_BASIS;
-    s->info.model = direct ? GS_STREAM_DIRECT : GS_STREAM_QUEEN;
+    s->info.model = kind == GS_BASE_ANCHORS ? GS_STREAM_ANCHORS
+                    : direct                ? GS_STREAM_DIRECT
+                                            : GS_STREAM_QUEEN;
     return 0;
 }
 
@@ -599,9 +601,7 @@ void gs_stream_close(struct gs_stream **out)
     struct gs_stream *s = *out;
     if (!s)
         return;
-    gs_stream_group_finish(&s->group);
-    gs_stream_base_finish(&s->base);
-    gs_queen_track_finish(&s->queen);
+    gs_stream_drop_base(s);
     gs_stream_gpu_destroy(&s->gpu);
     gs_scene_finish(&s->floats);
     if (s->owns_source && s->source.close)

@@ -40,6 +40,9 @@ struct gs_stream {
     struct gs_stream_group group;
     bool is_queen;               /* the base is of the QUEEN model: in place of base and group */
     struct gs_queen_track queen;
+    struct gs_stream_keys keys; /* zeros: not given */
+    void *key;       /* the base is a model of theirs: in place of all these */
+    uint64_t key_id; /* another for each there was */
     uint32_t at;    /* frame that the state is of; GS_NO_FRAME */
     uint32_t entry; /* where its group was entered */
     struct gs_stream_gpu *gpu; /* the state where kernels pack it */
@@ -51,6 +54,9 @@ struct gs_stream {
 /* Has the bytes [offset, offset + size) at hand, s->have of them: fewer at the end of the file. They
  * stay until the next call with another offset. Asked again after FV_EAGAIN it goes on. */
 int gs_stream_load(struct gs_stream *s, uint64_t offset, size_t size);
+
+/* Frees the state. */
+void gs_stream_drop_base(struct gs_stream *s);
 
 /* Bytes of a frame up to an SH degree. */
 uint32_t gs_stream_frame_bytes(const struct gs_stream_frame *f, int sh_degree);

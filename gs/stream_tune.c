@@ -13,14 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VIEWS = 8, WIDTH = 400, HEIGHT = 300, SEARCH_ROUNDS = 7 }; /* sizes of pictures: at most that area */
-
 struct gs_tuner {
     struct vk_device *dev;
-    struct gs_renderer *renderer;
-    struct gs_frame *frame;
-    struct gs_camera camera[VIEWS]; /* even ones are tuned on, odd ones reported */
-    float *seen[VIEWS];             /* pictures of the scene itself */
+    struct gs_gauge *gauge; /* even views are tuned on, odd ones reported */
     float *weight; /* [count]: visibility, of the frames seen since the last base */
     size_t count;
     double radius;          /* of the scene tuned on */
@@ -33,19 +28,10 @@ void gs_tuner_destroy(struct gs_tuner **t)
 {
     if (!*t)
         return;
-    for (int k = 0; k < VIEWS; k++)
-        free((*t)->seen[k]);
+    gs_gauge_destroy(&(*t)->gauge);
     free((*t)->weight);
-    gs_frame_destroy(&(*t)->frame);
-    gs_renderer_destroy(&(*t)->renderer);
     free(*t);
     *t = NULL;
-}
-
-/* Of a camera's picture. */
-static size_t numbers(const struct gs_camera *c)
-{
-    return (size_t)c->width * c->height * 3;
 }
 
 int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct gs_cameras *views,
@@ -55,86 +41,31 @@ int gs_tuner_create(struct gs_tuner **out, struct vk_device *dev, const struct g
     if (!t)
         return fv_fail(FV_ENOMEM, "out of memory");
     t->dev = dev;
-    for (int k = 0; k < VIEWS; k++) {
-        if (views && views->count) {
-            struct gs_camera *c = &t->camera[k];
-            *c = views->items[(size_t)k * views->count / VIEWS];
-            double part = sqrt((double)WIDTH * HEIGHT / ((double)c->width * c->height));
-            if (part < 1)
-                gs_camera_resize(c, (uint32_t)fmax(1, c->width * part),
-                                 (uint32_t)fmax(1, c->height * part));
-        } else {
-            /* not at right angles to axes: along them lie Gaussians of one depth, whose order means
-             * nothing but is seen */
-            gs_camera_orbit(&t->camera[k], scene, bounds, WIDTH, HEIGHT, (k + 0.37) / VIEWS);
-        }
-        t->seen[k] = malloc(numbers(&t->camera[k]) * sizeof *t->seen[k]);
-        if (!t->seen[k]) {
-            gs_tuner_destroy(out);
-            return fv_fail(FV_ENOMEM, "out of memory");
-        }
-    }
-    int rc = gs_renderer_create(&t->renderer, dev);
-    rc = rc == 0 ? gs_frame_create(&t->frame, t->renderer) : rc;
+    int rc = gs_gauge_create(&t->gauge, dev, views, scene, bounds);
     if (rc < 0)
         gs_tuner_destroy(out);
     return rc;
 }
 
-/* Views `first`, first + step, ... of a scene: into t->seen, or their error against it. */
+/* Views `first`, first + step, ... of a scene: what others are measured against, or their error. */
 static int draw(struct gs_tuner *t, const struct gs_scene *scene, int first, int step, double *mse,
                 double *ssim)
 {
-    double ssim_sum = 0;
-    int views = 0;
-    static const struct gs_render_opts opts = {.output = GS_OUT_RGB_F32, .has_bg = true};
     struct gs_gpu_scene *gpu;
-    double sum = 0;
-    size_t covered = 0;
     FV_TRY(gs_gpu_scene_create(&gpu, t->dev, scene, NULL));
-    int rc = 0;
-    for (int k = first; k < VIEWS && rc == 0; k += step) {
-        rc = gs_frame_submit(t->frame, gpu, &t->camera[k], &opts);
-        rc = rc == 0 ? gs_frame_wait(t->frame) : rc;
-        if (rc < 0)
-            break;
-        const float *now = t->frame->pixels;
-        if (!mse)
-            memcpy(t->seen[k], now, numbers(&t->camera[k]) * sizeof *now);
-        for (size_t i = 0; mse && i < numbers(&t->camera[k]); i += 3) {
-            const float *was = t->seen[k] + i;
-            if (!(fmaxf(was[0], fmaxf(was[1], was[2])) > 1 / 255.f))
-                continue; /* not covered */
-            covered += 3;
-            for (size_t c = 0; c < 3; c++)
-                sum += (double)(now[i + c] - was[c]) * (now[i + c] - was[c]);
-        }
-        double one = 0;
-        if (ssim)
-            rc = gs_ssim(&one, now, t->seen[k], t->camera[k].width, t->camera[k].height, 3, NULL);
-        ssim_sum += one;
-        views++;
-    }
+    int rc = mse ? gs_gauge_error(t->gauge, gpu, first, step, mse, ssim)
+                 : gs_gauge_see(t->gauge, gpu, first, step);
     gs_gpu_scene_destroy(&gpu);
-    if (rc == 0 && mse)
-        *mse = covered ? sum / (double)covered : 0;
-    if (rc == 0 && ssim)
-        *ssim = ssim_sum / views;
     return rc;
-}
-
-static double decibel(double mse)
-{
-    return mse > 0 ? -10 * log10(mse) : HUGE_VAL;
 }
 
 int gs_tuner_compare(struct gs_tuner *t, const struct gs_scene *a, const struct gs_scene *b,
                      double *psnr, double *ssim)
 {
     double mse = 0;
-    FV_TRY(draw(t, a, 1, VIEWS / 2, NULL, NULL));
-    FV_TRY(draw(t, b, 1, VIEWS / 2, &mse, ssim));
-    *psnr = decibel(mse);
+    FV_TRY(draw(t, a, 1, GS_GAUGE_VIEWS / 2, NULL, NULL));
+    FV_TRY(draw(t, b, 1, GS_GAUGE_VIEWS / 2, &mse, ssim));
+    *psnr = gs_gauge_psnr(mse);
     return 0;
 }
 
@@ -144,7 +75,7 @@ int gs_tuner_psnr(struct gs_tuner *t, const struct gs_scene *a, const struct gs_
     double mse = 0;
     FV_TRY(draw(t, a, 1, 2, NULL, NULL));
     FV_TRY(draw(t, b, 1, 2, &mse, NULL));
-    *psnr = decibel(mse);
+    *psnr = gs_gauge_psnr(mse);
     return 0;
 }
 
@@ -175,7 +106,7 @@ int gs_tuner_see(struct gs_tuner *t, const struct gs_scene *scene, const uint32_
         free(now);
         return fv_fail(FV_ENOMEM, "no memory for %zu Gaussians", n);
     }
-    int rc = gs_visibility(scene, t->camera, VIEWS, now);
+    int rc = gs_visibility(scene, gs_gauge_cameras(t->gauge), GS_GAUGE_VIEWS, now);
     for (size_t i = 0; i < t->count && rc == 0; i++)
         if (!to || to[i] != GS_NO_ROW)
             t->weight[i] += now[to ? to[i] : i];
@@ -354,33 +285,28 @@ static int measure(struct gs_tuner *t, struct gs_stream_base *b, const struct gs
     return draw(t, &r->scene, 0, 2, mse, NULL);
 }
 
-/* Secant search of the scale in logarithms. */
-static int search_scale(struct gs_tuner *t, struct gs_stream_base *b, const struct gs_scene *scene,
-                        const uint8_t *row_level, struct trial *r, double psnr, double *scale)
+struct search {
+    struct gs_tuner *t;
+    struct gs_stream_base *b;
+    const struct gs_scene *scene;
+    const uint8_t *row_level;
+    struct trial *r;
+};
+
+static int try_scale(void *ud, double scale, double *mse)
 {
-    double wanted = -psnr / 10 * log(10), parts = 0, slope = 2;
-    for (int a = 0; a < (int)gs_attr_end(scene->sh_degree); a++)
+    const struct search *s = ud;
+    set_steps(s->t, s->b, scale);
+    return measure(s->t, s->b, s->scene, s->row_level, s->r, mse);
+}
+
+static int search_scale(struct search *s, double psnr, double *scale)
+{
+    double parts = 0;
+    for (int a = 0; a < (int)gs_attr_end(s->scene->sh_degree); a++)
         parts += gs_attr_coded((enum gs_attr)a);
-    double at = 0.5 * (wanted - log(parts)), last_at = 0, last = 0, best = at, least = HUGE_VAL;
-    for (int round = 0; round < SEARCH_ROUNDS; round++) {
-        double mse;
-        set_steps(t, b, exp(at));
-        FV_TRY(measure(t, b, scene, row_level, r, &mse));
-        double now = log(fmax(mse, 1e-15));
-        if (round && fabs(at - last_at) > 1e-6)
-            slope = fmin(fmax((now - last) / (at - last_at), 0.7), 3);
-        if (fabs(now - wanted) < least) { /* the error of few large Gaussians is no smooth function */
-            least = fabs(now - wanted);
-            best = at;
-        }
-        if (least < 0.007) /* 0.03 dB */
-            break;
-        last_at = at;
-        last = now;
-        at += (wanted - now) / slope;
-    }
-    *scale = exp(best);
-    set_steps(t, b, *scale);
+    FV_TRY(gs_gauge_search(psnr, parts, try_scale, s, scale));
+    set_steps(s->t, s->b, *scale);
     return 0;
 }
 
@@ -418,7 +344,7 @@ int gs_tuner_find_steps(struct gs_tuner *t, struct gs_stream_base *b, const stru
     rc = rc == 0 ? draw(t, scene, 0, 2, NULL, NULL) : rc;
     rc = rc == 0 && !t->has_costs ? measure_costs(t, b, scene, &r) : rc;
     t->has_costs = rc == 0;
-    rc = rc == 0 ? search_scale(t, b, scene, row_level, &r, psnr, scale) : rc;
+    rc = rc == 0 ? search_scale(&(struct search){t, b, scene, row_level, &r}, psnr, scale) : rc;
     t->has_scale = rc == 0;
     if (rc == 0)
         memcpy(b->level, row_level, scene->count);

@@ -9,6 +9,7 @@
 #include "neural/neural_private.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_WIDTH = 4096 };
@@ -222,4 +223,51 @@ int nl_bake(const struct nl_gaussians *g, struct gs_scene *out)
         }
     }
     return 0;
+}
+
+int nl_around(const struct nl_model *m, struct gs_scene *out)
+{
+    size_t n = m->count;
+    FV_TRY(gs_scene_alloc(out, n, 0));
+    memcpy(out->position, m->position, 3 * n * sizeof(float));
+    memcpy(out->rotation, m->rotation, 4 * n * sizeof(float));
+    memset(out->opacity, 0, n * sizeof(float));
+    memset(out->sh, 0, 3 * n * sizeof(float));
+    for (size_t i = 0; i < n; i++)
+        memcpy(out->scale + 3 * i, m->scaling + 6 * i, 3 * sizeof(float));
+    snprintf(out->detail, sizeof out->detail, "%s, k %u", nl_arch_name(m->arch), m->offsets);
+    return 0;
+}
+
+/* Where a viewer begins, when nobody says where to bake for. */
+static int usual_eye(const struct nl_model *m, double eye[3])
+{
+    struct gs_scene around;
+    struct gs_bounds b;
+    struct gs_camera c;
+    FV_TRY(nl_around(m, &around));
+    gs_scene_bounds(&around, &b);
+    gs_camera_orbit(&c, &around, &b, 1280, 720, 0);
+    gs_camera_centre(&c, eye);
+    gs_scene_finish(&around);
+    return 0;
+}
+
+int nl_bake_model(struct nl_model *m, const double eye[3], uint32_t camera, struct gs_scene *out)
+{
+    struct nl_encoded e = {0};
+    struct nl_gaussians g = {0};
+    double from[3] = {0};
+    if (eye)
+        memcpy(from, eye, sizeof from);
+    int rc = eye ? 0 : usual_eye(m, from);
+    if (rc >= 0)
+        rc = nl_encode(m, NULL, &e);
+    if (rc >= 0)
+        rc = nl_decode(m, &e, from, camera, &g);
+    if (rc >= 0)
+        rc = nl_bake(&g, out);
+    nl_gaussians_finish(&g);
+    nl_encoded_finish(&e);
+    return rc;
 }

@@ -264,6 +264,18 @@ static int order_of(const struct nl_gpu *g, const struct gs_scene *around, uint3
     return g->exact ? 0 : gs_scene_morton(around, order);
 }
 
+static void finish_owned(void *ud)
+{
+    struct nl_gpu *g = ud;
+    g->scene = NULL;
+    nl_gpu_destroy(&g);
+}
+
+static uint64_t bytes_of(void *ud)
+{
+    return nl_gpu_bytes(ud);
+}
+
 static int create(struct nl_gpu *g, const struct nl_model *m, const struct nl_encoded *e,
                   const struct nl_gpu_opts *o)
 {
@@ -271,7 +283,7 @@ static int create(struct nl_gpu *g, const struct nl_model *m, const struct nl_en
     struct gs_scene around = {.count = e->count, .sh_degree = 0};
     uint32_t *order = malloc(e->count * sizeof *order);
     around.position = malloc(3 * (size_t)e->count * sizeof(float));
-    const struct gs_maker maker = {g, nl_record_view};
+    const struct gs_maker maker = {g, nl_record_view, o->owned ? finish_owned : NULL, bytes_of};
     int rc = order && around.position ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     for (uint32_t i = 0; rc >= 0 && i < e->count; i++)
         memcpy(around.position + 3 * (size_t)i, m->position + 3 * (size_t)e->index[i], 3 * sizeof(float));

@@ -84,6 +84,21 @@ int nl_open(struct nl_model *out, const char *path, const struct nl_open_opts *o
 void nl_finish(struct nl_model *m);
 /* One file with everything in it. Returns 0, FV_EIO, FV_ENOMEM. */
 int nl_save(const struct nl_model *m, const char *path);
+/* Steps that numbers are rounded to; 0: about as finely as it can be. */
+enum nl_rounded {
+    NL_ROUND_POSITIONS,
+    NL_ROUND_FEATURES,
+    NL_ROUND_OFFSETS, /* Scaffold */
+    NL_ROUND_REACHES, /* the first three scalings, of the offsets */
+    NL_ROUND_SIZES,   /* the others */
+    NL_ROUND_HASH,    /* SAGS */
+    NL_ROUNDED
+};
+/* The same file in memory with numbers as bytes of steps, anchors along a Morton curve and networks as
+ * halves: small once it is compressed. *data is the caller's to free. */
+int nl_pack(const struct nl_model *m, const double step[NL_ROUNDED], void **data, size_t *size);
+/* Reads either form from memory. name: for messages. Returns as nl_open. */
+int nl_parse(struct nl_model *out, const void *data, size_t size, const char *name);
 /* SAGS-Lite: points that lie half way between two of their neighbours, as the training's densification
  * put them, give up what they learned, and become midpoints. Returns how many there are then, or a code. */
 int nl_make_lite(struct nl_model *m);
@@ -137,6 +152,10 @@ void nl_gaussians_finish(struct nl_gaussians *g);
 void nl_visible(const struct nl_model *m, const struct gs_camera *c, uint8_t *out);
 /* As a scene without harmonics: what a view sees, for every view. */
 int nl_bake(const struct nl_gaussians *g, struct gs_scene *out);
+/* All three at once, as `eye` sees it; NULL: from where an orbit begins. */
+int nl_bake_model(struct nl_model *m, const double eye[3], uint32_t camera, struct gs_scene *out);
+/* The anchors as Gaussians of their own extent, without colours: for bounds and cameras. */
+int nl_around(const struct nl_model *m, struct gs_scene *out);
 
 /* ---- on the device ------------------------------------------------------------------------ */
 
@@ -145,6 +164,7 @@ struct nl_gpu_opts {
     bool exact;      /* float32 throughout, for exact rendering; anchors in the model's order */
     bool all;        /* every anchor is decoded, whatever the view looks at */
     uint32_t camera; /* row of the appearance embedding */
+    bool owned;      /* by nl_gpu_scene: gs_gpu_scene_destroy ends both, nl_gpu_destroy is not called */
 };
 /* Of what nl_encode made. opts may be NULL. Returns 0, FV_EGPUMEM, FV_EUNSUPPORTED (networks larger than
  * the kernels take), FV_EINVALID. */
@@ -158,5 +178,24 @@ struct gs_gpu_scene *nl_gpu_scene(const struct nl_gpu *g);
 uint64_t nl_gpu_bytes(const struct nl_gpu *g);
 /* How many views were decoded. */
 uint64_t nl_gpu_decodes(const struct nl_gpu *g);
+
+/* ---- in a stream (docs/STREAM.md) ---------------------------------------------------------- */
+
+/* What gs_stream_decode makes of an anchor model, and how it is drawn. */
+struct nl_stream_view {
+    bool bake;       /* Gaussians as `eye` sees them, else anchors (nl_around) */
+    bool has_eye;    /* else nl_bake_model's own */
+    double eye[3];
+    uint32_t camera; /* row of the appearance embedding */
+};
+/* What makes a stream play frames that are models; how is borrowed. */
+struct gs_stream_keys nl_stream_keys(struct nl_stream_view *how);
+/* The models to encode: opens one into a zeroed model. */
+typedef int nl_models_fn(void *ud, uint32_t frame, struct nl_model *out);
+/* Encodes models into a stream whose frames each are one, rounded to the coarsest steps at which pictures
+ * have opts->psnr. Of the options psnr, fps, live, views, start, on_progress and on_frame. Returns as gs_stream_encode,
+ * FV_EUNSUPPORTED for models that have no kernels. */
+int nl_stream_encode(struct vk_device *dev, const char *path, uint32_t frame_count, nl_models_fn *model,
+                     void *model_ud, const struct gs_stream_opts *opts, struct gs_stream_report *report);
 
 #endif

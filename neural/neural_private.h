@@ -4,6 +4,7 @@
 
 #include "neural/neural.h"
 
+#define NL_FORMAT "fovea.neural"
 /* Zeroed room in the model's arena; NULL (and a text) when there is none. */
 void *nl_room(struct fv_arena *a, size_t count, size_t size);
 /* Gives midpoints their place, scaling and turn, in arrays with room for them: half way between. */

@@ -1,17 +1,10 @@
-/* Where a model's files are, by layout of its folder (neural.h), and the one-file form:
- *
- *   .safetensors  anchor | xyz [N, 3], anchor_feat | feats [N, C], offset [N, k, 3], scaling [N, 6],
- *                 rotation [N, 4], mlp_NAME.I.weight, .bias, ...; all F32; midpoints [M, 2] I32;
- *                 metadata format "fovea.neural", version "1", arch "scaffold" | "sags", neighbours */
+/* Where a model's files are, by layout of its folder (neural.h), and models of one file (save.c). */
 #include "neural/read.h"
 #include "vk/base/file.h"
 #include "vk/base/json.h"
-#include "vk/nn/safetensors_write.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const char format_name[] = "fovea.neural";
 
 /* Weight files beside anchors, and what their tensors are of. */
 static const struct {
@@ -138,23 +131,29 @@ static bool is_single(const char *path)
     if (fv_is_dir(path) || !fv_ends_with(path, ".safetensors") || nn_file_open(&f, path, NULL) < 0)
         return false;
     const char *format = nn_file_meta(f, "format");
-    bool yes = format && !strcmp(format, format_name);
+    bool yes = format && !strcmp(format, NL_FORMAT);
     nn_file_close(&f);
     return yes;
 }
 
-static int open_single(struct nl_reader *r, const char *path, const struct nl_open_opts *opts)
+/* The reader's one file. */
+static int read_single(struct nl_reader *r, const struct nl_open_opts *opts)
 {
-    FV_TRY(nl_reader_add(r, path, ""));
     const char *version = nn_file_meta(r->file[0], "version");
     const char *knn = nn_file_meta(r->file[0], "neighbours");
-    if (!version || strcmp(version, "1"))
-        return fv_fail(FV_EUNSUPPORTED, "%s: %s version %.20s; 1 is read", path, format_name,
+    if (!version || (strcmp(version, "1") && strcmp(version, "2")))
+        return fv_fail(FV_EUNSUPPORTED, "%s: %s version %.20s; 1 and 2 are read", r->name, NL_FORMAT,
                        version ? version : "none");
     FV_TRY(nl_read_anchors(r));
     if (r->m->arch == NL_SAGS && knn)
         r->m->neighbours = (uint32_t)strtoul(knn, NULL, 10);
     return nl_read_weights(r, opts);
+}
+
+static int open_single(struct nl_reader *r, const char *path, const struct nl_open_opts *opts)
+{
+    FV_TRY(nl_reader_add(r, path, ""));
+    return read_single(r, opts);
 }
 
 /* ---- all of them ---- */
@@ -186,83 +185,29 @@ static int open_any(struct nl_reader *r, const char *path, const struct nl_open_
     return rc;
 }
 
+/* What was read with rc, closed and checked. */
+static int end(struct nl_reader *r, int rc)
+{
+    nl_reader_close(r);
+    if (rc >= 0)
+        rc = nl_check(r->m, r->name);
+    if (rc < 0)
+        nl_finish(r->m);
+    return rc < 0 ? rc : 0;
+}
+
 int nl_open(struct nl_model *out, const char *path, const struct nl_open_opts *opts)
 {
     struct nl_reader r = {.name = path, .m = out};
     *out = (struct nl_model){0};
-    int rc = open_any(&r, path, opts);
-    nl_reader_close(&r);
-    if (rc >= 0)
-        rc = nl_check(out, path);
-    if (rc < 0)
-        nl_finish(out);
-    return rc < 0 ? rc : 0;
+    return end(&r, open_any(&r, path, opts));
 }
 
-/* ---- one file ---- */
-
-enum { MAX_TENSORS = 40 };
-
-struct list {
-    struct nn_save_tensor t[MAX_TENSORS];
-    char name[MAX_TENSORS][48];
-    size_t n;
-};
-
-static void put(struct list *l, const char *name, const void *data, uint64_t a, uint64_t b, uint64_t c)
+int nl_parse(struct nl_model *out, const void *data, size_t size, const char *name)
 {
-    struct nn_save_tensor *t = &l->t[l->n];
-    if (!data || l->n == MAX_TENSORS)
-        return;
-    snprintf(l->name[l->n], sizeof l->name[l->n], "%s", name);
-    *t = (struct nn_save_tensor){l->name[l->n], NN_DATA_F32, c ? 3 : b ? 2 : 1, {a, b, c}, data};
-    l->n++;
-}
-
-static void put_mlp(struct list *l, const char *name, const struct nl_mlp *n)
-{
-    char key[48];
-    for (uint32_t i = 0; i < n->layers; i++) {
-        snprintf(key, sizeof key, "%s.%u.weight", name, i);
-        put(l, key, n->layer[i].w, n->layer[i].out, n->layer[i].in, 0);
-        snprintf(key, sizeof key, "%s.%u.bias", name, i);
-        put(l, key, n->layer[i].b, n->layer[i].out, 0, 0);
-    }
-}
-
-int nl_save(const struct nl_model *m, const char *path)
-{
-    bool sags = m->arch == NL_SAGS;
-    uint32_t entries[NL_HASH_LEVELS + 1], width = nl_encoded_width(m), points = m->count - m->midpoints;
-    char knn[16];
-    struct list *l = calloc(1, sizeof *l);
-    if (!l)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    nl_hash_offsets(entries);
-    put(l, sags ? "xyz" : "anchor", m->position, points, 3, 0);
-    put(l, sags ? "feats" : "anchor_feat", m->features, points, m->feature, 0);
-    put(l, "offset", m->offset, points, m->offsets, 3);
-    put(l, "scaling", m->scaling, points, 6, 0);
-    put(l, "rotation", m->rotation, points, 4, 0);
-    if (m->midpoints) {
-        put(l, "midpoints", m->pair, m->midpoints, 2, 0);
-        l->t[l->n - 1].type = NN_DATA_I32;
-    }
-    put_mlp(l, "mlp_opacity", &m->net[NL_OPACITY]);
-    put_mlp(l, "mlp_cov", &m->net[NL_COVARIANCE]);
-    put_mlp(l, "mlp_color", &m->net[NL_COLOUR]);
-    put_mlp(l, "mlp_feature_bank", &m->bank);
-    put_mlp(l, "mlp_offsets", &m->move);
-    put(l, "embedding_appearance.embedding.weight", m->embedding, m->cameras, m->appearance, 0);
-    put(l, "hash_grid.params", m->hash, 2ull * entries[NL_HASH_LEVELS], 0, 0);
-    put(l, "affine_layer.affine_alpha", m->alpha, width, 0, 0);
-    put(l, "affine_layer.affine_beta", m->beta, width, 0, 0);
-    snprintf(knn, sizeof knn, "%u", m->neighbours);
-    const struct nn_file_text meta[] = {{"format", format_name},
-                                        {"version", "1"},
-                                        {"arch", nl_arch_name(m->arch)},
-                                        {"neighbours", knn}};
-    int rc = nn_safetensors_save(path, l->t, l->n, meta, sags ? 4 : 3);
-    free(l);
-    return rc;
+    struct nl_reader r = {.name = name, .m = out, .prefix = {""}};
+    *out = (struct nl_model){0};
+    int rc = nn_file_parse(&r.file[0], data, size, name, NULL);
+    r.files = rc >= 0;
+    return end(&r, rc < 0 ? rc : read_single(&r, NULL));
 }

@@ -73,19 +73,108 @@ static int bad_shape(const struct nl_reader *r, const char *name, const struct n
     return fv_fail(FV_EFORMAT, "%s: tensor %s is %s, expected %s", r->name, name, text, expected);
 }
 
+/* ---- packed tensors (save.c) ---- */
+
+struct packed {
+    const struct nn_file_tensor *planes, *form, *unit;
+    uint64_t rows, columns;
+};
+
+static const struct nn_file_tensor *find_part(const struct nl_reader *r, const char *name, const char *end)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s%s", name, end);
+    return find(r, full);
+}
+
+/* 1: there is one, 0: there is not, or it is not one. */
+static int find_packed(const struct nl_reader *r, const char *name, struct packed *p)
+{
+    enum { MOST_COLUMNS = 4096, MOST_ROWS = 1 << 26 };
+    *p = (struct packed){find_part(r, name, ".planes"), find_part(r, name, ".form"), find_part(r, name, ".unit"), 0, 0};
+    if (!p->planes)
+        return 0;
+    bool good = p->form && p->unit && p->planes->type == NN_DATA_U8 && p->form->type == NN_DATA_U8 &&
+                p->unit->type == NN_DATA_F32 && p->planes->contiguous && p->form->contiguous &&
+                p->planes->rank == 2 && p->planes->count && p->planes->shape[1] <= MOST_ROWS &&
+                p->form->rank == 1 && p->form->count && p->form->count <= MOST_COLUMNS &&
+                p->unit->count == 2 * p->form->count;
+    uint64_t bytes = 0;
+    for (uint64_t c = 0; good && c < p->form->count; c++) {
+        bytes += p->form->data[c] & 3;
+        good = p->form->data[c] < 8;
+    }
+    if (!good || bytes != p->planes->shape[0])
+        return fv_fail(FV_EFORMAT, "%s: tensor %s: its planes, forms and units do not fit each other", r->name,
+                       name);
+    p->rows = p->planes->shape[1];
+    p->columns = p->form->count;
+    return 1;
+}
+
+/* A column's numbers, one after the other. */
+struct numbers {
+    const uint8_t *plane;
+    uint64_t rows;
+    unsigned bytes;
+    bool changes;
+    int64_t last;
+};
+
+static int64_t next_number(struct numbers *n, uint64_t row)
+{
+    uint32_t u = 0;
+    for (unsigned b = 0; b < n->bytes; b++)
+        u |= (uint32_t)n->plane[b * n->rows + row] << 8 * b;
+    int64_t v = u & 1 ? -(int64_t)(u >> 1) - 1 : (int64_t)(u >> 1);
+    return n->last = n->changes ? n->last + v : v;
+}
+
+/* Moves on from a column's planes, which begin at *plane. */
+static struct numbers numbers_of(const struct packed *p, uint64_t column, const uint8_t **plane)
+{
+    uint8_t form = p->form->data[column];
+    struct numbers n = {*plane, p->rows, form & 3, form & 4, 0};
+    *plane += n.bytes * p->rows;
+    return n;
+}
+
+static int unpack(const struct packed *p, float *out)
+{
+    const uint8_t *plane = p->planes->data;
+    float unit[2];
+    for (uint64_t c = 0; c < p->columns; c++) {
+        struct numbers n = numbers_of(p, c, &plane);
+        FV_TRY(nn_file_read(p->unit, NN_DATA_F32, 2 * c, 2, unit));
+        for (uint64_t i = 0; i < p->rows; i++)
+            out[i * p->columns + c] = (float)((double)unit[0] + (double)unit[1] * (double)next_number(&n, i));
+    }
+    return 0;
+}
+
+/* ---- tensors by name ---- */
+
 /* A tensor of so many values; out stays as it is where it is optional and absent. */
 static int get(const struct nl_reader *r, const char *name, uint64_t count, bool optional, float **out)
 {
     const struct nn_file_tensor *t = find(r, name);
     char expected[64];
-    if (!t && optional)
-        return 0;
+    struct packed p = {0};
     if (!t)
+        FV_TRY(find_packed(r, name, &p));
+    if (!t && !p.planes && optional)
+        return 0;
+    if (!t && !p.planes)
         return fv_fail(FV_EFORMAT, "%s: tensor %s is missing", r->name, name);
     snprintf(expected, sizeof expected, "%llu values", (unsigned long long)count);
-    if (t->count != count)
+    if (t && t->count != count)
         return bad_shape(r, name, t, expected);
+    if (!t && p.rows * p.columns != count)
+        return fv_fail(FV_EFORMAT, "%s: tensor %s is %llu rows of %llu, expected %s", r->name, name,
+                       (unsigned long long)p.rows, (unsigned long long)p.columns, expected);
     *out = nl_room(&r->m->arena, (size_t)count, sizeof **out);
+    if (*out && !t)
+        return unpack(&p, *out);
     return *out ? nn_file_read(t, NN_DATA_F32, 0, count, *out) : FV_ENOMEM;
 }
 
@@ -295,24 +384,46 @@ static int extend(struct nl_model *m, float **v, size_t width)
     return 0;
 }
 
+/* Of packed ones the first point and how many further on the other is. */
+static int read_pairs(const struct nl_reader *r, const struct nn_file_tensor *t, const struct packed *p)
+{
+    struct nl_model *m = r->m;
+    if (t && (t->rank != 2 || t->shape[1] != 2 || t->shape[0] > 1u << 26 || !nn_data_is_integer(t->type)))
+        return bad_shape(r, "midpoints", t, "two points each");
+    if (!t && p->columns != 2)
+        return fv_fail(FV_EFORMAT, "%s: tensor midpoints has %llu columns, expected 2", r->name,
+                       (unsigned long long)p->columns);
+    m->midpoints = (uint32_t)(t ? t->shape[0] : p->rows);
+    m->pair = nl_room(&m->arena, 2 * (size_t)m->midpoints, sizeof *m->pair);
+    if (!m->pair)
+        return FV_ENOMEM;
+    if (t)
+        return nn_file_read(t, NN_DATA_I32, 0, t->count, m->pair);
+    const uint8_t *plane = p->planes->data;
+    struct numbers first = numbers_of(p, 0, &plane), further = numbers_of(p, 1, &plane);
+    for (uint64_t i = 0; i < p->rows; i++) {
+        int64_t a = next_number(&first, i), b = a + next_number(&further, i);
+        m->pair[2 * i] = a >= 0 && a < UINT32_MAX ? (uint32_t)a : UINT32_MAX;
+        m->pair[2 * i + 1] = b >= 0 && b < UINT32_MAX ? (uint32_t)b : UINT32_MAX;
+    }
+    return 0;
+}
+
 static int read_midpoints(struct nl_reader *r)
 {
     struct nl_model *m = r->m;
     const struct nn_file_tensor *t = find(r, "midpoints");
+    struct packed p = {0};
     uint32_t points = m->count;
-    if (!t || !t->count)
+    if (!t)
+        FV_TRY(find_packed(r, "midpoints", &p));
+    if (!p.planes && (!t || !t->count))
         return 0;
-    if (t->rank != 2 || t->shape[1] != 2 || t->shape[0] > 1u << 26 || !nn_data_is_integer(t->type))
-        return bad_shape(r, "midpoints", t, "two points each");
-    m->pair = nl_room(&m->arena, (size_t)t->count, sizeof *m->pair);
-    if (!m->pair)
-        return FV_ENOMEM;
-    FV_TRY(nn_file_read(t, NN_DATA_I32, 0, t->count, m->pair));
-    for (uint64_t i = 0; i < t->count; i++)
+    FV_TRY(read_pairs(r, t, &p));
+    for (size_t i = 0; i < 2 * (size_t)m->midpoints; i++)
         if (m->pair[i] >= points)
-            return fv_fail(FV_EFORMAT, "%s: midpoint %llu lies at point %d of %u", r->name,
-                           (unsigned long long)(i / 2), (int)m->pair[i], points);
-    m->midpoints = (uint32_t)t->shape[0];
+            return fv_fail(FV_EFORMAT, "%s: midpoint %zu lies at point %d of %u", r->name, i / 2,
+                           (int)m->pair[i], points);
     m->count += m->midpoints;
     FV_TRY(extend(m, &m->position, 3));
     FV_TRY(extend(m, &m->scaling, 6));
@@ -321,32 +432,60 @@ static int read_midpoints(struct nl_reader *r)
     return 0;
 }
 
+/* How many anchors there are, of how many numbers. */
+static int read_counts(const struct nl_reader *r, const char *feats)
+{
+    const struct nn_file_tensor *f = find(r, feats);
+    struct packed p = {0};
+    if (!f)
+        FV_TRY(find_packed(r, feats, &p));
+    if (!f && !p.planes)
+        return fv_fail(FV_EFORMAT, "%s: has neither anchor_feat (Scaffold-GS) nor feats (SAGS)", r->name);
+    if (f && (f->rank != 2 || !f->count || f->shape[0] > 1u << 26 || f->shape[1] > NL_MAX_FEATURE))
+        return bad_shape(r, feats, f, "a row of up to 256 numbers an anchor");
+    if (!f && p.columns > NL_MAX_FEATURE)
+        return fv_fail(FV_EFORMAT, "%s: tensor %s has %llu columns, expected up to 256", r->name, feats,
+                       (unsigned long long)p.columns);
+    r->m->count = (uint32_t)(f ? f->shape[0] : p.rows);
+    r->m->feature = (uint32_t)(f ? f->shape[1] : p.columns);
+    return 0;
+}
+
+/* k, of the offsets; 0: there are none. */
+static int read_offset_count(const struct nl_reader *r)
+{
+    struct nl_model *m = r->m;
+    const struct nn_file_tensor *o = find(r, "offset");
+    struct packed p = {0};
+    if (!o)
+        FV_TRY(find_packed(r, "offset", &p));
+    if (o && (o->rank != 3 || o->shape[0] != m->count || o->shape[2] != 3 || !o->shape[1] ||
+              o->shape[1] > NL_MAX_OFFSETS))
+        return bad_shape(r, "offset", o, "k rows of 3 an anchor, k up to 32");
+    if (p.planes && (p.columns % 3 || p.columns > 3 * NL_MAX_OFFSETS || p.rows != m->count))
+        return fv_fail(FV_EFORMAT, "%s: tensor offset is %llu rows of %llu, expected 3 k an anchor, k up to 32",
+                       r->name, (unsigned long long)p.rows, (unsigned long long)p.columns);
+    m->offsets = o ? (uint32_t)o->shape[1] : (uint32_t)(p.columns / 3);
+    return 0;
+}
+
 int nl_read_anchors(struct nl_reader *r)
 {
     struct nl_model *m = r->m;
-    bool sags = find(r, "feats") != NULL;
+    bool sags = find(r, "feats") || find(r, "feats.planes");
     const char *place = sags ? "xyz" : "anchor", *feats = sags ? "feats" : "anchor_feat";
-    const struct nn_file_tensor *f = find(r, feats), *o = find(r, "offset");
     m->arch = sags ? NL_SAGS : NL_SCAFFOLD;
     m->offsets = 1;
     m->neighbours = sags ? 10 : 0;
-    if (!f)
-        return fv_fail(FV_EFORMAT, "%s: has neither anchor_feat (Scaffold-GS) nor feats (SAGS)", r->name);
-    if (f->rank != 2 || !f->count || f->shape[0] > 1u << 26 || f->shape[1] > NL_MAX_FEATURE)
-        return bad_shape(r, feats, f, "a row of up to 256 numbers an anchor");
-    m->count = (uint32_t)f->shape[0];
-    m->feature = (uint32_t)f->shape[1];
+    FV_TRY(read_counts(r, feats));
     FV_TRY(get(r, place, 3ull * m->count, false, &m->position));
-    FV_TRY(get(r, feats, f->count, false, &m->features));
+    FV_TRY(get(r, feats, (uint64_t)m->count * m->feature, false, &m->features));
     FV_TRY(get(r, "scaling", 6ull * m->count, false, &m->scaling));
     FV_TRY(no_rotations(m));
     FV_TRY(get(r, "rotation", 4ull * m->count, true, &m->rotation));
     if (sags)
         return read_midpoints(r);
-    if (o && (o->rank != 3 || o->shape[0] != m->count || o->shape[2] != 3 || !o->shape[1] ||
-              o->shape[1] > NL_MAX_OFFSETS))
-        return bad_shape(r, "offset", o, "k rows of 3 an anchor, k up to 32");
-    m->offsets = o ? (uint32_t)o->shape[1] : 0;
+    FV_TRY(read_offset_count(r));
     return get(r, "offset", 3ull * m->offsets * m->count, false, &m->offset);
 }
 

@@ -1,5 +1,6 @@
 /* fovea check, render, convert and info over anchors. */
 #include "support/neural.h"
+#include "support/nginx.h"
 #include "support/test.h"
 
 static const char *copy_of(const char *name)
@@ -65,15 +66,21 @@ static void finds_changes(void **state)
     }
 }
 
+/* A file of one camera. */
+static void write_camera(char path[512])
+{
+    static const char camera[] = "[{\"width\":96,\"height\":64,\"fx\":90,\"fy\":90,\"cx\":48,\"cy\":32,"
+                                 "\"viewmat\":[[1,0,0,0],[0,1,0,1],[0,0,1,4],[0,0,0,1]]}]";
+    snprintf(path, 512, "%s", test_tmp_path("from.json"));
+    test_write_file(path, camera, sizeof camera - 1);
+}
+
 static void a_folder_is_a_scene(void **state)
 {
     (void)state;
     static const char *const kinds[] = {"scaffold", "bank", "sags"};
-    static const char camera[] = "[{\"width\":96,\"height\":64,\"fx\":90,\"fy\":90,\"cx\":48,\"cy\":32,"
-                                 "\"viewmat\":[[1,0,0,0],[0,1,0,1],[0,0,1,4],[0,0,0,1]]}]";
     char from[512];
-    snprintf(from, sizeof from, "%s", test_tmp_path("from.json"));
-    test_write_file(from, camera, sizeof camera - 1);
+    write_camera(from);
     for (int i = 0; i < 3; i++) {
         const char *folder = test_neural(kinds[i], 600);
         const char *one = test_tmp_path("one.safetensors"), *png = test_tmp_path("a.png"),
@@ -110,6 +117,49 @@ static void bench_decodes_each_frame(void **state)
     free(out);
 }
 
+/* Anchors as frames of a stream, from the disk and from a web server. */
+static void anchors_are_frames_of_a_stream(void **state)
+{
+    (void)state;
+    struct test_nginx server = {.locations = "location /slow/ { alias %s/; limit_rate 60k; }"};
+    char from[512], scaffold[512], bank[512], stream[512], *out;
+    write_camera(from);
+    bool served = test_shell(NULL, "command -v nginx") == 0;
+    if (served)
+        test_nginx_start(&server);
+    snprintf(scaffold, sizeof scaffold, "%s", test_neural("scaffold", 500));
+    snprintf(bank, sizeof bank, "%s", test_neural("bank", 400));
+    snprintf(stream, sizeof stream, "%s/a.fvv", served ? server.root : test_tmp());
+    TEST_RUNS("%s encode '%s' '%s' -o '%s' -c '%s' --psnr 42 --fps 4 -q", test_device_option(), scaffold, bank,
+              stream, from);
+    assert_int_equal(test_fovea(&out, "info --json '%s'", stream), 0);
+    assert_non_null(strstr(out, "\"model\":\t\"anchors\""));
+    assert_non_null(strstr(out, "\"anchors\":\t500"));
+    assert_non_null(strstr(out, "\"frames\":\t2"));
+    free(out);
+    const char *all = test_tmp_path("s%d.png"), *one = test_tmp_path("one.png"), *spz = test_tmp_path("one.spz");
+    TEST_RUNS("%s render '%s' -c '%s' --frames 2 -o '%s'", test_device_option(), stream, from, all);
+    TEST_RUNS("%s render '%s' -c '%s' -o '%s'", test_device_option(), bank, from, one);
+    TEST_RUNS("compare '%s' '%s' --min-psnr 39", test_tmp_path("s1.png"), one);
+    TEST_RUNS("%s view '%s' -c '%s' --at 0.3 --headless --size 96x64 --screenshot '%s'", test_device_option(), stream,
+              from, one);
+    TEST_RUNS("compare '%s' '%s' --min-psnr 60", test_tmp_path("s1.png"), one);
+    TEST_RUNS("convert '%s' --frame 1 --eye 0,-1,-4 -o '%s'", stream, spz);
+    TEST_RUNS("%s render '%s' -c '%s' -o '%s'", test_device_option(), spz, from, one);
+    TEST_RUNS("compare '%s' '%s' --min-psnr 39", test_tmp_path("s1.png"), one);
+    TEST_FAILS(1, "appearance 4: the model has 4", "convert '%s' --frame 1 --appearance 4 -o '%s'", stream, spz);
+    TEST_SAYS("playing", "bench stream '%s' --size 96x64", stream);
+    TEST_FAILS(2, "do not go into one stream", "encode '%s' '%s' -o '%s'", scaffold, spz, test_tmp_path("x.fvv"));
+    TEST_FAILS(2, "stay anchors", "encode '%s' --model queen -o '%s'", scaffold, test_tmp_path("x.fvv"));
+    TEST_FAILS(2, "no --target-kb", "encode '%s' --target-kb-per-frame 9 -o '%s'", scaffold, test_tmp_path("x.fvv"));
+    if (!served)
+        return;
+    TEST_RUNS("%s render '%s' -c '%s' --frames 2 -o '%s'", test_device_option(), test_nginx_url(&server, "slow/a.fvv"),
+              from, test_tmp_path("n%d.png"));
+    assert_true(test_same_files(test_tmp_path("n1.png"), test_tmp_path("s1.png")));
+    test_nginx_stop(&server, false);
+}
+
 static void says_what_cannot_be(void **state)
 {
     (void)state;
@@ -132,6 +182,7 @@ int main(void)
         cmocka_unit_test(finds_changes),
         cmocka_unit_test(a_folder_is_a_scene),
         cmocka_unit_test(bench_decodes_each_frame),
+        cmocka_unit_test(anchors_are_frames_of_a_stream),
         cmocka_unit_test(says_what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,29 @@ int nn_safetensors_save(const char *path, const struct nn_save_tensor *list, siz
     return rc;
 }
 
+int nn_safetensors_bytes(void **data, size_t *size, const struct nn_save_tensor *list, size_t n,
+                         const struct nn_file_text *meta, size_t meta_count)
+{
+    char *text = NULL;
+    size_t head = 0;
+    FV_TRY(check("tensors", list, n));
+    FV_TRY(header(&text, &head, list, n, meta, meta_count));
+    size_t at = 8 + head;
+    *size = at;
+    for (size_t i = 0; i < n; i++)
+        *size += nn_save_bytes(&list[i]);
+    uint8_t *out = *data = malloc(*size);
+    for (int i = 0; out && i < 8; i++)
+        out[i] = (uint8_t)((uint64_t)head >> 8 * i);
+    if (out)
+        memcpy(out + 8, text, head);
+    for (size_t i = 0; out && i < n; at += nn_save_bytes(&list[i]), i++)
+        if (nn_save_bytes(&list[i]))
+            memcpy(out + at, list[i].data, nn_save_bytes(&list[i]));
+    free(text);
+    return out ? 0 : fv_fail(FV_ENOMEM, "out of memory");
+}
+
 /* ---- tensor by tensor -------------------------------------------------------------------- */
 
 struct nn_saver {

@@ -25,6 +25,9 @@ uint64_t nn_save_bytes(const struct nn_save_tensor *t);
  * FV_ENOMEM. */
 int nn_safetensors_save(const char *path, const struct nn_save_tensor *list, size_t n,
                         const struct nn_file_text *meta, size_t meta_count);
+/* The same in memory; *data is the caller's to free. */
+int nn_safetensors_bytes(void **data, size_t *size, const struct nn_save_tensor *list, size_t n,
+                         const struct nn_file_text *meta, size_t meta_count);
 
 /* The same tensor by tensor, in any order, for what does not fit memory or takes long: PATH.part until
  * it is complete. Room on the disk is taken at once.

@@ -32,6 +32,14 @@ static void reads_back(void **state)
     assert_true(got[0] == 1 && got[1] == -2);
     assert_non_null(nn_file_find(f, "flag \"x\"\\"));
     nn_file_close(&f);
+    void *bytes, *file;
+    size_t size, file_size;
+    assert_ok(nn_safetensors_bytes(&bytes, &size, list, 3, meta, 2));
+    file = test_read_file(path, &file_size);
+    assert_int_equal(size, file_size);
+    assert_memory_equal(bytes, file, size);
+    free(bytes);
+    free(file);
 }
 
 static void rejects_blocks_and_doubles(void **state)
