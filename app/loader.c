@@ -14,10 +14,7 @@ struct loader {
     char *path, *cameras;
     char name[300];
     struct loader_opts opts;
-    pthread_t thread;
-    atomic_bool stop;
-
-    pthread_mutex_t lock;
+    struct fv_worker worker;
     struct fv_progress now; /* what: literals of the rooms */
     double told_at;
     int state; /* as loader_poll returns */
@@ -47,15 +44,16 @@ static int on_progress(void *ud, const struct fv_progress *p)
 {
     struct loader *l = ud;
     double now = fv_now();
-    pthread_mutex_lock(&l->lock);
+    pthread_mutex_lock(&l->worker.lock);
     l->now = *p;
     bool tell = now - l->told_at > 0.05;
     if (tell)
         l->told_at = now;
-    pthread_mutex_unlock(&l->lock);
+    bool stop = l->worker.stop;
+    pthread_mutex_unlock(&l->worker.lock);
     if (tell && l->opts.wake)
         l->opts.wake();
-    return atomic_load(&l->stop);
+    return stop;
 }
 
 /* --- cameras --- */
@@ -204,12 +202,12 @@ static void *run(void *ud)
     int rc = s ? load(l, s) : fv_fail(FV_ENOMEM, "out of memory");
     if (rc < 0)
         loaded_destroy(&s);
-    pthread_mutex_lock(&l->lock);
+    pthread_mutex_lock(&l->worker.lock);
     l->scene = s;
     l->state = rc < 0 ? rc : 1;
     if (rc < 0)
         snprintf(l->error, sizeof l->error, "%s", fv_error());
-    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&l->worker.lock);
     if (l->opts.wake)
         l->opts.wake();
     return NULL;
@@ -234,9 +232,7 @@ int loader_start(struct loader **out, struct vk_device *dev, const char *path,
     else
         snprintf(whole, sizeof whole, "%s", fv_path_base(path));
     snprintf(l->name, sizeof l->name, "%s", fv_path_base(whole));
-    pthread_mutex_init(&l->lock, NULL);
-    if (!l->path || (opts->cameras && !l->cameras) || pthread_create(&l->thread, NULL, run, l)) {
-        pthread_mutex_destroy(&l->lock);
+    if (!l->path || (opts->cameras && !l->cameras) || fv_worker_start(&l->worker, run, l) < 0) {
         free(l->path);
         free(l->cameras);
         free(l);
@@ -251,10 +247,8 @@ void loader_destroy(struct loader **l_)
     struct loader *l = *l_;
     if (!l)
         return;
-    atomic_store(&l->stop, true);
-    pthread_join(l->thread, NULL);
+    fv_worker_stop(&l->worker);
     loaded_destroy(&l->scene);
-    pthread_mutex_destroy(&l->lock);
     free(l->path);
     free(l->cameras);
     free(l);
@@ -263,22 +257,22 @@ void loader_destroy(struct loader **l_)
 
 int loader_poll(struct loader *l, struct fv_progress *now)
 {
-    pthread_mutex_lock(&l->lock);
+    pthread_mutex_lock(&l->worker.lock);
     int state = l->state;
     if (now)
         *now = l->now;
     if (state < 0)
         fv_fail(state, "%s", l->error);
-    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&l->worker.lock);
     return state;
 }
 
 struct loaded *loader_take(struct loader *l)
 {
-    pthread_mutex_lock(&l->lock);
+    pthread_mutex_lock(&l->worker.lock);
     struct loaded *s = l->scene;
     l->scene = NULL;
-    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&l->worker.lock);
     return s;
 }
 

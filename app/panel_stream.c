@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 const float panel_stream_height = 80;
 static const float edge = 10;
@@ -36,33 +37,62 @@ static void buttons(struct viewer *v)
     ui_tip("Speed: - and =");
 }
 
-/* What the network does: its trouble, else what it brings. */
+/* How much of the colours that change with the view is decoded: the levels a stream has. */
+static void quality(struct viewer *v)
+{
+    static const char *const degrees[] = {NULL, "SH 0", "SH 1", "SH 2", "SH 3"};
+    const struct play_state *s = &v->play;
+    const char *names[5] = {s->remote ? "Auto" : "All"}, *notes[5] = {s->remote ? "by the network" : ""};
+    char needs[4][32], shown[32];
+    int count = s->sh_most + 2;
+    if (s->sh_most < 1)
+        return; /* one level only */
+    for (int d = 0; d <= s->sh_most; d++) {
+        bytes_text(needs[d], (uint64_t)fmax(s->needs[d], 0));
+        strcat(needs[d], "/s");
+        names[d + 1] = degrees[d + 1];
+        notes[d + 1] = needs[d];
+    }
+    snprintf(shown, sizeof shown, v->sh_bands ? "SH %d" : s->remote ? "Auto: SH %d" : "All: SH %d", s->sh);
+    int bands = v->sh_bands < count ? v->sh_bands : 0;
+    if (ui_pick("##quality", &bands, names, notes, count, shown, 106))
+        v->sh_bands = bands;
+    ui_tip("Quality: how much of the colours that change with the view is decoded,\n"
+           "and what that takes of the network or file");
+}
+
+/* What the network does: its trouble, else what it brings and has to bring. */
 static void network(char out[300], const struct play_state *s)
 {
-    char rate[32];
+    char rate[32], needs[32];
     out[0] = 0;
     if (!s->remote)
         return;
     bytes_text(rate, (uint64_t)s->net.bandwidth);
+    bytes_text(needs, (uint64_t)fmax(s->needs[s->sh], 0));
     if (s->net.text[0])
         snprintf(out, 300, "%s   ", s->net.text);
-    else if (s->net.state == HTTP_LOADING && s->net.bandwidth > 0)
-        snprintf(out, 300, "%s/s   ", rate);
+    else if (s->net.bandwidth > 0)
+        snprintf(out, 300, "%s/s (%s/s needed)   ", rate, needs);
 }
 
 static void where(const struct viewer *v)
 {
     const struct play_state *s = &v->play;
-    char state[64] = "", net[300];
+    char state[64] = "", net[300], buffer[48] = "";
     network(net, s);
+    if (s->remote && s->loaded >= s->frame_count - s->frame && !s->growing)
+        snprintf(buffer, sizeof buffer, "all loaded   ");
+    else if (s->remote)
+        snprintf(buffer, sizeof buffer, "buffer %.1f s   ", s->loaded / s->fps);
     if (s->waiting)
         snprintf(state, sizeof state, "waiting   ");
     else if (s->drops)
         snprintf(state, sizeof state, "%llu left out   ", (unsigned long long)s->drops);
     double end = s->frame_count / s->fps, now = s->frame / s->fps;
-    if (!ui_right("%s%s%u ahead   frame %u of %u   %.2f / %.2f s", net, state, s->ahead, s->frame,
+    if (!ui_right("%s%s%s%u ahead   frame %u of %u   %.2f / %.2f s", net, buffer, state, s->ahead, s->frame,
                   s->frame_count, now, end) &&
-        !ui_right("%u / %u   %.2f / %.2f s", s->frame, s->frame_count, now, end))
+        !ui_right("%s%u / %u   %.2f / %.2f s", buffer, s->frame, s->frame_count, now, end))
         ui_right("%.2f s", now);
 }
 
@@ -133,6 +163,7 @@ void panel_stream(struct viewer *v)
                              .flags = UI_NO_TITLE};
     if (ui_panel_begin("stream", &place, NULL)) {
         buttons(v);
+        quality(v);
         where(v);
         timeline(v);
     }

@@ -175,6 +175,7 @@ static void statistics(struct viewer *v)
             bytes_text(came, v->play.net.received);
             bytes_text(rate, (uint64_t)v->play.net.bandwidth);
             ui_row("Network", "%s/s, SH degree %d", rate, v->play.sh);
+            ui_row("Buffer", "%.1f s loaded, %u frames decoded", v->play.loaded / v->play.fps, v->play.ahead);
             ui_row("Loaded", "%s of %s", came, v->play.net.size ? size : "?");
         }
         ui_row("Left out", "%llu of %llu frames", (unsigned long long)v->play.drops,

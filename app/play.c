@@ -171,6 +171,9 @@ static void decode(struct play *p, int slot, uint32_t frame)
     int sh = p->sh;
     pthread_mutex_unlock(&p->worker.lock);
     bool enters = p->in.info->frame[frame].entry == frame;
+    double needs[4] = {0};
+    if (enters)
+        stream_in_rates(&p->in, frame, needs);
     p->in.adapts = sh < 0;
     if (sh >= 0 || !p->in.http)
         p->in.sh = sh < 0 ? 3 : sh;
@@ -189,7 +192,10 @@ static void decode(struct play *p, int slot, uint32_t frame)
         look_afar(p);
         start = fv_now(); /* waiting is not decoding */
     }
-    p->now.sh = p->in.sh;
+    p->now.sh = p->in.sh < p->in.info->sh_degree ? p->in.sh : p->in.info->sh_degree;
+    p->now.sh_most = p->in.info->sh_degree;
+    if (enters)
+        memcpy(p->now.needs, needs, sizeof needs);
     take_frame(p, slot, rc, seconds);
     pthread_mutex_unlock(&p->worker.lock);
 }

@@ -46,6 +46,8 @@ struct play_state {
     bool growing; /* more frames will come */
     unsigned changes; /* times another stream was found in its place, which begins at its start */
     int sh;       /* highest degree that is decoded now */
+    int sh_most;  /* that the stream has */
+    double needs[4]; /* bytes a second that it takes at each degree, as of the group that was decoded last */
     bool remote;  /* from a web server: the next two are filled */
     struct http_stats net;
     uint32_t loaded; /* frames from the clock's on that could be decoded without waiting */

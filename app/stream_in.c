@@ -149,27 +149,45 @@ static double seconds_ahead(struct stream_in *in, uint32_t frame)
     return gs_stream_ahead(in->stream, frame, most, in->sh) / in->info->fps;
 }
 
+/* The base that a frame needs first, and at each degree its bytes. */
+static uint32_t base_of(const struct stream_in *in, uint32_t frame, double start[4])
+{
+    const struct gs_stream_info *i = in->info;
+    uint32_t base = i->frame[frame].base < i->frame_count ? i->frame[frame].base : frame;
+    for (int d = 0; d < 4; d++)
+        start[d] = (double)gs_stream_bytes(in->stream, base, 1, d);
+    return base;
+}
+
+void stream_in_rates(const struct stream_in *in, uint32_t frame, double rate[4])
+{
+    const struct gs_stream_info *i = in->info;
+    uint32_t n = (uint32_t)ceil(rate_seconds * i->fps), left = i->frame_count - frame;
+    double start[4];
+    bool begins = base_of(in, frame, start) == frame;
+    n = n < left ? n : left;
+    for (int d = 0; d < 4; d++) {
+        rate[d] = (double)gs_stream_bytes(in->stream, frame, n, d) * i->fps / n;
+        if (begins) /* it comes before the play begins */
+            rate[d] -= start[d] * i->fps / n;
+    }
+}
+
 bool stream_in_adapt(struct stream_in *in, uint32_t frame)
 {
     struct http_stats s;
     const struct gs_stream_info *i = in->info;
     if (frame >= i->frame_count || !stream_in_stats(in, &s))
         return false;
-    uint32_t n = (uint32_t)ceil(rate_seconds * i->fps), left = i->frame_count - frame;
+    uint32_t left = i->frame_count - frame;
     struct quality_now now = {.degree = in->sh,
                               .most = in->sh_most < i->sh_degree ? in->sh_most : i->sh_degree,
                               .bandwidth = s.bandwidth,
                               .ahead = seconds_ahead(in, frame),
                               .left = i->growing ? INFINITY : left / i->fps,
                               .time = fv_now()};
-    n = n < left ? n : left;
-    uint32_t base = i->frame[frame].base < i->frame_count ? i->frame[frame].base : frame;
-    for (int d = 0; d < 4; d++) {
-        now.start[d] = (double)gs_stream_bytes(in->stream, base, 1, d);
-        now.rate[d] = (double)gs_stream_bytes(in->stream, frame, n, d) * i->fps / n;
-        if (base == frame) /* which comes before the play begins */
-            now.rate[d] -= now.start[d] * i->fps / n;
-    }
+    base_of(in, frame, now.start);
+    stream_in_rates(in, frame, now.rate);
     int was = in->sh;
     in->sh = quality_choose(&in->quality, &now);
     if (in->sh != was)

@@ -74,6 +74,9 @@ int stream_in_at(struct stream_in *in, double seconds, const struct gs_gpu_scene
 void stream_in_want(struct stream_in *in, uint32_t frame, uint32_t count, bool loop);
 /* Chooses in->sh by what the network brings, for a frame that enters a group. True: it changed. */
 bool stream_in_adapt(struct stream_in *in, uint32_t frame);
+/* Bytes a second that playing from a frame on takes at each degree, by the frames of the next seconds; without the
+ * base that must come first. */
+void stream_in_rates(const struct stream_in *in, uint32_t frame, double rate[4]);
 /* Looks for new frames of a stream that has no index yet, without waiting: 1 there are some, 0 it has
  * ended, FV_EAGAIN, FV_EIO. */
 int stream_in_follow(struct stream_in *in);

@@ -114,6 +114,9 @@ enum ui_icon { UI_START, UI_BACK, UI_PLAY, UI_PAUSE, UI_ON, UI_END, UI_LOOP, UI_
 bool ui_icon_button(const char *id, enum ui_icon icon, bool first, bool lit);
 /* A slider so many points wide beside the widget before, logarithmic. */
 bool ui_knob(const char *id, float *value, float low, float high, const char *format, float width);
+/* A list that opens, so many points wide beside the widget before; notes stand behind the names in it, dimmed. */
+bool ui_pick(const char *id, int *value, const char *const *names, const char *const *notes, int count,
+             const char *shown, float width);
 /* Text beside the widget before, at the right edge of the panel; false and nothing where there is
  * no room for it. */
 bool ui_right(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -520,6 +520,28 @@ bool ui_knob(const char *id, float *value, float low, float high, const char *fo
                               ImGuiSliderFlags_AlwaysClamp | ImGuiSliderFlags_Logarithmic);
 }
 
+bool ui_pick(const char *id, int *value, const char *const *names, const char *const *notes, int count,
+             const char *shown, float width)
+{
+    int before = *value;
+    ImGui::SameLine(0, 8 * unit);
+    ImGui::SetNextItemWidth(width * unit);
+    bool open = ImGui::BeginCombo(id, shown);
+    if (!open) {
+        place(id);
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        if (ImGui::Selectable(names[i], i == before, 0, ImVec2(150 * unit, 0)))
+            *value = i;
+        place(names[i]);
+        ImGui::SameLine(70 * unit);
+        ImGui::TextDisabled("%s", notes[i]);
+    }
+    ImGui::EndCombo();
+    return *value != before;
+}
+
 bool ui_right(const char *fmt, ...)
 {
     char text[160];

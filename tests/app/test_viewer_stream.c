@@ -167,6 +167,29 @@ static void the_timeline_is_clicked_and_dragged(void **state)
     assert_int_equal(quit(&v), 0);
 }
 
+/* The levels a stream has, from the list beside its speed. */
+static void a_quality_is_chosen(void **state)
+{
+    (void)state;
+    char out[256];
+    snprintf(out, sizeof out, "%s", test_tmp_path("low.png"));
+    TEST_RUNS("view '%s' -c '%s' --camera 0 --at 2 --sh 0 --headless --screenshot '%s' --size %dx%d", stream, cameras(),
+              out, WIDTH, HEIGHT);
+    struct image low = load(out);
+    assert_true(share(&low, &frames[4]) > 0.02);
+    struct viewer v = open_at(stream, "2", 4, "--paused");
+    static const char *const names[] = {"SH 0", "All"};
+    for (int i = 0; i < 2; i++) {
+        xserver_input("key Tab");
+        click("stream/##quality");
+        click(names[i]);
+        xserver_input("mousemove 320 200 sleep 0.3 key Tab");
+        shows(i ? &frames[4] : &low, names[i]);
+    }
+    image_finish(&low);
+    assert_int_equal(quit(&v), 0);
+}
+
 static void plays_pauses_and_ends(void **state)
 {
     (void)state;
@@ -215,6 +238,7 @@ int main(void)
     const struct CMUnitTest windows[] = {
         cmocka_unit_test(keys_go_from_frame_to_frame),
         cmocka_unit_test(the_timeline_is_clicked_and_dragged),
+        cmocka_unit_test(a_quality_is_chosen),
         cmocka_unit_test(plays_pauses_and_ends),
         cmocka_unit_test(damage_is_told_and_passed),
     };
