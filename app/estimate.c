@@ -110,7 +110,7 @@ static void find_other(struct estimate *e)
     if (e->quantised)
         snprintf(e->other, sizeof e->other, "%.*s", (int)(n - 5), e->folder);
     else
-        snprintf(e->other, sizeof e->other, "%s-4bit", e->folder);
+        snprintf(e->other, sizeof e->other, "%.*s-4bit", (int)n, e->folder);
     if (!model_in_is(e->other))
         e->other[0] = 0;
 }

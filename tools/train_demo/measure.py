@@ -8,7 +8,8 @@
     measure.py --plot docs/demo         draws the .svg anew of the .tsv
 
 A variant is a name and options of `fovea generate`. Accuracy is of --count prompts by the probes
-(probes.py); PSNR is of all their frames to the first variant's; time is the least of --rounds runs over
+(probes.py); lost and won are those right with the first variant and not with this one, and the other way round;
+PSNR is of all frames to the first variant's, and the median of the clips' own; time is the least of --rounds runs over
 eight of them with all variants in turn, from the start of the program to its end. Clips that are there already are not made again.
 """
 import argparse
@@ -72,16 +73,17 @@ def judged(o, number, options, prompts, scenes):
     folder = os.path.join(o.work, f'{number:02d}')
     if not os.path.exists(os.path.join(folder, f'clip_{len(prompts):04d}.y4m')):
         run(o, options, prompts, folder)
-    score, made = probes.Score(), []
+    score, made, right = probes.Score(), [], []
     for i, scene in enumerate(scenes):
         made.append(read_y4m(os.path.join(folder, f'clip_{i + 1:04d}.y4m')))
-        score.add(made[-1], scene)
-    return score, made
+        right.append(score.add(made[-1], scene))
+    return score, made, right
 
 
 def psnr(clips_a, clips_b):
-    error = np.mean([np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(clips_a, clips_b)])
-    return 10 * np.log10(255 ** 2 / error) if error else float('inf')
+    """Of all frames; the median of the clips'."""
+    errors = [np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(clips_a, clips_b)]
+    return [10 * np.log10(255 ** 2 / e) if e else float('inf') for e in (np.mean(errors), np.median(errors))]
 
 
 def plot(to):
@@ -131,13 +133,14 @@ def main():
         return
     variants = [tuple(s.strip() for s in v.split(':', 1)) for v in o.variant] if o.variant else USUAL
     scenes, prompts = clips.random_prompts(o.seed, o.count, held=True)
-    scores, near, first = [], [], None
+    scores, near, moved, first = [], [], [], None
     for i, (name, options) in enumerate(variants):
-        score, made = judged(o, i, options, prompts, scenes)
+        score, made, right = judged(o, i, options, prompts, scenes)
         scores.append(score.shares())
-        first = first or made
-        near.append(psnr(made, first))
-        print(f'{name}: {scores[-1]} {"; ".join(score.mistakes(6))}', flush=True)
+        first = first or (made, right)
+        near.append(psnr(made, first[0]))
+        moved.append([sum(a > b for a, b in pairs) for pairs in (list(zip(first[1], right)), list(zip(right, first[1])))])
+        print(f'{name}: {scores[-1]} lost {moved[-1][0]} won {moved[-1][1]} {"; ".join(score.mistakes(6))}', flush=True)
         if not i and o.to:
             clips.save_sheet(o.to + '.png', made[:24], prompts[:24])
             with open(o.to + '.md', 'w') as f:
@@ -147,10 +150,11 @@ def main():
         for i, (name, options) in enumerate(variants):
             seconds = run(o, options, prompts[:8], os.path.join(o.work, 'time')) / 8
             least[i] = seconds if k == 0 else min(least[i], seconds)
-    lines = ['\t'.join(('variant', 'options', 'seconds', *(f'{k}' for k in (*probes.KINDS, 'all')), 'faster', 'psnr'))]
-    for (name, options), s, t, db in zip(variants, scores, least, near):
+    lines = ['\t'.join(('variant', 'options', 'seconds', *(f'{k}' for k in (*probes.KINDS, 'all')), 'faster', 'psnr', 'median psnr', 'lost',
+                        'won'))]
+    for (name, options), s, t, db, m in zip(variants, scores, least, near, moved):
         lines.append('\t'.join((name, options, f'{t:.3f}', *(f'{s[k]:.3f}' for k in (*probes.KINDS, 'all')),
-                                f'{least[0] / t:.2f}', f'{db:.2f}')))
+                                f'{least[0] / t:.2f}', *(f'{v:.2f}' for v in db), *(str(n) for n in m))))
     print('\n'.join(lines))
     if o.to:
         with open(o.to + '.tsv', 'w') as f:
