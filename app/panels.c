@@ -241,7 +241,7 @@ static void scene_sections(struct viewer *v)
         movement(v);
         drawing(v);
     }
-    if (ui_section("Comparison", v->other.loader || v->other.scene))
+    if (ui_section("Comparison", v->other.open))
         panel_compare(v);
     if (ui_section("Crop box", false))
         crop_box(v);
@@ -363,7 +363,7 @@ static void shader_panel(const struct viewer *v)
 static void help_sheet(struct viewer *v)
 {
     struct ui_place place = {
-        .ax = 0.5f, .ay = 0.5f, .width = 470, .max_height = room(v), .flags = UI_IN_FRONT};
+        .ax = 0.5f, .ay = 0.5f, .width = 470, .max_height = room(v) + 34 + bottom(v), .flags = UI_IN_FRONT};
     bool open = true;
     if (ui_panel_begin("Keys", &place, &open))
         for (int i = 0; viewer_help[i][0]; i++)

@@ -680,8 +680,8 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     rc = viewer_compare_poll(v);
     if (rc < 0 && (!v->window || v->frames))
         return rc;
-    if (rc < 0 && rc != FV_ECANCELLED && (!v->panels || !v->scene))
-        viewer_failed(v); /* where it happens is not to be seen */
+    if (rc < 0 && rc != FV_ECANCELLED)
+        viewer_notice(v, "%s", v->other.problem); /* where it happens may not be to be seen */
     viewer_export_step(v);
     viewer_settings_save(v, false);
     viewer_studio_step(v);

@@ -60,7 +60,8 @@ struct comparison {
     int split; /* of enum picture_split */
     double line;
     bool swapped, dragging;
-    bool led; /* it goes where the first stream is */
+    bool open; /* its part of the panel is: one was asked for */
+    bool led;  /* it goes where the first stream is */
     char file[SETTINGS_PATH]; /* typed in */
     char problem[1024];       /* why it could not be loaded; "" = it could */
 };

@@ -13,6 +13,7 @@ void viewer_compare(struct viewer *v, const char *path)
     struct comparison *c = &v->other;
     loader_destroy(&c->loader);
     c->problem[0] = 0;
+    c->open = true;
     struct loader_opts o = v->load;
     o.play.at = 0;
     o.wake = v->window ? window_wake : NULL;
