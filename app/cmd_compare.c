@@ -265,8 +265,9 @@ const struct cmd cmd_compare = {
     .name = "compare",
     .summary = "PSNR and SSIM of two pictures, videos or folders",
     .usage = "A B [OPTION]...",
-    .examples = "fovea compare a.png b.png --heatmap difference.png\ttwo pictures\n"
-                "fovea compare a.mp4 b.mp4 --plot quality.png\tframe by frame",
+    .examples = "fovea compare a.mp4 b.mp4\tframe by frame\n"
+                "fovea compare a.png b.png --heatmap difference.png\twhere they differ\n"
+                "fovea compare a.mp4 b.mp4 --plot quality.png\ta plot over time",
     .details = "Pictures, .npy arrays of [H,W] or [H,W,3], videos, or folders of pictures in "
                "order of their names. Values are taken as 0..1; PSNR is over all channels, alpha "
                "left out. The mean PSNR is the mean of the frames' decibels; equal frames count "

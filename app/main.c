@@ -45,7 +45,7 @@ static int unknown_command(const char *name)
  * completions and docs/reference. */
 static int help(int argc, char **argv)
 {
-    if (!argc)
+    if (!argc || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))
         return doc_overview(stdout), 0;
     if (!strcmp(argv[0], "--man"))
         return doc_man(stdout), 0;

@@ -57,6 +57,9 @@ static void overview_fits_a_screen_and_starts_with_an_example(void **state)
     assert_int_equal(strncmp(first, "  fovea render scene.ply -o scene.mp4", 37), 0);
     assert_int_equal(test_fovea(&without, " "), 0);
     free(without);
+    assert_int_equal(test_fovea(&without, "help --help"), 0);
+    assert_string_equal(out, without);
+    free(without);
     free(out);
 }
 
