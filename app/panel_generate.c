@@ -283,12 +283,12 @@ static bool history_card(struct viewer *v, size_t i, bool *changed)
         viewer_play_clip(v, path);
     if (strcmp(s->picked, path))
         return true;
-    if (ui_button("Play clip", 0, 3))
-        viewer_play_clip(v, path);
-    if (ui_button("Reuse settings", 1, 3))
+    if (ui_button("Reuse settings", 0, 1))
         viewer_reuse(v, path);
     ui_tip("Prompt, model, seed and all others of this clip");
-    if (ui_button("Forget", 2, 3)) {
+    if (ui_button("Play clip", 0, 2))
+        viewer_play_clip(v, path);
+    if (ui_button("Forget", 1, 2)) {
         settings_forget(&v->settings.clips, i);
         viewer_remember(v);
         *changed = true;

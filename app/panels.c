@@ -53,7 +53,10 @@ static void scene_info(struct viewer *v)
     ui_row("Gaussians", "%s, SH degree %d", count, s->info.sh_degree);
     if (s->info.dropped)
         ui_row("Left out", "%zu unusable", s->info.dropped);
-    ui_row("On device", "%s%s, loaded in %.2f s", device, s->play ? " a frame" : "", s->seconds);
+    if (s->play)
+        ui_row("On device", "%s a frame", device);
+    else
+        ui_row("On device", "%s, loaded in %.2f s", device, s->seconds);
     ui_row("Radius", "%.4g", s->bounds.radius);
 }
 

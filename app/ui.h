@@ -36,7 +36,7 @@ struct ui_device {
     VkRenderPass render_pass;
     void *window; /* GLFWwindow; its callbacks must be set before and stay in place */
     const char *places; /* a file for the places of the widgets, "x0 y0 x1 y1 panel/label" a line in pixels,
-                           written when they have changed; NULL = none */
+                           written when they have changed (docs/VIEWER.md); NULL = none */
 };
 
 /* NULL when memory or a device object runs out. */
@@ -57,10 +57,11 @@ void ui_begin(struct ui *ui);
 VkResult ui_draw(struct ui *ui, VkCommandBuffer cb);
 /* A key went down (GLFW's code): widgets see it in the next ui_begin even if it is up again by then. */
 void ui_press(int key);
-/* The mouse was pressed at this pixel: the next ui_begin sees it there, however far it has gone on by then. */
-void ui_pressed(double x, double y);
 /* The mouse was pressed twice in place, by the times of its events: slow draws would not see it. */
 void ui_pressed_twice(void);
+/* The left button went down, or up, with the mouse at this pixel: slow draws would see the mouse where it has gone
+ * since. Both between two draws are seen in the next two. */
+void ui_clicked(bool up, double x, double y);
 /* What the widgets use: a panel is under the mouse or dragged in; text is being typed. */
 void ui_wants(bool *mouse, bool *keys);
 

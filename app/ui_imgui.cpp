@@ -26,21 +26,23 @@ static float unit = 1;   // ImGui units per point
 static bool wrap = true; // in the present panel
 static VkResult bad_result = VK_SUCCESS;
 
-// Where the widgets are, for whoever drives the window without eyes: a line "x0 y0 x1 y1 panel/label" each.
+// Where the widgets are, for whoever drives the window without eyes: a line "x0 y0 x1 y1 panel/label" each. What
+// else there is to be seen has a word in front: "panel", "value" (a row's), "cut" (a text with too little room) and
+// "typing" (where keys go to).
 static std::string places, told;
 static const char *places_file; // NULL: nobody asked
 static char panel_name[64];
 
-static void place_box(const char *panel, const char *label, ImVec2 a, ImVec2 b)
+static void place_box(const char *panel, const char *label, ImVec2 a, ImVec2 b, const char *kind = "")
 {
     char line[400];
     ImVec2 s = ImGui::GetIO().DisplayFramebufferScale;
-    snprintf(line, sizeof line, "%.0f %.0f %.0f %.0f %s/%.*s\n", a.x * s.x, a.y * s.y, b.x * s.x, b.y * s.y, panel,
-             int(strcspn(label, "\n")), label);
+    snprintf(line, sizeof line, "%s%.0f %.0f %.0f %.0f %s%s%.*s\n", kind, a.x * s.x, a.y * s.y, b.x * s.x, b.y * s.y, panel,
+             *label ? "/" : "", int(strcspn(label, "\n")), label);
     places += line;
 }
 
-static void place(const char *label)
+static void place(const char *label, const char *kind = "")
 {
     if (!places_file)
         return;
@@ -50,7 +52,21 @@ static void place(const char *label)
         return;
     float x0 = a.x > low.x ? a.x : low.x, y0 = a.y > low.y ? a.y : low.y;
     float x1 = b.x < high.x ? b.x : high.x, y1 = b.y < high.y ? b.y : high.y;
-    place_box(panel_name, label, ImVec2(x0, y0), ImVec2(x1, y1));
+    place_box(panel_name, label, ImVec2(x0, y0), ImVec2(x1, y1), kind);
+}
+
+static void place_field(const char *label)
+{
+    place(label);
+    if (ImGui::IsItemActive())
+        place(label, "typing ");
+}
+
+// Of the widget before: a text in it that has `room` to its sides.
+static void fits(const char *text, float room, const char *label)
+{
+    if (places_file && ImGui::CalcTextSize(text, nullptr, true).x > room + 0.5f * unit)
+        place(label, "cut ");
 }
 
 static void tell_places()
@@ -178,19 +194,30 @@ void ui_upload(ui *, VkCommandBuffer cb)
 
 static int pressed_keys[16], pressed_count;
 static bool twice; // until the next draw
-static bool mouse_pressed;
-static double pressed_at[2];
-
-void ui_pressed(double x, double y)
-{
-    mouse_pressed = true;
-    pressed_at[0] = x;
-    pressed_at[1] = y;
-}
-
 void ui_pressed_twice(void)
 {
     twice = true;
+}
+
+static struct { // the left button down, up
+    bool since;
+    ImVec2 pixel;
+} went[2];
+
+void ui_clicked(bool up, double x, double y)
+{
+    went[up].since = true;
+    went[up].pixel = ImVec2(float(x), float(y));
+}
+
+static void place_mouse(float density)
+{
+    for (auto &w : went)
+        if (w.since) {
+            ImGui::GetIO().MousePos = ImVec2(w.pixel.x / density, w.pixel.y / density);
+            w.since = false;
+            return;
+        }
 }
 
 void ui_press(int key)
@@ -216,9 +243,7 @@ void ui_begin(ui *u)
     ImGui_ImplVulkan_NewFrame();
     ImGui_ImplGlfw_NewFrame();
     find_mouse(static_cast<GLFWwindow *>(u->device.window));
-    if (mouse_pressed) // what is taken hold of is what was there
-        ImGui::GetIO().MousePos = ImVec2(float(pressed_at[0]) / u->density, float(pressed_at[1]) / u->density);
-    mouse_pressed = false;
+    place_mouse(u->density);
     for (int i = 0; i < pressed_count; i++) // one that is up again already is lost by the backend
         down[pressed_keys[i]] ? pressed_keys[i] = -1 : down[pressed_keys[i]] = true;
     ImGui::NewFrame();
@@ -267,6 +292,10 @@ bool ui_panel_begin(const char *title, const ui_place *p, bool *open)
 
 void ui_panel_end(void)
 {
+    if (places_file) {
+        ImVec2 at = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
+        place_box(panel_name, "", at, ImVec2(at.x + size.x, at.y + size.y), "panel ");
+    }
     ImGui::End();
 }
 
@@ -302,11 +331,19 @@ void ui_warn(const char *fmt, ...)
     ImGui::PopStyleColor();
 }
 
+// Between the panel's edge and the column of values.
+static float label_room()
+{
+    return ImGui::GetWindowWidth() * 0.33f - ImGui::GetStyle().WindowPadding.x;
+}
+
 void ui_row(const char *label, const char *fmt, ...)
 {
     ImGui::TextDisabled("%s", label);
+    fits(label, label_room(), label);
     ImGui::SameLine(ImGui::GetWindowWidth() * 0.33f);
     TEXT(fmt);
+    place(label, "value ");
 }
 
 // The label at the left; returns the id of the widget that follows it, as wide as there is room.
@@ -316,6 +353,7 @@ static const char *field(const char *label)
     snprintf(id, sizeof id, "##%s", label);
     ImGui::AlignTextToFramePadding();
     ImGui::TextDisabled("%s", label);
+    fits(label, label_room(), label);
     ImGui::SameLine(ImGui::GetWindowWidth() * 0.33f);
     ImGui::SetNextItemWidth(-FLT_MIN);
     return id;
@@ -324,6 +362,7 @@ static const char *field(const char *label)
 void ui_progress(float fraction, const char *text)
 {
     ImGui::ProgressBar(fraction, ImVec2(-FLT_MIN, 0), text);
+    fits(text, ImGui::GetItemRectSize().x, text);
 }
 
 void ui_tip(const char *text)
@@ -340,6 +379,7 @@ bool ui_button(const char *label, int i, int n)
         ImGui::SameLine(left + float(i) * (width + gap));
     bool pressed = ImGui::Button(label, ImVec2(width, 0));
     place(label);
+    fits(label, width - 2 * ImGui::GetStyle().FramePadding.x, label);
     return pressed;
 }
 
@@ -365,6 +405,7 @@ bool ui_choice(const char *label, int *value, const char *const *names, int coun
         if (ImGui::Button(names[i], ImVec2(width, 0)))
             *value = i;
         place(names[i]);
+        fits(names[i], width - 2 * unit, names[i]);
         ImGui::PopStyleColor();
     }
     ImGui::PopStyleVar();
@@ -379,6 +420,11 @@ bool ui_sliders(const char *label, float *values, int n, float low, float high, 
                                         ImGuiSliderFlags_AlwaysClamp |
                                             (logarithmic ? ImGuiSliderFlags_Logarithmic : 0));
     place(label);
+    for (int i = 0; i < n; i++) {
+        char text[48];
+        snprintf(text, sizeof text, format, double(values[i]));
+        fits(text, (ImGui::GetItemRectSize().x - float(n - 1) * ImGui::GetStyle().ItemInnerSpacing.x) / float(n), label);
+    }
     return changed;
 }
 
@@ -392,14 +438,14 @@ bool ui_colour(const char *label, float rgb[3])
 bool ui_number(const char *label, double *value, const char *format)
 {
     ImGui::InputDouble(field(label), value, 0, 0, format);
-    place(label);
+    place_field(label);
     return ImGui::IsItemDeactivatedAfterEdit();
 }
 
 bool ui_input(const char *label, char *text, size_t size)
 {
     bool changed = ImGui::InputText(field(label), text, size, ImGuiInputTextFlags_AutoSelectAll);
-    place(label);
+    place_field(label);
     return changed;
 }
 
@@ -407,7 +453,7 @@ bool ui_entry(const char *label, char *text, size_t size)
 {
     bool entered = ImGui::InputText(field(label), text, size,
                                     ImGuiInputTextFlags_AutoSelectAll | ImGuiInputTextFlags_EnterReturnsTrue);
-    place(label);
+    place_field(label);
     return entered;
 }
 
@@ -415,7 +461,7 @@ bool ui_hinted(const char *label, char *text, size_t size, const char *hint)
 {
     bool changed =
         ImGui::InputTextWithHint(field(label), hint, text, size, ImGuiInputTextFlags_AutoSelectAll);
-    place(label);
+    place_field(label);
     return changed;
 }
 
@@ -425,7 +471,7 @@ bool ui_lines(const char *id, char *text, size_t size, const char *hint, int lin
     ImVec2 at = ImGui::GetCursorScreenPos();
     float height = float(lines) * ImGui::GetTextLineHeight() + 2 * s.FramePadding.y;
     bool changed = ImGui::InputTextMultiline(id, text, size, ImVec2(-FLT_MIN, height));
-    place(id);
+    place_field(id);
     if (!*text && !ImGui::IsItemActive())
         ImGui::GetWindowDrawList()->AddText(ImVec2(at.x + s.FramePadding.x, at.y + s.FramePadding.y),
                                             ImGui::GetColorU32(ImGuiCol_TextDisabled), hint);
@@ -436,6 +482,7 @@ bool ui_tabs(int *value, const char *const *names, int count)
 {
     int before = *value;
     ImGui::PushID("##tabs"); // a button of the panel may have the same name
+    ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, ImVec2(unit, 3 * unit)); // four of them in narrow windows
     for (int i = 0; i < count; i++) {
         ImGui::PushStyleColor(
             ImGuiCol_Button,
@@ -444,6 +491,7 @@ bool ui_tabs(int *value, const char *const *names, int count)
             *value = i;
         ImGui::PopStyleColor();
     }
+    ImGui::PopStyleVar();
     ImGui::PopID();
     return *value != before;
 }
@@ -452,6 +500,7 @@ bool ui_line(const char *text, bool selected)
 {
     bool picked = ImGui::Selectable(text, selected);
     place(text);
+    fits(text, ImGui::GetContentRegionMax().x - ImGui::GetCursorStartPos().x, text);
     return picked;
 }
 
@@ -459,7 +508,9 @@ bool ui_list(const char *id, int *selected, bool (*name)(void *, int, const char
              int count, int lines)
 {
     ImGui::SetNextItemWidth(-FLT_MIN);
-    return ImGui::ListBox(id, selected, name, ud, count, lines);
+    bool picked = ImGui::ListBox(id, selected, name, ud, count, lines);
+    place(id);
+    return picked;
 }
 
 bool ui_icon_button(const char *id, ui_icon icon, bool first, bool lit)
@@ -516,8 +567,10 @@ bool ui_knob(const char *id, float *value, float low, float high, const char *fo
 {
     ImGui::SameLine(0, 8 * unit);
     ImGui::SetNextItemWidth(width * unit);
-    return ImGui::SliderFloat(id, value, low, high, format,
-                              ImGuiSliderFlags_AlwaysClamp | ImGuiSliderFlags_Logarithmic);
+    bool changed = ImGui::SliderFloat(id, value, low, high, format,
+                                      ImGuiSliderFlags_AlwaysClamp | ImGuiSliderFlags_Logarithmic);
+    place(id);
+    return changed;
 }
 
 bool ui_pick(const char *id, int *value, const char *const *names, const char *const *notes, int count,
@@ -571,7 +624,9 @@ void ui_beside(const char *fmt, ...)
     va_end(ap);
     ImGui::SameLine(0, 6 * unit);
     ImGui::AlignTextToFramePadding();
+    float room = ImGui::GetContentRegionAvail().x;
     ImGui::TextUnformatted(text);
+    fits(text, room, text);
 }
 
 // A picture as a mesh of coloured points, every `step`-th sample: the backend of 1.86 has no textures

@@ -174,7 +174,7 @@ bool viewer_drag_line(struct viewer *v, bool taken)
     const struct window_input *in = &v->window->input;
     const double reach = 7 * v->window->scale;
     bool wipes = c->gpu && c->split == PICTURE_WIPE;
-    if (wipes && !taken && !v->drag && in->pressed == BUTTON_LEFT && fabs(in->pressed_at[0] - c->line * v->width) <= reach)
+    if (wipes && !taken && !v->drag && in->pressed == BUTTON_LEFT && fabs(in->went_at[0][0] - c->line * v->width) <= reach)
         c->dragging = true;
     bool was = c->dragging;
     if (was) {

@@ -314,10 +314,11 @@ void viewer_input(struct viewer *v, double dt)
     const struct window_input *in = &v->window->input;
     bool taken, typing;
     ui_wants(&taken, &typing);
-    if (in->pressed & BUTTON_LEFT)
-        ui_pressed(in->pressed_at[0], in->pressed_at[1]);
     if (in->double_click)
         ui_pressed_twice();
+    for (int up = 0; up < 2; up++)
+        if (in->went[up])
+            ui_clicked(up, in->went_at[up][0], in->went_at[up][1]);
     if (in->dropped)
         viewer_drop(v, in->dropped);
     for (int i = 0; i < in->key_count; i++) {

@@ -75,6 +75,10 @@ static void on_button(GLFWwindow *handle, int button, int action, int mods)
     struct window_input *in = &w->input;
     if (button > GLFW_MOUSE_BUTTON_MIDDLE)
         return;
+    if (button == GLFW_MOUSE_BUTTON_LEFT) {
+        in->went[action != GLFW_PRESS] = true;
+        memcpy(in->went_at[action != GLFW_PRESS], in->mouse, sizeof in->mouse);
+    }
     unsigned bit = button == GLFW_MOUSE_BUTTON_LEFT    ? BUTTON_LEFT
                    : button == GLFW_MOUSE_BUTTON_RIGHT ? BUTTON_RIGHT
                                                        : BUTTON_MIDDLE;
@@ -93,7 +97,6 @@ static void on_button(GLFWwindow *handle, int button, int action, int mods)
         now - p->click_time < double_click_seconds && off < double_click_pixels * w->scale;
     p->click_time = in->double_click ? 0 : now; /* three clicks are not two double ones */
     memcpy(p->click_at, in->mouse, sizeof p->click_at);
-    memcpy(in->pressed_at, in->mouse, sizeof in->pressed_at);
 }
 
 static void on_scroll(GLFWwindow *handle, double x, double y)
@@ -240,7 +243,7 @@ bool window_wait(struct window *w, double timeout)
     in->dropped = NULL;
     in->dragged[0] = in->dragged[1] = in->scroll = 0;
     in->pressed = 0;
-    in->double_click = in->typed = false;
+    in->double_click = in->typed = in->went[0] = in->went[1] = false;
     in->key_count = 0;
 
     unsigned before = w->p->events;

@@ -44,7 +44,8 @@ struct window_input {
     double scroll;
     unsigned buttons; /* held now, of enum window_button */
     unsigned pressed; /* went down */
-    double pressed_at[2]; /* where the mouse was when the left one went down last */
+    bool went[2];         /* the left button: down, up */
+    double went_at[2][2]; /* where the mouse was then */
     bool double_click;
     bool shift, control; /* held now */
     struct {

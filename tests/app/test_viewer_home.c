@@ -191,6 +191,41 @@ static void a_path_is_edited_over_time(void **state)
     assert_int_equal(quit(&v), 0);
 }
 
+/* What the Scene panel changes about the picture is seen at once, and back. */
+static void the_scene_is_drawn_as_the_panel_says(void **state)
+{
+    (void)state;
+    static const char *const size[] = {"--size=1280x720", NULL}, *const rows[][2] = {
+        {"Depth", "Scene/Colour"}, {"Scene/0", "Scene/3"}, {"AA", "Scene/Auto"}, {"Frame scene", "Reset view"}};
+    char drag[200];
+    int box[4];
+    struct viewer v = start(scene(), size);
+    wait_for_widget("Scene/File", box);
+    click("Statistics");
+    click("Crop box");
+    xserver_input("mousemove 640 600 sleep 2");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct image before = grab_still(1280, 720);
+        click(rows[i][0]);
+        shows_not(&before, 0.002, rows[i][0]);
+        click(rows[i][1]);
+        image_finish(&before);
+    }
+    struct image before = grab_still(1280, 720);
+    wait_for_widget("Scene/x", box); /* its lower end, to the middle */
+    snprintf(drag, sizeof drag, "mousemove %d %d sleep 0.2 mousedown 1 sleep 0.2 mousemove %d %d sleep 0.2 mouseup 1", box[0] + 8,
+             (box[1] + box[3]) / 2, box[0] + 45, (box[1] + box[3]) / 2);
+    xserver_input(drag);
+    shows_not(&before, 0.002, "cut to a box");
+    click("Reset box");
+    xserver_input("mousemove 640 600 sleep 0.3 key g");
+    click("Generate a clip/Generate"); /* of no prompt: refused there */
+    xserver_input("mousemove 640 600 sleep 0.3 key g");
+    wait_for_widget("Camera path/Add key", box);
+    image_finish(&before);
+    assert_int_equal(quit(&v), 0);
+}
+
 static void damaged_settings_stop_nobody(void **state)
 {
     (void)state;
@@ -215,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_was_opened_is_there_the_next_time),
         cmocka_unit_test(what_is_shown_is_exported_beside_the_window),
         cmocka_unit_test(a_path_is_edited_over_time),
+        cmocka_unit_test(the_scene_is_drawn_as_the_panel_says),
         cmocka_unit_test(damaged_settings_stop_nobody),
     };
     int failed = cmocka_run_group_tests_name("without a window", plain, NULL, NULL);

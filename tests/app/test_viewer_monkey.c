@@ -12,7 +12,6 @@
 #include "vk/base/thread.h"
 
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -153,11 +153,27 @@ void shows_not(const struct image *old, double least_share, const char *when)
     }
 }
 
+struct image grab_still(int width, int height)
+{
+    double until = fv_now() + 60;
+    struct image before = grab(width, height), now;
+    for (double off = 256; off > 0;) {
+        usleep(300000);
+        now = grab(width, height);
+        off = largest(&before, &now);
+        image_finish(&before);
+        before = now;
+        if (fv_now() > until)
+            fail_msg("the window does not come to rest: off by %.0f of 255", off);
+    }
+    return now;
+}
+
 int quit(struct viewer *v)
 {
     int status;
     xserver_input("key ctrl+q");
-    for (double until = fv_now() + 30; waitpid(v->pid, &status, WNOHANG) == 0; usleep(10000))
+    for (double until = fv_now() + 120; waitpid(v->pid, &status, WNOHANG) == 0; usleep(10000)) /* leaks are looked for, too */
         if (fv_now() > until) {
             kill(v->pid, SIGKILL);
             waitpid(v->pid, &status, 0);
@@ -193,26 +209,37 @@ void wait_for_scene(const struct image *picture)
 
 /* --- widgets --- */
 
+/* What is in front of a name, of "panel " and "typing ": how many bytes. */
+static size_t kind_of(const char *line)
+{
+    static const char *const kinds[] = {"panel ", "typing "};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strncmp(line, kinds[i], strlen(kinds[i])))
+            return strlen(kinds[i]);
+    return 0;
+}
+
 bool find_widget(const char *name, int box[4])
 {
     char line[500];
     bool found = false;
     const char *number = strstr(name, "#1"); /* the one after the first of its name */
     int skip = number != NULL;
+    size_t kind = kind_of(name), size = (number ? (size_t)(number - name) : strlen(name)) - kind;
     FILE *f = fopen(test_tmp_path("widgets"), "r");
     while (f && !found && fgets(line, sizeof line, f)) {
         int at = 0;
-        char *end = strchr(line, '\n'), *shown;
+        char *end = strchr(line, '\n'), *label = line + kind_of(line), *shown;
         if (end)
             *end = 0;
-        if (sscanf(line, "%d %d %d %d %n", &box[0], &box[1], &box[2], &box[3], &at) != 4)
+        if ((size_t)(label - line) != kind || strncmp(line, name, kind) ||
+            sscanf(label, "%d %d %d %d %n", &box[0], &box[1], &box[2], &box[3], &at) != 4)
             continue;
-        shown = strstr(line + at, "##"); /* what follows is told only where nothing else is */
-        size_t size = number ? (size_t)(number - name) : strlen(name), n = strlen(line + at);
-        if (shown && shown[-1] != '/')
-            n = (size_t)(shown - line - at);
-        found = n == size ? !memcmp(line + at, name, n)
-                          : n > size && line[at + (int)(n - size) - 1] == '/' && !memcmp(line + at + n - size, name, size);
+        label += at;
+        shown = strstr(label, "##"); /* what follows is told only where nothing else is */
+        size_t n = shown && shown > label && shown[-1] != '/' ? (size_t)(shown - label) : strlen(label);
+        found = n == size ? !memcmp(label, name + kind, n)
+                          : n > size && label[n - size - 1] == '/' && !memcmp(label + n - size, name + kind, size);
         if (found && skip-- > 0)
             found = false;
     }
@@ -271,8 +298,11 @@ void click(const char *name)
 
 void type_into(const char *name, const char *text)
 {
-    char input[400];
+    char input[400], typing[128];
+    int box[4];
     click(name);
+    snprintf(typing, sizeof typing, "typing %s", name);
+    wait_for_widget(typing, box); /* keys would be shortcuts before */
     snprintf(input, sizeof input, "key ctrl+a sleep 0.1 type --delay 20 '%s'", text);
     xserver_input(input);
 }

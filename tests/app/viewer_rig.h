@@ -39,6 +39,8 @@ void wait_for_scene(const struct image *picture);
 struct image grab(int width, int height);
 /* Grabs until the window shows the picture (within one step of 255), or fails. */
 void shows(const struct image *wanted, const char *when);
+/* Grabs until two pictures one after the other are the same. */
+struct image grab_still(int width, int height);
 /* Grabs until the window shows something else. */
 void shows_not(const struct image *old, double least_share, const char *when);
 
@@ -49,7 +51,7 @@ void make_stream(const char *name, const char *scene, int frames, int group, int
 
 /* The widgets there are, by their places as the viewer tells them: real clicks and keys go there. A name is
  * "label" or "panel/label", without what follows ##, or with it where nothing else is; "label#1" is the one after
- * the first of its name. */
+ * the first of its name; "panel Keys" is a panel as a whole. */
 bool find_widget(const char *name, int box[4]);
 void wait_for_widget(const char *name, int box[4]);
 void wait_for_no_widget(const char *name);

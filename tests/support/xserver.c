@@ -23,8 +23,13 @@ bool xserver_available(void)
 
 int xserver_start(int width, int height)
 {
+    return xserver_start_scaled(width, height, 1);
+}
+
+int xserver_start_scaled(int width, int height, int scale)
+{
     int ends[2];
-    char number[16] = "", fd[16], screen[32], display[32];
+    char number[16] = "", fd[16], screen[32], display[32], tell[128];
     size_t n = 0;
     if (pipe(ends) < 0)
         return -1;
@@ -48,7 +53,8 @@ int xserver_start(int width, int height)
         return -1;
     snprintf(display, sizeof display, ":%d", atoi(number));
     setenv("DISPLAY", display, 1);
-    return 0;
+    snprintf(tell, sizeof tell, "xprop -root -f RESOURCE_MANAGER 8s -set RESOURCE_MANAGER 'Xft.dpi: %d'", 96 * scale);
+    return scale > 1 ? system(tell) : 0;
 }
 
 void xserver_stop(void)
@@ -64,7 +70,7 @@ void xserver_stop(void)
 const char *xserver_grab(int width, int height)
 {
     char command[600];
-    const char *out = test_tmp_path("grab.png");
+    const char *out = test_tmp_path("grab.ppm");
     snprintf(command, sizeof command,
              "ffmpeg -loglevel error -y -f x11grab -draw_mouse 0 -video_size %dx%d -i %s "
              "-frames:v 1 -pix_fmt rgb24 '%s'",
