@@ -10,10 +10,11 @@
 A variant is a name and options of `fovea generate`. Accuracy is of --count prompts by the probes
 (probes.py); lost and won are those right with the first variant and not with this one, and the other way round;
 PSNR is of all frames to the first variant's, and the median of the clips' own; time is the least of --rounds runs over
-eight of them with all variants in turn, from the start of the program to its end. Clips that are there already are not made again.
+eight of them with all variants in turn, from the start of the program to its end, with --cpu the processors'. Clips that are there already are not made again.
 """
 import argparse
 import os
+import resource
 import subprocess
 import time
 import numpy as np
@@ -54,6 +55,11 @@ def _twice(c):
     return c
 
 
+def now(o):
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime if o.cpu else time.time()
+
+
 def run(o, options, prompts, folder):
     """Makes one clip a prompt; seconds it took."""
     os.makedirs(folder, exist_ok=True)
@@ -64,9 +70,9 @@ def run(o, options, prompts, folder):
             '--seed', str(o.seed), '--progress', 'none']
     if '--model' not in options:
         args += ['--model', o.model]
-    begin = time.time()
+    begin = now(o)
     subprocess.run(args + options.split(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.time() - begin
+    return now(o) - begin
 
 
 def judged(o, number, options, prompts, scenes):
@@ -89,7 +95,7 @@ def psnr(clips_a, clips_b):
 def plot(to):
     """Share of clips that are right in all against the seconds of a clip."""
     with open(to + '.tsv') as f:
-        rows = [line.rstrip('\n').split('\t') for line in f][1:]
+        head, *rows = [line.rstrip('\n').split('\t') for line in f]
     points = [(r[0], float(r[2]), 100 * float(r[7])) for r in rows]
     most, low = 1.1 * max(p[1] for p in points), 10 * int(min(p[2] for p in points) / 10)
     out = ['<svg xmlns="http://www.w3.org/2000/svg" width="660" height="420" font-family="sans-serif" '
@@ -110,7 +116,7 @@ def plot(to):
         out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1f63b4"/>'
                    f'<text x="{x + (-8 if end else 8):.1f}" y="{y + (-9 if i % 2 else 15):.1f}"'
                    f'{" text-anchor=" + chr(34) + "end" + chr(34) if end else ""}>{name}</text>')
-    out.append('<text x="345" y="410" text-anchor="middle">seconds a clip, end to end</text>'
+    out.append(f'<text x="345" y="410" text-anchor="middle">{head[2]} a clip, end to end</text>'
                '<text x="60" y="24">background, colour, shape and motion all right</text></svg>')
     with open(to + '.svg', 'w') as f:
         f.write('\n'.join(out) + '\n')
@@ -125,6 +131,7 @@ def main():
     p.add_argument('--count', type=int, default=96, help='prompts')
     p.add_argument('--seed', type=int, default=11)
     p.add_argument('--rounds', type=int, default=3, help='of timing; 0 is none')
+    p.add_argument('--cpu', action='store_true', help='times are of processors: of a machine with other work')
     p.add_argument('--variant', action='append', metavar='NAME: OPTIONS')
     p.add_argument('--plot', metavar='NAME')
     o = p.parse_args()
@@ -150,7 +157,7 @@ def main():
         for i, (name, options) in enumerate(variants):
             seconds = run(o, options, prompts[:8], os.path.join(o.work, 'time')) / 8
             least[i] = seconds if k == 0 else min(least[i], seconds)
-    lines = ['\t'.join(('variant', 'options', 'seconds', *(f'{k}' for k in (*probes.KINDS, 'all')), 'faster', 'psnr', 'median psnr', 'lost',
+    lines = ['\t'.join(('variant', 'options', 'CPU seconds' if o.cpu else 'seconds', *(f'{k}' for k in (*probes.KINDS, 'all')), 'faster', 'psnr', 'median psnr', 'lost',
                         'won'))]
     for (name, options), s, t, db, m in zip(variants, scores, least, near, moved):
         lines.append('\t'.join((name, options, f'{t:.3f}', *(f'{s[k]:.3f}' for k in (*probes.KINDS, 'all')),
