@@ -181,8 +181,15 @@ static void drags_scrolls_and_keys_change_the_view(void **state)
         {"mousemove 320 240 mousedown 1 mousemove 380 260 mousemove 420 270 mouseup 1", "turning"},
         {"mousemove 320 240 mousedown 3 mousemove 350 240 mousemove 400 260 mouseup 3", "moving"},
         {"mousemove 320 240 click --repeat 4 --delay 30 4", "scrolling"},
+        {"mousemove 320 240 mousedown 2 mousemove 350 240 mousemove 400 260 mouseup 2", "moving by the middle"},
+        {"mousemove 320 240 keydown shift mousedown 1 mousemove 350 240 mousemove 400 260 mouseup 1 keyup shift",
+         "moving by Shift"},
         {"keydown w sleep 0.3 keyup w", "flying ahead"},
+        {"keydown s sleep 0.3 keyup s", "flying back"},
         {"keydown d sleep 0.3 keyup d", "flying aside"},
+        {"keydown a sleep 0.3 keyup a", "flying to the other side"},
+        {"keydown e sleep 0.3 keyup e", "flying up"},
+        {"keydown q sleep 0.3 keyup q", "flying down"},
         {"key f", "framing"},
         {"key v", "showing alpha"},
     };
@@ -203,6 +210,29 @@ static void drags_scrolls_and_keys_change_the_view(void **state)
         }
     }
     assert_int_equal(quit(&v), 0);
+    image_finish(&first);
+}
+
+static void a_drag_is_of_the_way_of_moving(void **state)
+{
+    (void)state;
+    static const char turn[] = "mousemove 320 240 mousedown 1 mousemove 380 260 mousemove 420 270 mouseup 1 mousemove 320 240";
+    static const char *const ways[] = {"key r", "key m key m"}; /* orbit, beyond turntable: fly */
+    struct image first, turned[2];
+    struct viewer v = start_bare(&first);
+    for (int i = 0; i < 2; i++) {
+        xserver_input(ways[i]);
+        xserver_input(turn);
+        shows_not(&first, 0.01, ways[i]);
+        usleep(400000);
+        turned[i] = shoot(1);
+        xserver_input("key r");
+        shows(&first, "after a reset");
+    }
+    assert_true(share(&turned[0], &turned[1]) > 0.01);
+    assert_int_equal(quit(&v), 0);
+    image_finish(&turned[0]);
+    image_finish(&turned[1]);
     image_finish(&first);
 }
 
@@ -529,6 +559,7 @@ int main(void)
     const struct CMUnitTest windows[] = {
         cmocka_unit_test(window_shows_the_picture_and_saves_it),
         cmocka_unit_test(drags_scrolls_and_keys_change_the_view),
+        cmocka_unit_test(a_drag_is_of_the_way_of_moving),
         cmocka_unit_test(clicks_do_not_move_the_view),
         cmocka_unit_test(turning_around_a_picked_point_keeps_it_in_place),
         cmocka_unit_test(follows_the_windows_size),
