@@ -387,7 +387,7 @@ int gs_cameras_eval(const struct gs_cameras *c, double time, struct gs_camera *o
         s[j] = monotone(
             (const double[4]){k[0].scalar[j], k[1].scalar[j], k[2].scalar[j], k[3].scalar[j]}, h,
             u);
-    *out = c->items[i];
+    *out = c->items[(u < 1 ? i : i + 1) % c->count]; /* background and limits are those of the key passed last */
     out->width = c->items->width;
     out->height = c->items->height;
     out->time = time;

@@ -120,6 +120,21 @@ static void check_smooth(const struct gs_cameras *c, double begin, double end)
     }
 }
 
+/* Of what is not interpolated a key's own is there from it on, at the last key, too. */
+static void what_does_not_move_is_the_last_keys(void **state)
+{
+    (void)state;
+    struct gs_cameras c;
+    struct gs_camera out;
+    load(&c, four);
+    assert_ok(gs_cameras_eval(&c, 4.4, &out));
+    assert_string_equal(out.name, "2");
+    assert_ok(gs_cameras_eval(&c, 4.5, &out));
+    assert_string_equal(out.name, "end");
+    assert_true(out.has_bg == c.items[3].has_bg && out.bg[2] == c.items[3].bg[2]);
+    gs_cameras_finish(&c);
+}
+
 static void passes_through_keys_smoothly(void **state)
 {
     (void)state;
@@ -354,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_keyframes),
         cmocka_unit_test(reads_look_at_and_defaults),
+        cmocka_unit_test(what_does_not_move_is_the_last_keys),
         cmocka_unit_test(passes_through_keys_smoothly),
         cmocka_unit_test(random_paths_are_smooth),
         cmocka_unit_test(loops_wrap),
