@@ -271,7 +271,6 @@ const struct cmd cmd_encode = {
     .examples = "fovea encode frames/*.ply -o talk.fvv\tfrom files in this order\n"
                 "fovea encode frames -o talk.fvv --psnr 45 --fps 25\tfrom a folder, finer\n"
                 "fovea encode sear_steak -o steak.fvv\ta model trained as QUEEN, as it is\n"
-                "fovea encode fire.splatv -o fire.fvv --seconds 3\ta moving scene of one file\n"
                 "fovea encode garden_scaffold -o garden.fvv\tanchors (Scaffold-GS, SAGS), as anchors\n"
                 "fovea render talk.fvv -o talk.mp4\tplayed along a camera",
     .details =

@@ -12,6 +12,7 @@ struct values {
     int mode, sh, frames, split, stereo;
     double at, speed, live;
     bool headless, paused, once;
+    int appearance;
     struct scene_opts scene;
 };
 
@@ -32,6 +33,8 @@ static const struct opt opts[] = {
      .help = "how the scene was trained; auto is as the file says"},
     {"sh", 0, OPT_INT, AT(sh), .def = "-1", .min = -1, .max = 3,
      .help = "highest spherical-harmonics degree drawn; -1 draws all"},
+    {"appearance", 0, OPT_INT, AT(appearance), .rare = true, .def = "0", .max = 1048575, .value = "N",
+     .help = "of anchors (Scaffold-GS): the training picture whose light is taken"},
     {"compare", 0, OPT_STRING, AT(compare), .value = "FILE", .file = true,
      .help = "a second scene or stream, seen by the same camera at the right of the first"},
     {"compare-as", 0, OPT_ENUM, AT(split), .rare = true, .def = "line", .choices = splits,
@@ -80,6 +83,7 @@ static int run(struct app *app, const void *values, const struct opt_args *args)
                             .headless = v->headless,
                             .mode = v->mode,
                             .sh_bands = v->sh + 1,
+                            .appearance = (uint32_t)v->appearance,
                             .load = scene_load_opts(&v->scene),
                             .play = {.at = v->at,
                                      .speed = v->speed,

@@ -144,7 +144,8 @@ static int load_still(struct loader *l, struct loaded *s, struct gs_scene *scene
 static int load_anchors(struct loader *l, struct loaded *s, struct gs_scene *scene)
 {
     struct neural_in in;
-    FV_TRY(neural_in_load(&in, l->dev, l->path, NULL));
+    FV_TRY(neural_in_load(&in, l->dev, l->path, &(struct nl_gpu_opts){.camera = l->opts.appearance}));
+    s->appearances = in.appearances;
     s->neural = in.gpu;
     s->gpu = nl_gpu_scene(in.gpu);
     *scene = in.around;
@@ -155,6 +156,7 @@ static int load_stream(struct loader *l, struct loaded *s, struct gs_scene *scen
 {
     struct play_opts how = l->opts.play;
     how.wake = l->opts.wake;
+    how.appearance = l->opts.appearance;
     how.on_wait = on_progress;
     how.wait_ud = l;
     FV_TRY(play_start(&s->play, l->dev, l->path, &how, scene));
@@ -177,6 +179,7 @@ static int load(struct loader *l, struct loaded *s)
     struct gs_scene scene = {0};
     s->path = strdup(l->path);
     strcpy(s->name, l->name);
+    s->appearance = l->opts.appearance;
     s->file_bytes = size_on_disk(l->path);
     FV_GOTO(load_cameras(l, s));
     FV_GOTO(stream_in_is(l->path) ? load_stream(l, s, &scene)

@@ -23,6 +23,7 @@ struct loaded {
     struct thumbs *thumbs;    /* and is drawn small: NULL before that begins, or if it does not */
     struct gs_scene info; /* as read, but without its arrays; of a stream its first frame */
     struct gs_bounds bounds;
+    uint32_t appearance, appearances; /* of anchors: the one that is drawn, how many there are; 0: none, or a stream's */
     struct gs_cameras cameras; /* count 0 when there are none */
     char *cameras_path;        /* NULL when there are none, or they are in the scene itself */
     char notice[320];          /* something went wrong that need not stop anybody; "" if not */
@@ -41,6 +42,7 @@ struct loader_opts {
     struct gs_cameras_opts picture; /* for cameras whose file holds no picture size */
     struct gs_load_opts scene;      /* without progress */
     struct play_opts play;          /* of streams; wake is the loader's */
+    uint32_t appearance;            /* of anchors */
     void (*wake)(void); /* called from the thread when there is something new to poll; or NULL */
 };
 

@@ -18,6 +18,7 @@ int neural_in_load(struct neural_in *in, struct vk_device *dev, const char *path
     if (rc < 0 && rc != FV_ENOMEM)
         rc = fv_wrap(rc, "%s: ", path);
     in->offsets = m.offsets;
+    in->appearances = m.appearance ? m.cameras : 0;
     snprintf(in->detail, sizeof in->detail, "%s", in->around.detail);
     nl_encoded_finish(&e);
     nl_finish(&m);

@@ -14,6 +14,7 @@ struct neural_in {
     struct nl_gpu *gpu;
     struct gs_scene around; /* the anchors as Gaussians of their own extent: for bounds and cameras */
     uint32_t offsets;       /* Gaussians of an anchor */
+    uint32_t appearances;   /* rows of the embedding; 0: there is none */
     char detail[64];        /* "scaffold, k 10" */
 };
 

@@ -102,6 +102,12 @@ static void drawing(struct viewer *v)
     } else if (most > 0 && ui_choice("SH degree", &degree, degrees, most + 1)) {
         v->sh_bands = degree == most ? 0 : degree + 1;
     }
+    if (v->scene->appearances > 1) {
+        double wanted = v->appearance;
+        if (ui_number("Appearance", &wanted, "%.0f"))
+            v->appearance = (uint32_t)fmin(fmax(wanted, 0), v->scene->appearances - 1);
+        ui_tip("The training picture whose light is taken, from 0");
+    }
     ui_sliders("Splat scale", &v->splat_scale, 1, 0.05f, 2, "%.2f", false);
     const struct gs_camera *c = &v->lens;
     float bg[3] = {0};

@@ -249,6 +249,7 @@ static int start(struct play *p, struct vk_device *dev, const char *path,
     p->in.adapts = p->sh < 0;
     if (p->sh >= 0)
         p->in.sh = p->sh;
+    p->in.view.camera = opts->appearance;
     FV_TRY(stream_in_first(&p->in));
     *first = p->in.scene;
     p->in.scene = (struct gs_scene){0};

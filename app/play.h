@@ -23,6 +23,7 @@ struct play_opts {
     double at;          /* seconds to begin at */
     int sh_bands;       /* bands of spherical harmonics decoded, 1..4; 0 = all, or of a URL what the
                            network brings */
+    uint32_t appearance; /* of anchors: row of the embedding */
     double live;        /* a stream without an index may still be written: until nothing came for so
                            many seconds; 0: it is as it is */
     fv_progress_fn on_wait; /* of play_start, while bytes are waited for; non-zero cancels. NULL: none */

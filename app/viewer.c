@@ -220,7 +220,8 @@ static int take_scene(struct viewer *v, const char *camera)
     v->held = 0;
     v->other.next = NULL;
     v->play = (struct play_state){0};
-    v->load.play.at = 0; /* told of the first only */
+    v->load.play.at = 0; /* told of the first only, as is: */
+    v->load.appearance = 0;
     v->thumb_count = 0;
     v->sketching = false;
     v->asked = v->drawn = (struct picture_request){0};
@@ -228,6 +229,11 @@ static int take_scene(struct viewer *v, const char *camera)
     v->playing = false;
     v->sh_bands = v->sh_bands > s->info.sh_degree + 1 ? 0 : v->sh_bands;
 
+    if (v->relights) { /* the view stays */
+        v->relights = false;
+        pace_forget(&v->pace);
+        return 0;
+    }
     double centre[3], up[3];
     for (int k = 0; k < 3; k++)
         centre[k] = s->bounds.centre[k];
@@ -245,6 +251,7 @@ static int take_scene(struct viewer *v, const char *camera)
     settings_remember(&v->settings.recent, s->path);
     snprintf(v->scene_file, sizeof v->scene_file, "%s", v->settings.recent.count ? v->settings.recent.items[0] : "");
     viewer_remember(v);
+    v->appearance = s->appearance;
     pace_forget(&v->pace);
     if (s->notice[0])
         viewer_notice(v, "%s", s->notice);
@@ -255,12 +262,30 @@ void viewer_open(struct viewer *v, const char *path, const char *cameras)
 {
     loader_destroy(&v->loader);
     v->error[0] = 0;
+    v->relights = false;
     struct loader_opts o = v->load;
     o.cameras = cameras;
     o.wake = v->window ? window_wake : NULL;
     if (loader_start(&v->loader, v->dev, path, &o) < 0)
         viewer_failed(v);
     v->redraws = SETTLE_DRAWS;
+}
+
+/* The scene's file once more, with another appearance. */
+static void relight(struct viewer *v)
+{
+    struct loaded *s = v->scene;
+    if (!s || v->loader || v->appearance == s->appearance)
+        return;
+    struct loader_opts o = v->load;
+    o.cameras = s->cameras_path;
+    o.appearance = v->appearance;
+    o.wake = v->window ? window_wake : NULL;
+    v->relights = loader_start(&v->loader, v->dev, s->path, &o) >= 0;
+    if (!v->relights) {
+        v->appearance = s->appearance;
+        viewer_failed(v);
+    }
 }
 
 static void drop_cameras(struct viewer *v, const char *path)
@@ -302,6 +327,9 @@ static int poll_loader(struct viewer *v, const char *camera)
         v->redraws = v->redraws ? v->redraws : 1;
         return 0;
     }
+    if (v->relights)
+        v->appearance = v->scene->appearance; /* which stays */
+    v->relights = false;
     loader_destroy(&v->loader);
     v->redraws = SETTLE_DRAWS;
     return rc;
@@ -686,6 +714,7 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     viewer_settings_save(v, false);
     viewer_studio_step(v);
     play_stream(v);
+    relight(v);
     viewer_compare_step(v);
     if (!v->window)
         return step_headless(v);
@@ -750,6 +779,7 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     v->sh_bands = opts->sh_bands;
     v->load.scene = opts->load;
     v->load.play = opts->play;
+    v->load.appearance = opts->appearance;
     v->load.picture = (struct gs_cameras_opts){opts->width, opts->height};
     v->has_bg = opts->has_bg;
     memcpy(v->bg, opts->bg, sizeof v->bg);

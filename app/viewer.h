@@ -37,6 +37,7 @@ struct viewer_opts {
     struct play_opts play;    /* of streams; `at` of the first only */
     bool has_bg;
     float bg[3];
+    uint32_t appearance; /* of anchors, of the first only */
 };
 
 /* Until the window is closed or the frames are drawn. Returns 0, what loading or drawing
@@ -99,6 +100,8 @@ struct viewer {
     enum gs_mode mode;
     int sh_bands;
     float splat_scale;
+    uint32_t appearance; /* wanted of anchors: loaded when nothing else is */
+    bool relights;       /* what is being loaded is the same with it: the view stays */
     bool has_bg, crop, profile, reduce; /* reduce: lower resolution while moving */
     bool stereo; /* two eyes side by side, where no second file is */
     float bg[3];

@@ -144,6 +144,15 @@ static void anchors_are_frames_of_a_stream(void **state)
     TEST_RUNS("%s view '%s' -c '%s' --at 0.3 --headless --size 96x64 --screenshot '%s'", test_device_option(), stream,
               from, one);
     TEST_RUNS("compare '%s' '%s' --min-psnr 60", test_tmp_path("s1.png"), one);
+    /* the light of another picture, of the folder and the stream */
+    const char *two = test_tmp_path("two.png"), *streamed = test_tmp_path("s1.png");
+    TEST_RUNS("%s render '%s' -c '%s' --appearance 3 -o '%s'", test_device_option(), bank, from, one);
+    TEST_FAILS(1, "", "compare '%s' '%s' --min-psnr 36", streamed, one);
+    for (int k = 0; k < 2; k++) {
+        TEST_RUNS("%s view '%s' -c '%s' --at 0.3 --appearance 3 --headless --size 96x64 --screenshot '%s'",
+                  test_device_option(), k ? stream : bank, from, two);
+        TEST_RUNS("compare '%s' '%s' --min-psnr %d", two, one, k ? 36 : 60);
+    }
     TEST_RUNS("convert '%s' --frame 1 --eye 0,-1,-4 -o '%s'", stream, spz);
     TEST_RUNS("%s render '%s' -c '%s' -o '%s'", test_device_option(), spz, from, one);
     TEST_RUNS("compare '%s' '%s' --min-psnr 39", test_tmp_path("s1.png"), one);
