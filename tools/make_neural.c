@@ -121,7 +121,7 @@ static void save(const char *path, const struct tensor *t, size_t n)
     a.zip.w = &a.w;
     int rc = fv_zip_add(&a.zip, "archive/data.pkl", a.text, a.size);
     for (size_t i = 0; rc >= 0 && i < n; i++) {
-        char name[32];
+        char name[40];
         snprintf(name, sizeof name, "archive/data/%zu", i);
         rc = fv_zip_add(&a.zip, name, t[i].data,
                         4ull * t[i].rows * (t[i].columns ? t[i].columns : 1));
