@@ -1,7 +1,6 @@
 /* fovea render: a scene along cameras to video, pictures or arrays. */
 #include "app/keep.h"
 #include "app/neural_in.h"
-#include "app/pipe_in.h"
 #include "app/progress.h"
 #include "app/render_loop.h"
 #include "app/scene_in.h"
@@ -208,20 +207,7 @@ static char *comment(const struct work *w)
     struct values v = *w->v;
     v.output = NULL;
     v.progress = PROGRESS_AUTO;
-    char *options = opt_to_json(opts, &v), *text = NULL;
-    cJSON *root = cJSON_CreateObject();
-    if (root && options) {
-        cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
-        cJSON_AddStringToObject(root, "command", "render");
-        cJSON_AddStringToObject(root, "scene", fv_path_base(w->scene_path));
-        cJSON_AddRawToObject(root, "options", options);
-        text = cJSON_PrintUnformatted(root);
-    }
-    if (text)
-        pipe_in_reword(text);
-    cJSON_Delete(root);
-    free(options);
-    return text;
+    return output_settings("render", opts, &v, (const char *const[]){"scene", fv_path_base(w->scene_path), NULL});
 }
 
 /* Before the scene is loaded, so that a wrong name or codec costs no wait. */

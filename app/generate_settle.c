@@ -2,11 +2,9 @@
  * says is usual. */
 #include "app/generate_comment.h"
 #include "app/generate_work.h"
-#include "app/pipe_in.h"
 #include "vk/base/file.h"
 #include "vk/base/hash.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,24 +65,10 @@ char *generate_settings_json(const struct generate_work *w, const struct generat
     v.format = OUTPUT_AUTO;
     v.progress = PROGRESS_AUTO;
     v.seed = (double)job->seed;
-    char *options = opt_to_json(generate_opts, &v), *text = NULL;
-    cJSON *root = cJSON_CreateObject();
-    if (root && options) {
-        cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
-        cJSON_AddStringToObject(root, "command", "generate");
-        cJSON_AddStringToObject(root, "prompt", job->prompt->whole);
-        cJSON_AddStringToObject(root, "model", w->held->model.usual.name);
-        cJSON_AddStringToObject(root, "model_hash", w->hash);
-        cJSON_AddStringToObject(root, "device", w->dev->caps.name);
-        cJSON_AddStringToObject(root, "driver", w->dev->caps.driver);
-        cJSON_AddRawToObject(root, "options", options);
-        text = cJSON_PrintUnformatted(root);
-    }
-    if (text)
-        pipe_in_reword(text);
-    cJSON_Delete(root);
-    free(options);
-    return text;
+    const char *const says[] = {"prompt", job->prompt->whole,       "model",  w->held->model.usual.name,
+                                "model_hash", w->hash,              "device", w->dev->caps.name,
+                                "driver",     w->dev->caps.driver,  NULL};
+    return output_settings("generate", generate_opts, &v, says);
 }
 
 /* ---- settling what is made --------------------------------------------------------------- */

@@ -1,8 +1,10 @@
 /* Output names (output.h). */
 #include "app/output.h"
+#include "app/pipe_in.h"
 #include "app/video.h"
 #include "vk/base/file.h"
 
+#include <cjson/cJSON.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -175,4 +177,23 @@ int output_prepare_folder(const struct output *o)
                      strerror(errno));
     free(folder);
     return rc;
+}
+
+char *output_settings(const char *command, const struct opt *opts, const void *values, const char *const *says)
+{
+    char *options = opt_to_json(opts, values), *text = NULL;
+    cJSON *root = cJSON_CreateObject();
+    if (root && options) {
+        cJSON_AddStringToObject(root, "fovea", FOVEA_VERSION);
+        cJSON_AddStringToObject(root, "command", command);
+        for (; *says; says += 2)
+            cJSON_AddStringToObject(root, says[0], says[1]);
+        cJSON_AddRawToObject(root, "options", options);
+        text = cJSON_PrintUnformatted(root);
+    }
+    if (text)
+        pipe_in_reword(text);
+    cJSON_Delete(root);
+    free(options);
+    return text;
 }

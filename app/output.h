@@ -7,6 +7,8 @@
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
+#include "app/opt.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -51,5 +53,9 @@ bool output_takes_several(const struct output *o);
 /* The folder the files go into: made when -o names one, only looked at otherwise. Returns 0 or
  * FV_EIO. */
 int output_prepare_folder(const struct output *o);
+
+/* What a file says of how it was made, {"fovea":"0.1.0","command":...,"options":{...}}: options as given, says
+ * between, keys and texts in turn, NULL last. Caller frees; NULL when memory is out. */
+char *output_settings(const char *command, const struct opt *opts, const void *values, const char *const *says);
 
 #endif

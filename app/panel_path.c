@@ -29,6 +29,12 @@ static void erase(struct viewer *v, size_t i)
     path_remove(&v->path, i);
 }
 
+/* The time is that of a key. */
+static bool is_here(const struct viewer *v, size_t i)
+{
+    return fabs(v->path.items[i].time - v->path_time) < 5e-4;
+}
+
 /* --- in the panel --- */
 
 /* One key: its line, and when it is the one scrubbed to, what can be done with it. */
@@ -36,7 +42,7 @@ static void path_key(struct viewer *v, size_t i)
 {
     struct gs_cameras *p = &v->path;
     char line[64];
-    bool here = fabs(p->items[i].time - v->path_time) < 5e-4;
+    bool here = is_here(v, i);
     snprintf(line, sizeof line, "Key %zu at %.2f s##key", i + 1, p->items[i].time);
     if (ui_line(line, here)) {
         v->playing = false;
@@ -122,7 +128,7 @@ enum { SAMPLES = 160 };
 static int key_here(const struct viewer *v)
 {
     for (size_t i = 0; i < v->path.count; i++)
-        if (fabs(v->path.items[i].time - v->path_time) < 5e-4)
+        if (is_here(v, i))
             return (int)i;
     return -1;
 }

@@ -380,9 +380,9 @@ void play_settle(struct play *p, bool (*drawn)(void *ud, const struct gs_gpu_sce
 
 /* Something of the player's is changed, and the thread looks at it anew. */
 #define CHANGE(p, what)                                                                            \
-    pthread_mutex_lock(&(p)->worker.lock);                                                                \
+    pthread_mutex_lock(&(p)->worker.lock);                                                         \
     what;                                                                                          \
-    pthread_cond_signal(&(p)->worker.changed);                                                            \
+    pthread_cond_signal(&(p)->worker.changed);                                                     \
     pthread_mutex_unlock(&(p)->worker.lock)
 
 void play_drew(struct play *p, double seconds)

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SETTLE_DRAWS = 6 /* after input, for the interface to lay itself out */ };
 static const double idle_seconds = 0.25, busy_seconds = 0.1, notice_seconds = 4;
 static const double pi = 3.14159265358979323846;
 

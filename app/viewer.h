@@ -48,6 +48,7 @@ int viewer_run(struct app *app, const struct viewer_opts *opts);
 
 enum viewer_tab { TAB_CAMERA, TAB_EXPORT, TAB_GENERATE, TAB_SCENE /* in narrow windows */ };
 enum viewer_export_kind { EXPORTS_VIDEO, EXPORTS_PICTURES, EXPORTS_SCENE };
+enum { SETTLE_DRAWS = 6 /* of the interface after something changed, for it to lay itself out */ };
 
 /* viewer_compare.c: a second file, at the right of the scene */
 struct comparison {
@@ -150,7 +151,7 @@ struct viewer {
     char shaders[4096]; /* messages of shaders that do not compile; "" = all do */
 
     unsigned drag;     /* mouse button that is turning or moving the view */
-    int redraws;       /* times the interface has still to be drawn */
+    int redraws;       /* times the interface has still to be drawn: SETTLE_DRAWS, or once */
     int frames, shown; /* to show, shown with the scene */
     bool ever_loaded;
     double now, before;       /* of this round of the loop, of the one before */

@@ -19,7 +19,7 @@ void viewer_compare(struct viewer *v, const char *path)
     o.wake = v->window ? window_wake : NULL;
     if (loader_start(&c->loader, v->dev, path, &o) < 0)
         snprintf(c->problem, sizeof c->problem, "%s", fv_error());
-    v->redraws = 6;
+    v->redraws = SETTLE_DRAWS;
 }
 
 void viewer_compare_end(struct viewer *v)
@@ -34,7 +34,7 @@ void viewer_compare_end(struct viewer *v)
     c->play = (struct play_state){0};
     c->problem[0] = 0;
     c->dragging = false;
-    v->redraws = 6;
+    v->redraws = SETTLE_DRAWS;
 }
 
 static void take(struct viewer *v)
@@ -67,7 +67,7 @@ int viewer_compare_poll(struct viewer *v)
     else
         snprintf(c->problem, sizeof c->problem, "%s", fv_error());
     loader_destroy(&c->loader);
-    v->redraws = 6;
+    v->redraws = SETTLE_DRAWS;
     return rc < 0 ? fv_fail(rc, "%s", c->problem) : 0;
 }
 

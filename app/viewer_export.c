@@ -51,7 +51,7 @@ void viewer_export_step(struct viewer *v)
     v->redraws = v->redraws ? v->redraws : 1;
     if (!rc)
         return;
-    v->redraws = 6; /* the panel gets another height */
+    v->redraws = SETTLE_DRAWS; /* the panel gets another height */
     if (rc > 0) {
         snprintf(v->exported, sizeof v->exported, "%s", v->exporter->output);
         viewer_notice(v, "Saved %s", v->exporter->output);

@@ -175,7 +175,7 @@ static void take_peeks(struct viewer *v)
     struct studio *s = &v->studio;
     static struct peeked got; /* large */
     while (peek_poll(s->peek, &got)) {
-        v->redraws = 6;
+        v->redraws = SETTLE_DRAWS;
         if (got.tag) {
             if (got.found)
                 s->preview = got;
@@ -197,7 +197,7 @@ static void take_estimate(struct viewer *v)
     }
     if (estimate_poll(s->estimator, &s->estimate)) {
         s->estimated = true;
-        v->redraws = 6; /* the panel may get another height */
+        v->redraws = SETTLE_DRAWS; /* the panel may get another height */
     }
     int rc = s->measure ? process_poll(s->measure) : 0;
     if (!rc)
@@ -229,7 +229,7 @@ static void end_item(struct viewer *v, size_t i)
     } else {
         snprintf(s->problem, sizeof s->problem, "%s", item->error);
     }
-    v->redraws = 6;
+    v->redraws = SETTLE_DRAWS;
 }
 
 static void follow_queue(struct viewer *v)

@@ -7,13 +7,11 @@
 
 static int run(char **out, const char *fmt, ...)
 {
-    char line[2048], all[4096];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
+    int status = test_line(out, FOVEA_EXAMPLES "/", fmt, ap);
     va_end(ap);
-    snprintf(all, sizeof all, "%s/%s 2>&1", FOVEA_EXAMPLES, line);
-    return test_shell(out, all);
+    return status;
 }
 
 static void a_scene_becomes_a_picture(void **state)

@@ -72,6 +72,15 @@ static void write_config(const struct test_nginx *n, const char *path)
     fclose(f);
 }
 
+/* What a test that failed has left: it would hold the pipe its output goes into. */
+static pid_t left;
+
+static void stop_left(void)
+{
+    if (left > 0)
+        kill(left, SIGKILL);
+}
+
 void test_nginx_start(struct test_nginx *n)
 {
     char config[256], prefix[256];
@@ -96,6 +105,9 @@ void test_nginx_start(struct test_nginx *n)
         posix_spawnp(&n->pid, "nginx", &actions, NULL, argv, environ))
         fail_msg("there is no nginx: scripts/setup installs it");
     posix_spawn_file_actions_destroy(&actions);
+    if (!left)
+        atexit(stop_left);
+    left = n->pid;
     for (int k = 0;; k++) {
         int fd = loopback(n->port, true), status;
         if (fd >= 0) {
@@ -119,6 +131,7 @@ void test_nginx_stop(struct test_nginx *n, bool at_once)
     kill(n->pid, at_once ? SIGKILL : SIGTERM);
     waitpid(n->pid, &status, 0);
     n->pid = 0;
+    left = -1;
 }
 
 const char *test_nginx_url(const struct test_nginx *n, const char *path)

@@ -135,15 +135,21 @@ int test_shell(char **out, const char *command)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+int test_line(char **out, const char *before, const char *fmt, va_list args)
+{
+    char line[8192], command[9000];
+    vsnprintf(line, sizeof line, fmt, args);
+    snprintf(command, sizeof command, "%s%s 2>&1", before, line);
+    return test_shell(out, command);
+}
+
 int test_fovea(char **out, const char *fmt, ...)
 {
-    char args[8192], command[9000];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(args, sizeof args, fmt, ap);
+    int status = test_line(out, "'" FOVEA_BINARY "' ", fmt, ap);
     va_end(ap);
-    snprintf(command, sizeof command, "'%s' %s 2>&1", FOVEA_BINARY, args);
-    return test_shell(out, command);
+    return status;
 }
 
 void test_one_cpu(bool on)

@@ -67,6 +67,8 @@ bool test_same_files(const char *a, const char *b);
 /* Runs a line by the shell. Returns the exit status, 128 and more of a signal; what it prints in *out when not
  * NULL, caller frees. */
 int test_shell(char **out, const char *command);
+/* `before` and the text right behind it as such a line, whose errors go into its output. */
+int test_line(char **out, const char *before, const char *fmt, va_list args);
 /* Runs the real binary through the shell: "fovea " + args. Returns the exit status; output
  * (stdout and stderr together) in *out when not NULL, caller frees. */
 int test_fovea(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
