@@ -96,6 +96,7 @@ fv_nn_shader(nn/group_table)
 fv_nn_shader(nn/group_norm)
 fv_nn_shader(nn/group_stats_merge)
 fv_nn_shader(nn/row_norm)
+fv_nn_shader(nn/row_norm_lanes "4:-DLANES=4" "8:-DLANES=8" "16:-DLANES=16")
 fv_nn_shader(nn/row_moments)
 fv_nn_shader(nn/row_apply)
 

@@ -1,14 +1,16 @@
 /* Layer, RMS and group norms (nn.h).
  *
- * Rows (layer, RMS): an invocation does a row; rows whose width is no multiple of four take two
- * kernels, since 16-bit results are written in fours.
+ * Rows (layer, RMS): a subgroup does as many rows as it has lanes, or an invocation does a row; rows
+ * whose width is no multiple of four take two kernels, since 16-bit results are written in fours.
  * Groups: moments of each channel over runs of positions, merged run by run (Chan, Golub and
  * LeVeque 1979) into those of groups, made into a table of mean, factor and addend by channel, and
  * applied. Every step keeps sums of deviations, never of squares. */
 #include "shaders/nn/params.h"
 #include "shaders/nn/norm_params.h"
 #include "vk/nn/order.h"
+#include "vk/nn/tune.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { GROUP = 64 };
@@ -110,6 +112,56 @@ static void fours_of_rows(struct nn_rec *r, const struct rows *w, struct nn_row_
                                                                nn_dtype_bytes(w->out.dtype))});
 }
 
+/* Of a unit of row_norm_lanes: two fours where rows, and what is bound, are of whole such units. */
+static uint32_t fours_of(const struct rows *w, const struct nn_row_push *push)
+{
+    for (int i = 0; i < 5; i++)
+        if (push->base[i] % 8)
+            return 1;
+    return w->width % 8 ? 1 : 2;
+}
+
+static struct nn_binding unit_of(nn_tensor t, uint32_t fours, uint64_t first, uint64_t count)
+{
+    bool both = fours == 2 && nn_dtype_bytes(t.dtype) == 2; /* by one fetch */
+    return (struct nn_binding){t, both ? NN_READ_UVEC4 : NN_WORDS4, first, count};
+}
+
+static void lanes_of_rows(struct nn_rec *r, const struct rows *w, struct nn_row_push *push,
+                          uint64_t first, uint64_t n)
+{
+    uint64_t e = first * w->width, count = n * w->width;
+    uint32_t lanes = nn_lanes(r), fours = fours_of(w, push);
+    char variant[16];
+    snprintf(variant, sizeof variant, "%u", lanes);
+    nn_dispatch(r, &(struct nn_call){.shader = "nn/row_norm_lanes",
+                                     .variant = variant,
+                                     .subgroup = lanes,
+                                     .spec = {fours, w->rms, w->o->act.act, w->x.dtype,
+                                              type_of(w->weight), type_of(w->bias),
+                                              type_of(w->shift), type_of(w->scale), w->out.dtype},
+                                     .nspec = 9,
+                                     .bind = {unit_of(w->x, fours, e, count),
+                                              unit_of(w->weight, fours, 0, 0),
+                                              unit_of(w->bias, fours, 0, 0),
+                                              unit_of(w->shift, fours, 0, 0),
+                                              unit_of(w->scale, fours, 0, 0),
+                                              {w->out, NN_STORAGE, e, count}},
+                                     .nbind = 6,
+                                     .push = push,
+                                     .push_size = sizeof *push,
+                                     .groups = (n + lanes - 1) / lanes,
+                                     .flops = 12.0 * (double)count,
+                                     .bytes = (double)count * (nn_dtype_bytes(w->x.dtype) +
+                                                               nn_dtype_bytes(w->out.dtype))});
+}
+
+/* Subgroups where they are the machine's vector, and rows long enough that few of them idle at an end. */
+static bool by_lanes(const struct nn_rec *r, uint32_t width)
+{
+    return nn_choice_for(r).kernel == NN_KERNEL_REGISTERS && width >= 32 * nn_lanes(r);
+}
+
 static uint64_t gcd(uint64_t a, uint64_t b)
 {
     return b ? gcd(b, a % b) : a;
@@ -144,6 +196,8 @@ static void norm_rows(struct nn_rec *r, const struct rows *w)
         };
         if (w->width % 4)
             any_rows(r, w, &push, first, n);
+        else if (by_lanes(r, w->width))
+            lanes_of_rows(r, w, &push, first, n);
         else
             fours_of_rows(r, w, &push, first, n);
     }

@@ -125,6 +125,7 @@ static const struct {
     {4, {2, 3, 5, 1}, false, 0},    {2, {130, 6}, false, 10},
     {5, {2, 96, 2, 3, 5}, true, 2}, {4, {1, 16, 4, 4}, true, 1},
     {3, {2, 7, 5}, true, 0},        {1, {64}, false, 0},
+    {2, {11, 516}, false, 11},      {2, {10, 1032}, false, 5},
 };
 
 static void check_row(struct tensors *t, size_t k, const struct form *f, bool rms)
@@ -189,6 +190,12 @@ static void row_norms_through_storage_buffers(void **state)
 {
     (void)state;
     row_norms(&(struct nn_rec_opts){.ssbo = true});
+}
+
+static void row_norms_an_invocation_each(void **state)
+{
+    (void)state;
+    row_norms(&(struct nn_rec_opts){.kernel = NN_KERNEL_SHARED});
 }
 
 /* Results of another dtype, and more than one binding of rows. */
@@ -296,6 +303,7 @@ int main(void)
         cmocka_unit_test(statistics_of_chunks),
         cmocka_unit_test(layer_and_rms_norms),
         cmocka_unit_test(row_norms_through_storage_buffers),
+        cmocka_unit_test(row_norms_an_invocation_each),
         cmocka_unit_test(results_in_f16),
         cmocka_unit_test(more_than_one_binding),
         cmocka_unit_test(rejects_what_does_not_fit),
