@@ -356,19 +356,20 @@ static int check_made(struct work *w, struct gs_frame *f, const struct gs_gpu_sc
     return 0;
 }
 
-/* The kernels, of the anchors the case's mask leaves. */
-static int check_device(struct work *w)
+/* The kernels, of the anchors the case's mask leaves: Gaussians that are written, or projected at once. */
+static int check_device(struct work *w, bool apart)
 {
     struct nl_gpu *gpu = NULL;
     struct gs_renderer *r = NULL;
     struct gs_frame *f = NULL;
     int rc = 0;
-    check_group(w->check, "device");
+    check_group(w->check, apart ? "device" : "projected at once");
     FV_GOTO(nl_gpu_create(&gpu, w->dev, &w->model, &w->encoded,
-                          &(struct nl_gpu_opts){.exact = true, .all = true, .camera = w->row}));
+                          &(struct nl_gpu_opts){.exact = true, .all = true, .apart = apart, .camera = w->row}));
     FV_GOTO(gs_renderer_create(&r, w->dev));
     FV_GOTO(gs_frame_create(&f, r));
-    FV_GOTO(check_made(w, f, nl_gpu_scene(gpu)));
+    if (apart)
+        FV_GOTO(check_made(w, f, nl_gpu_scene(gpu)));
     FV_GOTO(draw(w, f, nl_gpu_scene(gpu), "render_inria.npy", GS_OUT_RGB_F32, &picture));
     FV_GOTO(draw(w, f, nl_gpu_scene(gpu), "render_alpha.npy", GS_OUT_ALPHA_F32, &covered));
 done:
@@ -382,7 +383,7 @@ int check_neural(struct check *c, const char *dir)
 {
     struct work w = {.check = c, .dir = dir};
     int rc = open_case(&w);
-    if (rc >= 0 && (check_reference(&w) < 0 || check_device(&w) < 0))
+    if (rc >= 0 && (check_reference(&w) < 0 || check_device(&w, true) < 0 || check_device(&w, false) < 0))
         check_failure(c, "error");
     nn_file_close(&w.inputs);
     nn_file_close(&w.mid);

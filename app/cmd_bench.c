@@ -284,8 +284,7 @@ static int measure(struct work *w, struct result *r)
     FV_TRY(three_in_flight(w, r));
     if (r->anchors) {
         r->gaussians = r->stats.made;
-        r->scene_bytes = nl_gpu_bytes(w->neural.gpu) +
-                         gs_gpu_scene_bytes(r->gaussians, 0, w->v->exact);
+        r->scene_bytes = gs_gpu_scene_held(nl_gpu_scene(w->neural.gpu));
     }
     return by_pass(w, r);
 }

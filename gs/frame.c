@@ -334,12 +334,9 @@ static void set_request(struct gs_frame *f, const struct gs_gpu_scene *s, const 
     f->output = opts->output;
 }
 
-static int draw(struct gs_frame *f)
+static int record_and_submit(struct gs_frame *f)
 {
     struct gs_frame_private *p = f->p;
-    FV_TRY(plan_strips(f));
-    if (p->keep && p->strip_count > 1)
-        return fv_fail(FV_EUNSUPPORTED, "%ux%u is too large to show", f->width, f->height);
     vk_cmd_split(p->cmd, p->profile);
     vk_cmd_begin(p->cmd);
     for (uint32_t i = 0; i < p->strip_count; i++) {
@@ -348,7 +345,22 @@ static int draw(struct gs_frame *f)
         FV_TRY(record_result(f, &p->strip[i]));
     }
     vk_cmd_copy(p->cmd, &p->ctl_host, 0, &p->r->ctl, 0, 4 * GS_CTL_WORDS);
-    FV_TRY(vk_cmd_submit(p->cmd, &p->ticket));
+    return vk_cmd_submit(p->cmd, &p->ticket);
+}
+
+static int draw(struct gs_frame *f)
+{
+    struct gs_frame_private *p = f->p;
+    FV_TRY(plan_strips(f));
+    if (p->keep && p->strip_count > 1)
+        return fv_fail(FV_EUNSUPPORTED, "%ux%u is too large to show", f->width, f->height);
+    int rc = record_and_submit(f);
+    if (rc < 0) { /* what was to be made never will be */
+        p->r->projection = 0;
+        if (p->scene->made)
+            p->scene->made->version++;
+        return rc;
+    }
     p->r->last_ticket = p->ticket;
     p->pending = true;
     return 0;
@@ -373,7 +385,8 @@ static int grow_made(struct gs_made *m, size_t need)
 {
     if (need <= m->scene->count)
         return 0;
-    m->version++;
+    m->projection = 0;
+    m->version += !m->bare;
     return gs_gpu_scene_resize(m->scene, need + need / 16);
 }
 
@@ -564,9 +577,8 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
     gs_view_init(&v, s, c, &o, 0, c->height);
     v.clear_counters = true;
     FV_TRY(gs_raster_reserve(r, s, &v, &plan));
-    if (plan.slices > 1)
-        return fv_fail(FV_EUNSUPPORTED, "%zu Gaussians are too many for a projection check",
-                       s->count);
+    if (plan.slices > 1 || plan.projected)
+        return fv_fail(FV_EUNSUPPORTED, "a projection check takes Gaussians of one slice, not made as they are projected");
     v.params.grid[0] = plan.bins_x;
     /* records hold exponents as the blending takes them */
     const float unit = plan.wide ? 1 : (float)EXP_EXACT_S,

@@ -20,6 +20,11 @@ struct gs_made {
     struct gs_maker maker;
     struct gs_gpu_scene *scene;
     uint32_t version; /* of what its chunks hold */
+    bool bare;        /* its chunks have no buffers: nothing but projections was made so far */
+    /* the projection that was made last: a renderer holds it if it has the same number */
+    uint64_t projection;
+    struct gs_params params;
+    uint32_t spec[GS_SPLAT_SPEC];
 };
 
 struct gs_gpu_scene {
@@ -48,6 +53,8 @@ void gs_gpu_scene_place(struct gs_gpu_scene *g, const struct gs_scene *s);
 /* Another number of Gaussians: contents are undefined afterwards where buffers had to grow. Waits
  * for frames in flight then. On failure the scene has no Gaussians. */
 int gs_gpu_scene_resize(struct gs_gpu_scene *g, size_t count);
+/* Buffers for the Gaussians of a scene that was projected as it was made. */
+int gs_gpu_scene_unfold(struct gs_made *m);
 
 /* Working buffers and limits, shared by all frames of a renderer: the queue runs one frame at
  * a time. Grown between frames only. */
@@ -65,6 +72,7 @@ struct gs_renderer {
     uint64_t span_room, entry_room;
     uint32_t bands;
     uint64_t last_ticket;
+    uint64_t projection; /* that rec, key and visible hold (gs_made); 0: another */
     struct vk_buf params, ctl, key, rec, visible, first_slot, pair, pair2, order, digit_count,
         digit_start, sorted, piece, piece_prefix, part, span, bin_count, bin_total, bin_first, list,
         fine, picture, state, touched, pair_first, part_sum, tile_pair, tile_pair2, tile_range,
@@ -86,6 +94,8 @@ struct gs_view {
 /* What one frame needs; decided on the host from sizes only. */
 struct gs_plan {
     uint32_t slots, slices; /* per slice */
+    uint32_t blocks;
+    bool projected; /* by who makes the scene */
     uint32_t bands, rows_per_band;
     uint32_t tile_w, tile_h, bin_tiles, bins_x, rows;
     uint32_t pixels; /* of the picture buffer */

@@ -232,7 +232,8 @@ static int lay_out(struct gs_gpu_scene *g, size_t count, double slack)
         list[c].count = (uint32_t)(left < room ? left : room);
         list[c].block = g->block_count;
         g->block_count += (list[c].count + GS_BLOCK - 1) / GS_BLOCK;
-        FV_TRY(make_room(g, &list[c], wanted < room ? wanted : room));
+        if (!g->made || !g->made->bare)
+            FV_TRY(make_room(g, &list[c], wanted < room ? wanted : room));
     }
     g->count = count;
     return 0;
@@ -248,8 +249,8 @@ void gs_gpu_scene_place(struct gs_gpu_scene *g, const struct gs_scene *s)
     g->reach = reach_of(s, g->centre);
 }
 
-int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
-                      bool exact)
+/* Without Gaussians yet. */
+static int create_empty(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s, bool exact)
 {
     *out = NULL;
     if (s->count > 1u << 30)
@@ -263,10 +264,17 @@ int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const st
     g->sh_degree = (uint32_t)s->sh_degree;
     g->sh_stride = gs_sh_stride(s->sh_degree, exact);
     gs_gpu_scene_place(g, s);
-    int rc = lay_out(g, s->count, 0);
-    if (rc < 0)
-        gs_gpu_scene_destroy(&g);
     *out = g;
+    return 0;
+}
+
+int gs_gpu_scene_make(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
+                      bool exact)
+{
+    FV_TRY(create_empty(out, dev, s, exact));
+    int rc = lay_out(*out, s->count, 0);
+    if (rc < 0)
+        gs_gpu_scene_destroy(out);
     return rc;
 }
 
@@ -281,6 +289,16 @@ int gs_gpu_scene_resize(struct gs_gpu_scene *g, size_t count)
             g->chunks[c].count = g->chunks[c].block = 0;
     }
     return rc;
+}
+
+int gs_gpu_scene_unfold(struct gs_made *m)
+{
+    if (!m->bare)
+        return 0;
+    for (uint32_t c = 0; c < m->scene->chunk_count; c++)
+        FV_TRY(make_room(m->scene, &m->scene->chunks[c], m->scene->chunks[c].count));
+    m->bare = false;
+    return 0;
 }
 
 int gs_gpu_scene_create(struct gs_gpu_scene **out, struct vk_device *dev, const struct gs_scene *s,
@@ -314,13 +332,13 @@ int gs_gpu_scene_create_made(struct gs_gpu_scene **out, struct vk_device *dev,
 {
     struct gs_scene flat = *around;
     flat.sh_degree = 0;
-    FV_TRY(gs_gpu_scene_make(out, dev, &flat, exact));
+    FV_TRY(create_empty(out, dev, &flat, exact));
     struct gs_gpu_scene *g = *out;
     int rc = 0;
     g->made = calloc(1, sizeof *g->made);
     if (!g->made)
         FV_GOTO(fv_fail(FV_ENOMEM, "out of memory"));
-    *g->made = (struct gs_made){.maker = *maker, .scene = g, .version = 1};
+    *g->made = (struct gs_made){.maker = *maker, .scene = g, .version = 1, .bare = maker->first != NULL};
     g->made->maker.finish = NULL; /* until all went well */
     FV_GOTO(gs_gpu_scene_resize(g, room ? room : 1));
     g->made->maker.finish = maker->finish;
@@ -354,8 +372,8 @@ static void fetch_rows(struct gs_scene *out, size_t at, size_t n, const float *g
 
 int gs_gpu_scene_fetch(const struct gs_gpu_scene *g, size_t count, struct gs_scene *out)
 {
-    if (!g->exact || g->sh_degree || count > g->count)
-        return fv_fail(FV_EINVALID, "only exact scenes without harmonics are fetched");
+    if (!g->exact || g->sh_degree || count > g->count || (g->made && g->made->bare))
+        return fv_fail(FV_EINVALID, "only exact scenes without harmonics are fetched, whose Gaussians are written");
     FV_TRY(gs_scene_alloc(out, count, 0));
     size_t at = 0;
     int rc = 0;

@@ -248,7 +248,9 @@ uint64_t gs_gpu_scene_held(const struct gs_gpu_scene *g);
 uint64_t gs_gpu_scene_bytes(size_t count, int sh_degree, bool exact);
 
 /* A scene whose Gaussians are made anew for each view by kernels of another room, recorded into the
- * frame before it is drawn. They have one colour each (SH 0), in the layout of gs/gpu_scene.c: packed or
+ * frame before it is drawn. They have one colour each (SH 0). A maker's kernels may project them as they make
+ * them (shaders/gs/project.glsl): then nothing is written but what is drawn. Where they cannot, or a scene
+ * has to be drawn in slices of its depth, they write Gaussians in the layout of gs/gpu_scene.c, packed or
  * exact. What was made stays until it is made again: a maker that records nothing shows it once more. */
 struct vk_cmd;
 struct gs_make_chunk {
@@ -266,12 +268,25 @@ struct gs_make {
     const struct vk_buf *ctl;  /* gets, in words: */
     uint32_t live_at, need_at; /* Gaussians that were made, at most `room`; raised to how many there are */
     uint32_t flags_at, flag;   /* flag, where that is more than room: the frame is drawn again */
+    const struct gs_make_splats *splats; /* to be written in place of Gaussians, with no chunks; or NULL */
+};
+/* What kernels that project are given, and write: Gaussian after Gaussian as there are, GS_UNSEEN as the key
+ * of those the view does not show, and how many of a block it does. */
+enum { GS_SPLAT_SPEC = 8 };
+struct gs_make_splats {
+    const struct vk_buf *params, *rec, *key, *visible;
+    uint32_t params_at, params_bytes; /* gs_params */
+    uint32_t spec[GS_SPLAT_SPEC];     /* constants of project.glsl */
+    bool kept;                        /* those of this view are there still */
 };
 struct gs_maker {
     void *ud;
     void (*record)(void *ud, const struct gs_make *m); /* failures: vk_cmd_fail */
     void (*finish)(void *ud);    /* the scene is destroyed. May be NULL: the maker outlives it */
     uint64_t (*bytes)(void *ud); /* device memory of its own. May be NULL: none */
+    /* Of one that projects: its blocks, the first Gaussian of each and how many there are in all; else NULL */
+    const struct vk_buf *first;
+    uint32_t blocks;
 };
 /* around: its positions say where Gaussians will be. room: how many are expected; it grows. On failure
  * the maker is not finished. */

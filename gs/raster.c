@@ -12,6 +12,8 @@
  * back: a histogram of depth cuts it, and pixels keep their state between slices. */
 #include "gs/camera.h"
 #include "gs/gpu.h"
+#include "gs/scene.h"
+#include "shaders/gs/exp_fit.h"
 #include "vk/base/half.h"
 
 #include <float.h>
@@ -27,6 +29,7 @@ static int reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, uin
     if (size > most)
         return fv_fail(FV_EGPUMEM, "%s needs %llu bytes, the device binds at most %llu", label,
                        (unsigned long long)size, (unsigned long long)most);
+    r->projection = 0;
     uint64_t room = size + size / 8; /* a little growth is free next time */
     if (room > most)
         room = size;
@@ -170,7 +173,6 @@ void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct 
     p->depth[2] = (1u << bits) - 1;
     p->size[0] = v->width;
     p->size[1] = v->height;
-    p->grid[3] = s->block_count;
 }
 
 static uint32_t slot_capacity(const struct gs_renderer *r, bool exact)
@@ -199,7 +201,11 @@ int gs_raster_reserve(struct gs_renderer *r, const struct gs_gpu_scene *s, const
         uint64_t slices = 2ull * s->count / room + 2;
         plan->slices = slices < GS_MAX_SLICES ? (uint32_t)slices : GS_MAX_SLICES;
     }
-    uint32_t blocks = s->block_count ? s->block_count : 1;
+    plan->projected = plan->slices == 1 && s->made && s->made->maker.first;
+    plan->blocks = plan->projected ? s->made->maker.blocks : s->block_count;
+    if (s->made && !plan->projected)
+        FV_TRY(gs_gpu_scene_unfold(s->made));
+    uint32_t blocks = plan->blocks ? plan->blocks : 1;
     FV_TRY(gs_reserve(r, &r->params, 2 * 512, "frame parameters"));
     FV_TRY(gs_reserve(r, &r->ctl, 4 * GS_CTL_WORDS, "frame counters"));
     FV_TRY(gs_reserve(r, &r->rec, (uint64_t)plan->slots * record, "projected Gaussians"));
@@ -215,23 +221,25 @@ int gs_raster_reserve(struct gs_renderer *r, const struct gs_gpu_scene *s, const
 }
 
 /* The visible (depth key, slot) pairs of all blocks, dense and in scene order. */
-static void compact(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_view *v,
+static void compact(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_scene *s,
                     const struct gs_plan *plan)
 {
-    struct gs_project_push push = {v->params.grid[3], 0, plan->slots, 0};
+    struct gs_project_push push = {plan->blocks, 0, plan->projected ? (uint32_t)s->count : plan->slots, 0};
     gs_dispatch(&(struct gs_pass){.r = r,
                                   .cmd = cmd,
                                   .name = "compact",
+                                  .variant = !plan->projected ? "blocks" : plan->wide ? "holes_wide" : "holes",
                                   .spec = {plan->wide ? 64 : r->lanes, plan->slices > 1},
                                   .nspec = 2,
+                                  .subgroup = plan->projected && !plan->wide ? r->lanes : 0,
                                   .bind = {{&r->key, .format = GS_U1},
-                                           {&r->visible, .format = GS_U1},
+                                           {plan->projected ? s->made->maker.first : &r->visible, .format = GS_U1},
                                            {&r->first_slot, .format = GS_U1},
                                            {&r->pair}},
                                   .nbind = 4,
                                   .push = &push,
                                   .push_size = sizeof push},
-                v->params.grid[3]);
+                plan->blocks);
 }
 
 /* One of the three forms of project.comp over all chunks. */
@@ -242,6 +250,7 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
     char variant[32];
     bool histogram = !strcmp(form, "_histogram");
     uint32_t group = plan->wide ? 64 : r->lanes;
+    r->projection = 0;
     snprintf(variant, sizeof variant, "%s%s%s", v->exact ? "exact" : "packed", form,
              plan->wide ? "_wide" : "");
     for (uint32_t c = 0; c < s->chunk_count; c++) {
@@ -252,8 +261,8 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
                                       .name = "project",
                                       .variant = variant,
                                       .spec = {group, v->bands_sh, s->sh_stride, v->antialiased,
-                                               plan->tile_w, plan->tile_h, plan->bin_tiles,
-                                               s->exact, slice != ~0u, v->depth, s->made != NULL},
+                                               plan->tile_w, plan->tile_h, plan->bin_tiles, v->depth,
+                                               s->exact, slice != ~0u, s->made != NULL},
                                       .nspec = 11,
                                       .subgroup = plan->wide ? 0 : group,
                                       .bind = {{&r->params, v->params_at, sizeof v->params},
@@ -269,6 +278,31 @@ static void project(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_g
                                       .push_size = sizeof push},
                     (chunk->count + GS_BLOCK - 1) / GS_BLOCK);
     }
+}
+
+/* Where a maker that projects writes, and whether it has to: the same projection may be drawn again. */
+static void set_splats(struct gs_make_splats *out, struct gs_renderer *r, struct gs_made *m,
+                       const struct gs_view *v, const struct gs_plan *plan)
+{
+    const float s = plan->wide ? 1 : v->exact ? (float)EXP_EXACT_S : (float)EXP_FAST_S;
+    const float q0 = plan->wide ? 0 : v->exact ? (float)EXP_EXACT_Q0 : (float)EXP_FAST_Q0;
+    struct gs_params params = v->params;
+    memset(params.bg, 0, sizeof params.bg); /* no projection's */
+    *out = (struct gs_make_splats){.params = &r->params,
+                                   .rec = &r->rec,
+                                   .key = &r->key,
+                                   .visible = &r->visible,
+                                   .params_at = v->params_at,
+                                   .params_bytes = sizeof v->params,
+                                   .spec = {v->antialiased, plan->tile_w, plan->tile_h, plan->bin_tiles,
+                                            v->depth, v->exact ? 3 : 2, fv_f32_bits(s), fv_f32_bits(q0)}};
+    out->kept = r->projection && r->projection == m->projection &&
+                !memcmp(&params, &m->params, sizeof params) && !memcmp(out->spec, m->spec, sizeof out->spec);
+    if (out->kept)
+        return;
+    r->projection = m->projection = gs_new_id();
+    m->params = params;
+    memcpy(m->spec, out->spec, sizeof m->spec);
 }
 
 /* Has a scene that is made for each view made. */
@@ -288,7 +322,13 @@ static void make(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs_gpu_
                         .need_at = GS_CTL_LIVE_NEED,
                         .flags_at = GS_CTL_FLAGS,
                         .flag = GS_FLAG_LIVE};
-    for (uint32_t c = 0; c < s->chunk_count && c < MOST; c++) {
+    struct gs_make_splats splats;
+    if (plan->projected) {
+        set_splats(&splats, r, s->made, v, plan);
+        m.splats = &splats;
+        m.room = (uint32_t)s->count;
+    }
+    for (uint32_t c = 0; !plan->projected && c < s->chunk_count && c < MOST; c++) {
         chunk[c] = (struct gs_make_chunk){&s->chunks[c].geo, &s->chunks[c].sh, m.room,
                                           s->chunks[c].count};
         m.room += s->chunks[c].count;
@@ -342,15 +382,16 @@ void gs_raster_record(struct gs_renderer *r, struct vk_cmd *cmd, const struct gs
         vk_cmd_scope(cmd, "project");
         if (plan->slices > 1) {
             project(r, cmd, s, v, plan, "_count", which);
-            gs_record_scan(r, cmd, &r->visible, &r->first_slot, s->block_count, GS_CTL_VISIBLE,
+            gs_record_scan(r, cmd, &r->visible, &r->first_slot, plan->blocks, GS_CTL_VISIBLE,
                            plan->slots, plan->wide);
         }
-        project(r, cmd, s, v, plan, "", which);
+        if (!plan->projected)
+            project(r, cmd, s, v, plan, "", which);
         vk_cmd_scope(cmd, "sort");
         if (plan->slices == 1)
-            gs_record_scan(r, cmd, &r->visible, &r->first_slot, s->block_count, GS_CTL_VISIBLE,
+            gs_record_scan(r, cmd, &r->visible, &r->first_slot, plan->blocks, GS_CTL_VISIBLE,
                            plan->slots, plan->wide);
-        compact(r, cmd, v, plan);
+        compact(r, cmd, s, plan);
         gs_record_depth_sort(r, cmd, plan, v->exact, plan->wide);
         if (plan->wide)
             gs_record_wide(r, cmd, v, plan, slice);

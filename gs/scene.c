@@ -4,6 +4,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -220,4 +221,10 @@ int gs_scene_compare(const struct gs_scene *a, const struct gs_scene *b,
         }
     }
     return 0;
+}
+
+uint64_t gs_new_id(void)
+{
+    static atomic_ullong ids;
+    return atomic_fetch_add(&ids, 1) + 1;
 }

@@ -86,4 +86,7 @@ float gs_sh_flip_sign(int k, float sx, float sy, float sz);
 /* The comment lines of a .ply header that carry the scene's mode and up axis. */
 void gs_ply_write_comments(struct fv_writer *w, const struct gs_scene *s);
 
+/* Another for each call, never 0: names what a device scene or a renderer holds. */
+uint64_t gs_new_id(void);
+
 #endif

@@ -315,8 +315,6 @@ struct gs_stream_group { /* of a writer or of a reader */
     struct gs_stream_morph morph;
     uint64_t id;                /* another for each group there was */
 };
-/* Of what a device scene may hold; never 0. */
-uint64_t gs_stream_new_id(void);
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b);
 void gs_stream_group_finish(struct gs_stream_group *g);
 /* The parts of that that are a basis': room for it, back to the base, a frame's coefficients coded,

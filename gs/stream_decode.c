@@ -146,7 +146,7 @@ static int load_anchors(struct gs_stream *s, const struct gs_stream_chunk *own)
     snprintf(name, sizeof name, "%.500s: frame %u", s->name, own->frame);
     int rc = s->keys.open(s->keys.ud, &s->key, data, size, name);
     free(data);
-    s->key_id = gs_stream_new_id();
+    s->key_id = gs_new_id();
     return rc;
 }
 

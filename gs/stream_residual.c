@@ -1,9 +1,9 @@
 /* Residual frames (stream.h): the frame before moved by its rigid clusters, and what differs. */
+#include "gs/scene.h"
 #include "gs/stream.h"
 #include "vk/base/array.h"
 #include "vk/base/thread.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,17 +25,11 @@ static int create_attr(struct gs_stream_group *g, enum gs_attr a, uint32_t count
     return gs_active_create(&g->active_before[a], count);
 }
 
-uint64_t gs_stream_new_id(void)
-{
-    static atomic_ullong ids;
-    return atomic_fetch_add(&ids, 1) + 1;
-}
-
 int gs_stream_group_create(struct gs_stream_group *g, const struct gs_stream_base *b)
 {
     uint32_t count = b->state.count;
     *g = (struct gs_stream_group){
-        .key = b, .base = b, .room = count, .id = gs_stream_new_id()};
+        .key = b, .base = b, .room = count, .id = gs_new_id()};
     int rc = 0;
     g->state = b->state; /* its numbers are shared until they change */
     g->label = calloc((size_t)count + 1, 1);

@@ -283,7 +283,7 @@ static int create(struct nl_gpu *g, const struct nl_model *m, const struct nl_en
     struct gs_scene around = {.count = e->count, .sh_degree = 0};
     uint32_t *order = malloc(e->count * sizeof *order);
     around.position = malloc(3 * (size_t)e->count * sizeof(float));
-    const struct gs_maker maker = {g, nl_record_view, o->owned ? finish_owned : NULL, bytes_of};
+    struct gs_maker maker = {g, nl_record_view, o->owned ? finish_owned : NULL, bytes_of, NULL, 0};
     int rc = order && around.position ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     for (uint32_t i = 0; rc >= 0 && i < e->count; i++)
         memcpy(around.position + 3 * (size_t)i, m->position + 3 * (size_t)e->index[i], 3 * sizeof(float));
@@ -301,7 +301,9 @@ static int create(struct nl_gpu *g, const struct nl_model *m, const struct nl_en
     if (rc >= 0)
         rc = vk_buf_create(&g->list, g->dev, 4ull * NL_LIST * g->blocks, VK_BUF_DEVICE, "living anchors");
     if (rc >= 0)
-        rc = vk_buf_create(&g->start, g->dev, 4ull * g->blocks, VK_BUF_DEVICE, "first Gaussians");
+        rc = vk_buf_create(&g->start, g->dev, 4ull * (g->blocks + 1), VK_BUF_DEVICE, "first Gaussians");
+    maker.first = o->apart ? NULL : &g->start;
+    maker.blocks = g->blocks;
     if (rc >= 0)
         rc = gs_gpu_scene_create_made(&g->scene, g->dev, &around,
                                       (size_t)e->count * (m->offsets + 1) / 4 + 1, g->exact, &maker);

@@ -25,9 +25,10 @@ struct nl_gpu {
     uint32_t blocks, segments;
     struct nl_segment *segment;
     struct vk_buf net, first, list, start;
-    /* what the scene holds */
+    /* the view whose living anchors are listed, and the gs_make.version of then; 0: of none */
     struct gs_camera seen;
     uint32_t version;
+    bool written;     /* the scene's chunks hold its Gaussians */
     uint64_t decodes; /* how often anchors were decoded */
 };
 

@@ -3,9 +3,10 @@
  *   [first]   with a feature bank: the first layers' sums of the features as the view blends them
  *   opacity   which anchors are looked at, opacities, a list of those with Gaussians
  *   starts    where each block's Gaussians begin, how many there are; each frame
- *   decode    the others of the networks' outputs, written as the renderer reads them
+ *   decode    the others of the networks' outputs, projected at once into what is drawn; or written as the
+ *             renderer's projection reads them, where it asks for that
  *
- * A view that was decoded last is not decoded again. */
+ * A view that was decoded last is not decoded again; while the camera stays, nor are opacities. */
 #include "neural/gpu.h"
 
 #include <stdio.h>
@@ -24,15 +25,16 @@ struct pass {
     bool tex;
 };
 
-static void dispatch(const struct pass *p, const char *kernel, const char *arch, const uint32_t *spec,
+static void dispatch(const struct pass *p, const char *kernel, const char *arch, bool fused, const uint32_t *spec,
                      uint32_t nspec, const struct vk_bind *bind, uint32_t nbind, const void *push,
                      uint32_t push_size, uint32_t groups)
 {
     const struct vk_pipe *pipe;
-    char name[96], form[16];
+    char name[96], form[32];
     bool longer = *arch && p->g->hidden > SHORT_HIDDEN;
     snprintf(form, sizeof form, p->lanes ? "sg%u" : longer ? "wide128" : "wide", p->lanes);
-    snprintf(name, sizeof name, "neural/%s.%s%s.%s", kernel, arch, form, p->tex ? "tex" : "ssbo");
+    snprintf(name, sizeof name, "neural/%s.%s%s%s.%s", kernel, arch, form, fused ? "_fused" : "",
+             p->tex ? "tex" : "ssbo");
     int rc = vk_pipe_get(&pipe, p->g->dev, name, spec, nspec, p->lanes);
     if (rc < 0)
         vk_cmd_fail(p->cmd, rc);
@@ -55,7 +57,7 @@ void nl_record_first(const struct nl_gpu *g, struct vk_cmd *cmd, const struct nl
     uint32_t spec[] = {group, g->feature_quads, g->hidden, g->exact, g->stride, g->bank_hidden};
     struct vk_bind bind[] = {{feature, 0, 16ull * g->feature_quads * count, F4},
                              whole(&g->first, F4), whole(&s->place, U4), whole(&s->cache, U4)};
-    dispatch(&p, "first", "", spec, 6, bind, 4, &push, sizeof push, (count + group - 1) / group);
+    dispatch(&p, "first", "", false, spec, 6, bind, 4, &push, sizeof push, (count + group - 1) / group);
 }
 
 static void set_view(struct nl_view_push *v, const struct gs_camera *c)
@@ -92,7 +94,7 @@ static void opacities(const struct pass *p, const struct nl_segment *s, const ui
     const struct nl_gpu *g = p->g;
     struct vk_bind bind[] = {whole(&s->place, U4), whole(&s->cache, U4), whole(&g->net, F4),
                              whole(&g->list, U1), whole(&s->raw, F4)};
-    dispatch(p, "opacity", arch, spec, 9, bind, g->arch == NL_SAGS ? 4 : 5, push, sizeof *push,
+    dispatch(p, "opacity", arch, false, spec, 9, bind, g->arch == NL_SAGS ? 4 : 5, push, sizeof *push,
              (s->count + NL_BLOCK - 1) / NL_BLOCK);
 }
 
@@ -110,6 +112,30 @@ static void starts(const struct pass *p, const struct gs_make *m)
         vk_cmd_dispatch(p->cmd, pipe, bind, 3, &push, sizeof push, 1, 1, 1);
 }
 
+static void projected(const struct pass *p, const struct nl_segment *s, const uint32_t spec[9],
+                      struct nl_view_push *push, const char *arch, const struct gs_make *m)
+{
+    const struct nl_gpu *g = p->g;
+    const struct gs_make_splats *to = m->splats;
+    uint32_t all[8 + GS_SPLAT_SPEC];
+    struct vk_bind bind[] = {whole(&s->place, U4),
+                             whole(&s->cache, U4),
+                             whole(&g->net, F4),
+                             whole(&g->list, U1),
+                             whole(&g->start, U1),
+                             {to->params, to->params_at, to->params_bytes, 0},
+                             whole(to->rec, F4),
+                             whole(to->key, U1),
+                             whole(to->visible, U1),
+                             whole(&s->raw, F4)};
+    memcpy(all, spec, 8 * sizeof *all);
+    memcpy(all + 8, to->spec, sizeof to->spec);
+    push->first = 0;
+    push->room = m->room;
+    dispatch(p, "decode", arch, true, all, 8 + GS_SPLAT_SPEC, bind, g->arch == NL_SAGS ? 9 : 10, push,
+             sizeof *push, (s->count + NL_BLOCK - 1) / NL_BLOCK);
+}
+
 static void gaussians(const struct pass *p, const struct nl_segment *s, const uint32_t spec[9],
                       struct nl_view_push *push, const char *arch, const struct gs_make *m)
 {
@@ -121,7 +147,7 @@ static void gaussians(const struct pass *p, const struct nl_segment *s, const ui
                                  whole(m->chunk[c].sh, U4),  whole(&s->raw, F4)};
         push->first = m->chunk[c].first;
         push->room = m->chunk[c].count;
-        dispatch(p, "decode", arch, spec, 8, bind, g->arch == NL_SAGS ? 7 : 8, push, sizeof *push,
+        dispatch(p, "decode", arch, false, spec, 8, bind, g->arch == NL_SAGS ? 7 : 8, push, sizeof *push,
                  (s->count + NL_BLOCK - 1) / NL_BLOCK);
     }
 }
@@ -138,7 +164,8 @@ void nl_record_view(void *ud, const struct gs_make *m)
     struct nl_gpu *g = ud;
     const char *arch = g->arch == NL_SAGS ? "sags_" : "scaffold_";
     struct pass p = {m->cmd, g, g->hidden > SHORT_HIDDEN ? 0 : m->lanes, m->tex};
-    bool known = g->version == m->version && same_view(&g->seen, m->camera);
+    bool listed = g->version == m->version && same_view(&g->seen, m->camera);
+    bool kept = listed && (m->splats ? m->splats->kept : g->written);
     uint32_t group = p.lanes ? p.lanes : WIDE_GROUP;
     uint32_t spec[9] = {group,    g->hidden / 4, g->offsets, g->stride,             g->exact,
                         g->all, g->net1,       g->net2,    least_opacity(g->exact)};
@@ -146,7 +173,7 @@ void nl_record_view(void *ud, const struct gs_make *m)
     double eye[3];
     gs_camera_centre(m->camera, eye);
     set_view(&push, m->camera);
-    for (uint32_t i = 0; !known && i < g->segments; i++) {
+    for (uint32_t i = 0; !listed && i < g->segments; i++) {
         const struct nl_segment *s = &g->segment[i];
         push.count = s->count;
         push.block = s->block;
@@ -159,12 +186,13 @@ void nl_record_view(void *ud, const struct gs_make *m)
     }
     vk_cmd_scope(m->cmd, "decode");
     starts(&p, m);
-    for (uint32_t i = 0; !known && i < g->segments; i++) {
+    for (uint32_t i = 0; !kept && i < g->segments; i++) {
         push.count = g->segment[i].count;
         push.block = g->segment[i].block;
-        gaussians(&p, &g->segment[i], spec, &push, arch, m);
+        (m->splats ? projected : gaussians)(&p, &g->segment[i], spec, &push, arch, m);
     }
-    g->decodes += !known;
+    g->decodes += !kept;
+    g->written = m->splats ? listed && g->written : true;
     g->version = m->version;
     g->seen = *m->camera;
     if (vk_cmd_status(m->cmd) < 0)

@@ -163,6 +163,7 @@ struct nl_gpu;
 struct nl_gpu_opts {
     bool exact;      /* float32 throughout, for exact rendering; anchors in the model's order */
     bool all;        /* every anchor is decoded, whatever the view looks at */
+    bool apart;      /* Gaussians are written, then projected: the obvious twin, and for gs_gpu_scene_fetch */
     uint32_t camera; /* row of the appearance embedding */
     bool owned;      /* by nl_gpu_scene: gs_gpu_scene_destroy ends both, nl_gpu_destroy is not called */
 };
@@ -171,12 +172,12 @@ struct nl_gpu_opts {
 int nl_gpu_create(struct nl_gpu **out, struct vk_device *dev, const struct nl_model *m,
                   const struct nl_encoded *e, const struct nl_gpu_opts *opts);
 void nl_gpu_destroy(struct nl_gpu **g);
-/* To be drawn as any other; its Gaussians are decoded in the frame that draws them, and stay while the
- * camera does. The nl_gpu's own. */
+/* To be drawn as any other; its Gaussians are decoded and projected in the frame that draws them, and stay
+ * so while the view does. The nl_gpu's own. */
 struct gs_gpu_scene *nl_gpu_scene(const struct nl_gpu *g);
 /* Device memory besides the scene's. */
 uint64_t nl_gpu_bytes(const struct nl_gpu *g);
-/* How many views were decoded. */
+/* How often Gaussians were decoded. */
 uint64_t nl_gpu_decodes(const struct nl_gpu *g);
 
 /* ---- in a stream (docs/STREAM.md) ---------------------------------------------------------- */

@@ -10,6 +10,7 @@
  *   T.form   U8 [columns]      bytes of a number, 0 to 3; + 4: numbers are differences to the row before
  *   T.planes U8 [bytes, rows]  of each column its numbers' bytes, low ones first; 2 n for n, -2 n - 1 for n < 0 */
 #include "neural/neural_private.h"
+#include "vk/base/array.h"
 #include "vk/base/half.h"
 #include "vk/nn/safetensors_write.h"
 
@@ -18,27 +19,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TENSORS = 64 };
-
 struct list {
-    struct nn_save_tensor t[MAX_TENSORS];
-    char name[MAX_TENSORS][56];
-    size_t n;
-    struct fv_arena arena; /* of data made for it */
+    struct nn_save_tensor *t;
+    size_t n, room;
+    struct fv_arena arena; /* of names, and of data made for it */
     bool packed;
     const double *step;    /* [NL_ROUNDED] */
     const uint32_t *order; /* of points */
 };
 
-static void put(struct list *l, const char *name, const char *end, enum nn_data type, const void *data,
-                uint64_t a, uint64_t b, uint64_t c)
+static int put(struct list *l, const char *name, const char *end, enum nn_data type, const void *data,
+               uint64_t a, uint64_t b, uint64_t c)
 {
-    struct nn_save_tensor *t = &l->t[l->n];
-    if (!data || l->n == MAX_TENSORS)
-        return;
-    snprintf(l->name[l->n], sizeof l->name[l->n], "%s%s", name, end);
-    *t = (struct nn_save_tensor){l->name[l->n], type, c ? 3 : b ? 2 : 1, {a, b, c}, data};
-    l->n++;
+    if (!data)
+        return 0;
+    size_t size = strlen(name) + strlen(end) + 1;
+    char *whole = nl_room(&l->arena, size, 1);
+    if (!whole)
+        return FV_ENOMEM;
+    FV_TRY(fv_grow(&l->t, &l->room, l->n, sizeof *l->t));
+    snprintf(whole, size, "%s%s", name, end);
+    l->t[l->n++] = (struct nn_save_tensor){whole, type, c ? 3 : b ? 2 : 1, {a, b, c}, data};
+    return 0;
 }
 
 /* ---- packed numbers ---- */
@@ -141,10 +143,9 @@ static int put_packed(struct list *l, const char *name, size_t rows, size_t colu
     free(c.change);
     if (!room)
         return fv_fail(FV_ENOMEM, "out of memory");
-    put(l, name, ".unit", NN_DATA_F32, unit, columns, 2, 0);
-    put(l, name, ".form", NN_DATA_U8, form, columns, 0, 0);
-    put(l, name, ".planes", NN_DATA_U8, planes, (uint64_t)(c.to - planes) / rows, rows, 0);
-    return 0;
+    FV_TRY(put(l, name, ".unit", NN_DATA_F32, unit, columns, 2, 0));
+    FV_TRY(put(l, name, ".form", NN_DATA_U8, form, columns, 0, 0));
+    return put(l, name, ".planes", NN_DATA_U8, planes, (uint64_t)(c.to - planes) / rows, rows, 0);
 }
 
 /* ---- tensors of a model ---- */
@@ -157,8 +158,7 @@ static int put_rows(struct list *l, const char *name, const float *v, uint64_t r
         return 0;
     if (l->packed)
         return put_packed(l, name, rows, columns, v, l->order, NULL, steps);
-    put(l, name, "", NN_DATA_F32, v, rows, fold ? columns / fold : columns, fold);
-    return 0;
+    return put(l, name, "", NN_DATA_F32, v, rows, fold ? columns / fold : columns, fold);
 }
 
 static int put_points(struct list *l, const struct nl_model *m)
@@ -193,10 +193,8 @@ static int put_midpoints(struct list *l, const struct nl_model *m)
     uint32_t points = m->count - m->midpoints;
     if (!m->midpoints)
         return 0;
-    if (!l->packed) {
-        put(l, "midpoints", "", NN_DATA_I32, m->pair, m->midpoints, 2, 0);
-        return 0;
-    }
+    if (!l->packed)
+        return put(l, "midpoints", "", NN_DATA_I32, m->pair, m->midpoints, 2, 0);
     uint32_t *place = malloc(points * sizeof *place);
     int32_t *pair = malloc(2 * (size_t)m->midpoints * sizeof *pair);
     int rc = place && pair ? 0 : fv_fail(FV_ENOMEM, "out of memory");
@@ -224,16 +222,13 @@ static int put_weights(struct list *l, const char *name, const float *v, uint64_
     float most = 0;
     for (size_t i = 0; v && i < n; i++)
         most = fmaxf(most, fabsf(v[i]));
-    if (!v || !l->packed || most > 60000) {
-        put(l, name, "", NN_DATA_F32, v, a, b, 0);
-        return 0;
-    }
+    if (!v || !l->packed || most > 60000)
+        return put(l, name, "", NN_DATA_F32, v, a, b, 0);
     uint16_t *half = nl_room(&l->arena, n, sizeof *half);
     if (!half)
         return FV_ENOMEM;
     fv_f32_to_f16_array(half, v, n);
-    put(l, name, "", NN_DATA_F16, half, a, b, 0);
-    return 0;
+    return put(l, name, "", NN_DATA_F16, half, a, b, 0);
 }
 
 static int put_mlp(struct list *l, const char *name, const struct nl_mlp *n)
@@ -264,11 +259,19 @@ static int put_all(struct list *l, const struct nl_model *m)
         const double steps[2] = {l->step[NL_ROUND_HASH], l->step[NL_ROUND_HASH]};
         FV_TRY(put_packed(l, "hash_grid.params", entries[NL_HASH_LEVELS], 2, m->hash, NULL, NULL, steps));
     } else {
-        put(l, "hash_grid.params", "", NN_DATA_F32, m->hash, 2ull * entries[NL_HASH_LEVELS], 0, 0);
+        FV_TRY(put(l, "hash_grid.params", "", NN_DATA_F32, m->hash, 2ull * entries[NL_HASH_LEVELS], 0, 0));
     }
-    put(l, "affine_layer.affine_alpha", "", NN_DATA_F32, m->alpha, width, 0, 0);
-    put(l, "affine_layer.affine_beta", "", NN_DATA_F32, m->beta, width, 0, 0);
-    return 0;
+    FV_TRY(put(l, "affine_layer.affine_alpha", "", NN_DATA_F32, m->alpha, width, 0, 0));
+    return put(l, "affine_layer.affine_beta", "", NN_DATA_F32, m->beta, width, 0, 0);
+}
+
+static void free_list(struct list *l)
+{
+    if (!l)
+        return;
+    fv_arena_finish(&l->arena);
+    free(l->t);
+    free(l);
 }
 
 static size_t texts(const struct nl_model *m, const char *version, char knn[16], struct nn_file_text out[4])
@@ -291,7 +294,7 @@ int nl_save(const struct nl_model *m, const char *path)
     size_t n = texts(m, "1", knn, meta);
     int rc = put_all(l, m);
     rc = rc == 0 ? nn_safetensors_save(path, l->t, l->n, meta, n) : rc;
-    free(l);
+    free_list(l);
     return rc;
 }
 
@@ -311,9 +314,7 @@ int nl_pack(const struct nl_model *m, const double step[NL_ROUNDED], void **data
         rc = put_all(l, m);
     }
     rc = rc == 0 ? nn_safetensors_bytes(data, size, l->t, l->n, meta, n) : rc;
-    if (l)
-        fv_arena_finish(&l->arena);
-    free(l);
+    free_list(l);
     free(order);
     return rc;
 }

@@ -1,14 +1,27 @@
 #version 460
-// The listed anchors' Gaussians, as the renderer reads them (gs/gpu_scene.c).
+// The listed anchors' Gaussians: projected at once (FUSED), as the renderer's records, of which a key of
+// GS_UNSEEN has none; or written as its projection reads them (gs/gpu_scene.c).
 //   workgroup = one subgroup of SG (else 64 invocations) = one block of NL_BLOCK anchors; an invocation
 //   has an anchor at a time. C: gpu_view.c; twin: decode.c
 #include "neural/anchor.glsl"
 IN_UINT(3, list)
 IN_UINT(4, start)
+#ifdef FUSED
+layout(binding = 5) uniform Params { gs_params p; };
+layout(binding = 6) writeonly buffer Rec { vec4 rec[]; };
+layout(binding = 7) writeonly buffer Key { uint key[]; };
+layout(binding = 8) writeonly buffer Count { uint visible[]; };
+#define RAW 9
+#define PROJECT_SPEC 8
+#include "gs/made.h"
+#include "gs/project.glsl"
+#else
 layout(binding = 5) writeonly buffer Geo { uvec4 geo[]; };
 layout(binding = 6) writeonly buffer Sh { uvec4 sh[]; };
+#define RAW 7
+#endif
 #ifndef SAGS
-layout(binding = 7) readonly buffer Raw { float raw[]; };
+layout(binding = RAW) readonly buffer Raw { float raw[]; };
 #endif
 
 vec3 sigmoid(vec3 x)
@@ -31,6 +44,18 @@ vec3 offset_of(uint anchor, uint k)
     return o;
 }
 
+#ifdef FUSED
+// Returns how many are seen.
+uint put(uint at, vec3 mean, float opacity, vec3 deviation, vec4 q, vec3 colour)
+{
+    splat t = splat_of(gaussian(mean, deviation, q, opacity));
+    if (t.seen)
+        put_splat(at, t, colour, at);
+    else
+        key[at] = GS_UNSEEN;
+    return t.seen ? 1u : 0u;
+}
+#else
 uint scale_code(float log2_s)
 {
     return uint(clamp((log2_s + 30.0) * (2097151.0 / 60.0), 0.0, 2097151.0) + 0.5);
@@ -41,24 +66,26 @@ uint snorm16(float v)
     return uint(int(round(v * 32767.0))) & 0xffffu;
 }
 
-void put(uint at, vec3 p, float opacity, vec3 deviation, vec4 q, vec3 colour)
+uint put(uint at, vec3 mean, float opacity, vec3 deviation, vec4 q, vec3 colour)
 {
     vec3 dc = (colour - 0.5) * (1.0 / 0.28209479177387814);
     q *= inversesqrt(max(dot(q, q), 1e-24));
     if (FLOATS) {
-        geo[3u * at] = floatBitsToUint(vec4(p, opacity));
+        geo[3u * at] = floatBitsToUint(vec4(mean, opacity));
         geo[3u * at + 1u] = floatBitsToUint(q);
         geo[3u * at + 2u] = floatBitsToUint(vec4(deviation, 0.0));
         sh[at] = floatBitsToUint(vec4(dc, 0.0));
-        return;
+        return 1u;
     }
     vec3 l = log2(max(deviation, 1e-12));
     uvec3 code = uvec3(scale_code(l.x), scale_code(l.y), scale_code(l.z));
-    geo[2u * at] = floatBitsToUint(vec4(p, opacity));
+    geo[2u * at] = floatBitsToUint(vec4(mean, opacity));
     geo[2u * at + 1u] = uvec4(code.x | code.y << 21, code.y >> 11 | code.z << 10,
                               snorm16(q.x) | snorm16(q.y) << 16, snorm16(q.z) | snorm16(q.w) << 16);
     sh[at] = uvec4(packHalf2x16(dc.xy), packHalf2x16(vec2(dc.z, 0.0)), 0u, 0u);
+    return 1u;
 }
+#endif
 
 #ifdef SAGS
 // Seven outputs: the columns are two vec4, whose last is the second layer's bias.
@@ -88,7 +115,7 @@ void covariance_of(vec4 h[ROW_VECTORS][ROW_QUADS], out vec4 a[ROW_VECTORS], out 
 void main()
 {
     uint block = pc.block + GROUP_ID, from = block * NL_LIST, n = LD1(list, from);
-    uint begin = LD1(start, block), lane = gl_LocalInvocationID.x;
+    uint begin = LD1(start, block), lane = gl_LocalInvocationID.x, found = 0u;
     for (uint i = 0u; i < n; i += gl_WorkGroupSize.x * ROW_VECTORS) {
         uint first[ROW_VECTORS], where[ROW_VECTORS], anchor[ROW_VECTORS];
         vec4 view[ROW_VECTORS], h[ROW_VECTORS][ROW_QUADS];
@@ -108,19 +135,17 @@ void main()
         three_layers(NET2, h, colour);
         [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
             uint a = anchor[v], at = i + v * gl_WorkGroupSize.x + lane, to = begin + at - pc.first;
-            vec3 p = position_of(a);
             vec3 spread = uintBitsToFloat(place_of(a, 1u).xyz);
             vec3 size = uintBitsToFloat(place_of(a, 2u).xyz);
             if (at < n && to < pc.room)
-                put(to, p + offset_of(a, 0u) * spread, tanh(uintBitsToFloat(first[v])), size * sigmoid(s[v].xyz),
-                    vec4(s[v].w, t[v].xyz), sigmoid(colour[v]));
+                found += put(to, position_of(a) + offset_of(a, 0u) * spread, tanh(uintBitsToFloat(first[v])),
+                             size * sigmoid(s[v].xyz), vec4(s[v].w, t[v].xyz), sigmoid(colour[v]));
         }
 #else
         vec4 hc[ROW_VECTORS][ROW_QUADS];
         hidden(anchor, 2u, NET2, view, hc);
         uint a = anchor[0], at = begin + (where[0] >> 8);
         uint out_at = (block * NL_BLOCK + (where[0] & 255u)) * OFFSETS, mask = i + lane < n ? first[0] : 0u;
-        vec3 p = position_of(a);
         vec3 spread = uintBitsToFloat(place_of(a, 1u).xyz);
         vec3 size = uintBitsToFloat(place_of(a, 2u).xyz);
         for (uint k = 0u; k < OFFSETS; k++) {
@@ -133,10 +158,16 @@ void main()
             bool alive = (mask >> k & 1u) != 0u;
             uint to = at - pc.first;
             if (alive && to < pc.room)
-                put(to, p + offset_of(a, k) * spread, tanh(raw[out_at + k]), size * sigmoid(s), q,
-                    sigmoid(colour));
+                found += put(to, position_of(a) + offset_of(a, k) * spread, tanh(raw[out_at + k]),
+                             size * sigmoid(s), q, sigmoid(colour));
             at += alive ? 1u : 0u;
         }
 #endif
     }
+#ifdef FUSED
+    uint before, total;
+    prefix(found, before, total);
+    if (lane == 0u)
+        visible[block] = total;
+#endif
 }

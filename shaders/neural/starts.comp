@@ -1,6 +1,6 @@
 #version 460
 // First Gaussian of each block of anchors, and how many there are in all.   C: gpu_view.c
-//   one workgroup; start [blocks]
+//   one workgroup; start [blocks + 1]
 #extension GL_GOOGLE_include_directive : require
 #include "gs/common.glsl"
 #include "neural/params.h"
@@ -23,6 +23,7 @@ void main()
         sum += total;
     }
     if (lane == 0u) {
+        start[pc.blocks] = sum;
         ctl[pc.live] = min(sum, pc.room);
         ctl[pc.need] = max(ctl[pc.need], sum);
         if (sum > pc.room)

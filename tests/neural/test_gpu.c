@@ -1,4 +1,5 @@
 /* The kernels against the twin: what they decode, which anchors they look at, when they run. */
+#include "gs/gpu.h"
 #include "neural/neural.h"
 #include "support/neural.h"
 #include "support/test.h"
@@ -83,6 +84,44 @@ static void equals_the_twin(struct rig *r, uint32_t camera, enum gs_raster desig
     nl_gaussians_finish(&want);
 }
 
+static void near_pictures(const float *a, const float *b, size_t n, const char *what)
+{
+    double light = 0;
+    for (size_t i = 0; i < n; i++) {
+        light += fabs((double)b[i]);
+        if (!(fabs((double)a[i] - (double)b[i]) <= 2e-5 + 1e-5 * fabs((double)b[i])))
+            fail_msg("%s: number %zu is %.8g, expected %.8g", what, i, (double)a[i], (double)b[i]);
+    }
+    assert_true(light > 0.002 * (double)n);
+}
+
+/* What the rig, which writes Gaussians and then projects them, draws is drawn by kernels that do both at once. */
+static void fused_draws_the_same(struct rig *apart, const struct gs_render_opts *rows, size_t n)
+{
+    struct nl_gpu *own = apart->gpu, *fused;
+    struct gs_camera c = camera_at(1.5, -3);
+    assert_ok(nl_gpu_create(&fused, test_device(), &apart->model, &apart->encoded,
+                            &(struct nl_gpu_opts){.exact = true, .all = true}));
+    for (size_t i = 0; i < n; i++) {
+        size_t numbers = (size_t)c.width * c.height * (rows[i].output == GS_OUT_RGB_F32 ? 3 : 1) *
+                         (rows[i].stereo ? 2 : 1);
+        float *want = malloc(numbers * sizeof *want);
+        char what[40];
+        snprintf(what, sizeof what, "picture %zu", i);
+        memcpy(want, draw(apart, &c, rows[i]), numbers * sizeof *want);
+        struct gs_frame_stats stats = apart->frame->stats;
+        apart->gpu = fused;
+        near_pictures(draw(apart, &c, rows[i]), want, numbers, what);
+        apart->gpu = own;
+        assert_int_equal(apart->frame->stats.made, stats.made);
+        assert_int_equal(apart->frame->stats.visible, stats.visible);
+        assert_true(gs_gpu_scene_held(nl_gpu_scene(fused)) + 64 * stats.made <=
+                    gs_gpu_scene_held(nl_gpu_scene(own)));
+        free(want);
+    }
+    nl_gpu_destroy(&fused);
+}
+
 /* With exact all anchors give the twin's Gaussians, in its order. */
 static void decodes_as_the_twin(void **state)
 {
@@ -90,8 +129,31 @@ static void decodes_as_the_twin(void **state)
     for (int i = 0; i < 6; i++) {
         struct rig r = {0};
         uint32_t camera = i / 2 == 1 ? 2 : 0;
-        open_rig(&r, kinds[i / 2], &(struct nl_gpu_opts){.exact = true, .all = true, .camera = camera});
+        open_rig(&r, kinds[i / 2],
+                 &(struct nl_gpu_opts){.exact = true, .all = true, .apart = true, .camera = camera});
         equals_the_twin(&r, camera, designs[i % 2]);
+        close_rig(&r);
+    }
+}
+
+/* Everything that a projection depends on. */
+static void projects_as_it_decodes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct rig r = {0};
+        enum gs_raster design = designs[i % 2];
+        const struct gs_render_opts rows[] = {
+            {.output = GS_OUT_RGB_F32, .raster = design},
+            {.output = GS_OUT_RGB_F32, .raster = design, .supersample = 2, .splat_scale = 0.5f},
+            {.output = GS_OUT_RGB_F32, .raster = design, .stereo = true, .eye_distance = 0.1f},
+            {.output = GS_OUT_ALPHA_F32, .raster = design, .has_crop = true, .crop_min = {-0.5f, -2, -2},
+             .crop_max = {2, 2, 0.5f}},
+            {.output = GS_OUT_DEPTH_F32, .raster = design},
+            {.output = GS_OUT_RGB_F32, .raster = design, .mode = GS_MODE_ANTIALIASED},
+        };
+        open_rig(&r, kinds[i / 2], &(struct nl_gpu_opts){.exact = true, .all = true, .apart = true});
+        fused_draws_the_same(&r, rows, i < 2 ? 6 : 4);
         close_rig(&r);
     }
 }
@@ -139,7 +201,7 @@ static void takes_wide_networks(void **state)
         const char *kind;
         uint32_t hidden;
     } rows[] = {{"scaffold", 100}, {"sags", NL_MAX_HIDDEN}, {"sags", 40}};
-    struct nl_gpu_opts o = {.exact = true, .all = true};
+    struct nl_gpu_opts o = {.exact = true, .all = true, .apart = true};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig r = {0};
         struct nl_mlp nets[NL_NETS];
@@ -148,6 +210,7 @@ static void takes_wide_networks(void **state)
         widen(&r.model, rows[i].hidden, nets);
         assert_ok(nl_gpu_create(&r.gpu, test_device(), &r.model, &r.encoded, &o));
         equals_the_twin(&r, 0, GS_RASTER_AUTO);
+        fused_draws_the_same(&r, &(struct gs_render_opts){.output = GS_OUT_RGB_F32}, 1);
         close_rig(&r);
         free_networks(nets);
     }
@@ -211,6 +274,42 @@ static void packed_is_close(void **state)
     }
 }
 
+/* A scene of fewer Gaussians, by the rig's renderer. */
+static void draw_another(struct rig *r, const struct gs_camera *c)
+{
+    struct gs_scene s;
+    struct gs_gpu_scene *gpu;
+    assert_ok(nl_around(&r->model, &s));
+    assert_ok(gs_gpu_scene_create(&gpu, test_device(), &s, NULL));
+    assert_ok(gs_frame_submit(r->frame, gpu, c, &(struct gs_render_opts){0}));
+    assert_ok(gs_frame_wait(r->frame));
+    gs_gpu_scene_destroy(&gpu);
+    gs_scene_finish(&s);
+}
+
+/* What does not fit the renderer's buffers at once is written, and drawn in slices of its depth. */
+static void writes_what_has_to_be_sliced(void **state)
+{
+    (void)state;
+    struct rig r = {0};
+    struct gs_camera c = camera_at(1.5, -3);
+    struct gs_render_opts o = {.output = GS_OUT_RGB_F32};
+    size_t n = 3 * (size_t)c.width * c.height;
+    float *want = malloc(n * sizeof *want);
+    open_rig(&r, "scaffold", &(struct nl_gpu_opts){.exact = true});
+    memcpy(want, draw(&r, &c, o), n * sizeof *want);
+    uint64_t held = gs_gpu_scene_held(nl_gpu_scene(r.gpu));
+    assert_true(r.frame->stats.slices == 1 && r.frame->stats.made > 2048);
+    r.renderer->slot_room = 1024;
+    near_pictures(draw(&r, &c, o), want, n, "in slices");
+    assert_true(r.frame->stats.slices > 1);
+    assert_true(gs_gpu_scene_held(nl_gpu_scene(r.gpu)) >= held + 64 * r.frame->stats.made);
+    r.renderer->slot_room = 0;
+    near_pictures(draw(&r, &c, o), want, n, "in one again");
+    free(want);
+    close_rig(&r);
+}
+
 /* A view is decoded once; the room for its Gaussians grows by itself and does not lose them. */
 static void decodes_when_the_camera_moves(void **state)
 {
@@ -240,6 +339,11 @@ static void decodes_when_the_camera_moves(void **state)
     o.stereo = true;
     draw(&r, &c, o); /* each eye sees Gaussians of its own */
     assert_int_equal(nl_gpu_decodes(r.gpu), decodes + 4);
+    o.stereo = false;
+    draw(&r, &c, o);
+    draw_another(&r, &c); /* in the renderer's buffers */
+    assert_memory_equal(draw(&r, &c, o), first, size);
+    assert_int_equal(nl_gpu_decodes(r.gpu), decodes + 6);
     free(first);
     close_rig(&r);
 }
@@ -267,6 +371,7 @@ int main(void)
         cmocka_unit_test(takes_wide_networks),
         cmocka_unit_test(decodes_as_the_twin),           cmocka_unit_test(looks_where_the_view_does),
         cmocka_unit_test(packed_is_close),               cmocka_unit_test(decodes_when_the_camera_moves),
+        cmocka_unit_test(projects_as_it_decodes),        cmocka_unit_test(writes_what_has_to_be_sliced),
         cmocka_unit_test(refuses_what_kernels_cannot),
     };
     return cmocka_run_group_tests(tests, NULL, test_device_teardown);
