@@ -370,7 +370,7 @@ static int run_or_estimate(struct app *app, const struct generate_values *given,
     free(w.captions);
     free(w.references);
     free(w.strategy);
-    batch_journal_close(&w.journal);
+    (w.journal_new && !w.made ? batch_journal_remove : batch_journal_close)(&w.journal); /* wrong from the start */
     sink_stats_finish(&w.sink);
     generate_jobs_finish(&w.jobs);
     generate_release(&w.held, app->keep, w.held && w.held->g && (rc >= 0 || rc == FV_EINVALID || rc == CMD_USAGE));

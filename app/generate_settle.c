@@ -190,6 +190,7 @@ static int open_journal(struct generate_work *w)
     free(parent);
     free(whole);
     FV_TRY(rc);
+    w->journal_new = !w->journal.count;
     FV_TRY(run_hash(w, &hash));
     const struct batch_past *was = batch_journal_find(&w->journal, hash);
     if (w->v.seed < 0 && was)

@@ -41,6 +41,7 @@ struct generate_work {
     struct generator_cost cost;
     size_t begin;                /* number of the first clip that is not there yet, as the checkpoint says */
     struct batch_journal journal; /* of several clips: which are there */
+    bool journal_new;             /* nothing was known when it was opened */
     size_t made;
     struct cmd_cost *estimate; /* is filled, and nothing said */
     /* of the clip being made */

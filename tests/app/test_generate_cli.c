@@ -336,8 +336,9 @@ static void bad_options_are_told(void **state)
 {
     (void)state;
     NEEDS_MODEL();
-    char out[1024];
+    char out[1024], twice[1024];
     snprintf(out, sizeof out, "%s", test_tmp_path("bad.mp4"));
+    snprintf(twice, sizeof twice, "%s", test_tmp_path("clip_%d_%d.mp4"));
     static const struct {
         int status;
         const char *part, *options;
@@ -362,12 +363,13 @@ static void bad_options_are_told(void **state)
                 {1, "/nowhere", "--frames 34 --extend /nowhere.mp4"},
                 {1, "/nowhere", "--start 0.9 --analytic-init /nowhere.safetensors"},
                 {2, "is of one clip", "--latents z.safetensors --count 2"},
-                {1, "write the number", "--count 2 -o clip_%d_%d.mp4"},
                 {1, "name it .mp4", "-o clip.xyz"},
                 {1, "several frames need", "-o clip.png"},
                 {1, "/nowhere", "-o /nowhere/clip.mp4"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         TEST_FAILS(rows[i].status, rows[i].part, "generate \"a cat\" -o %s --model %s %s", out, model, rows[i].options);
+    TEST_FAILS(1, "write the number", "generate \"a cat\" --model %s --count 2 -o %s", model, twice);
+    assert_int_not_equal(access(test_tmp_path(".clip_%d_%d.mp4.fovea"), F_OK), 0);
     TEST_FAILS(2, "needs -o", "generate \"a cat\" --model %s", model);
     TEST_FAILS(1, "no settings", "generate --from %s -o %s", test_source("docs/playbot.png"), out);
     assert_int_not_equal(access(out, F_OK), 0);
