@@ -447,8 +447,8 @@ nn_tensor nn_pad(struct nn_rec *r, nn_tensor x, const uint32_t *before, const ui
         push.begin = (uint32_t)at;
         push.count = (uint32_t)((n + 3) / 4);
         nn_dispatch(r, &(struct nn_call){.shader = "nn/pad",
-                                         .spec = {GROUP, mode, x.dtype, axes},
-                                         .nspec = 4,
+                                         .spec = {GROUP, mode, x.dtype, axes, push.shape[NN_RANK - 1] >= 4},
+                                         .nspec = 5,
                                          .bind = {{x, NN_WORDS1}, {y, NN_STORAGE, at, n}},
                                          .nbind = 2,
                                          .push = &push,
