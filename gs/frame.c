@@ -578,7 +578,8 @@ int gs_project(struct gs_renderer *r, const struct gs_gpu_scene *s, const struct
     v.clear_counters = true;
     FV_TRY(gs_raster_reserve(r, s, &v, &plan));
     if (plan.slices > 1 || plan.projected)
-        return fv_fail(FV_EUNSUPPORTED, "a projection check takes Gaussians of one slice, not made as they are projected");
+        return fv_fail(FV_EUNSUPPORTED, "a projection check takes Gaussians of one slice, not of kernels that "
+                                        "project them as they make them");
     v.params.grid[0] = plan.bins_x;
     /* records hold exponents as the blending takes them */
     const float unit = plan.wide ? 1 : (float)EXP_EXACT_S,

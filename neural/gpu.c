@@ -4,6 +4,7 @@
  *   place  its position, deviations and turn (48 bytes), its offsets as halves
  *   cache  sums of the networks' first layers over its feature (SAGS: what is encoded), as halves
  *   raw    its opacities of the view (SAGS' are in the list)
+ *   dead   SAGS: the eye that it had no Gaussian for, and how far it was from one (16 bytes)
  * and as float32 with exact. Anchors lie along a Morton curve, with exact in the model's order. */
 #include "neural/gpu.h"
 #include "vk/base/half.h"
@@ -189,6 +190,8 @@ static int fill_cache(const struct nl_gpu *g, const struct filling *f, const str
         if (g->bank)
             continue;
         vk_cmd_begin(cmd);
+        if (g->arch == NL_SAGS)
+            vk_cmd_fill(cmd, &s->dead, 0, s->dead.size, 0);
         nl_record_first(g, cmd, s, &piece, at, n, 0, tex, nowhere);
         FV_GOTO(vk_cmd_submit(cmd, &ticket));
         FV_GOTO(vk_wait(g->dev, ticket));
@@ -206,8 +209,8 @@ static int make_segment(struct nl_gpu *g, struct nl_segment *s)
     FV_TRY(vk_buf_create(&s->cache, g->dev, 4ull * cache_words(g) * n, VK_BUF_DEVICE, "sums of features"));
     if (g->bank)
         FV_TRY(vk_buf_create(&s->feature, g->dev, 16ull * g->feature_quads * n, VK_BUF_DEVICE, "features"));
-    if (g->arch == NL_SAGS) /* in the list */
-        return 0;
+    if (g->arch == NL_SAGS) /* opacities are in the list */
+        return vk_buf_create(&s->dead, g->dev, 16 * n, VK_BUF_DEVICE, "dead points");
     return vk_buf_create(&s->raw, g->dev, 4 * n * g->offsets, VK_BUF_DEVICE, "opacities");
 }
 
@@ -291,6 +294,8 @@ static int create(struct nl_gpu *g, const struct nl_model *m, const struct nl_en
         rc = measure(g, m);
     if (rc >= 0)
         rc = send_networks(g, m, o->camera);
+    if (rc >= 0 && g->arch == NL_SAGS)
+        nl_opacity_growth(m, &g->by_turn, &g->by_distance);
     if (rc >= 0)
         rc = order_of(g, &around, order);
     f.order = order;
@@ -346,6 +351,7 @@ void nl_gpu_destroy(struct nl_gpu **out)
         vk_buf_destroy(&g->segment[i].place);
         vk_buf_destroy(&g->segment[i].cache);
         vk_buf_destroy(&g->segment[i].raw);
+        vk_buf_destroy(&g->segment[i].dead);
         vk_buf_destroy(&g->segment[i].feature);
     }
     free(g->segment);
@@ -372,7 +378,7 @@ uint64_t nl_gpu_bytes(const struct nl_gpu *g)
     uint64_t sum = g->net.size + g->first.size + g->list.size + g->start.size;
     for (uint32_t i = 0; i < g->segments; i++) {
         const struct nl_segment *s = &g->segment[i];
-        sum += s->place.size + s->cache.size + s->raw.size + s->feature.size;
+        sum += s->place.size + s->cache.size + s->raw.size + s->dead.size + s->feature.size;
     }
     return sum;
 }

@@ -1,6 +1,7 @@
 /* Networks in the order their kernels read them. */
 #include "neural/gpu.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,35 @@ int nl_pack_net(const struct nl_model *m, struct nl_gpu *g, float **out, size_t 
     }
     *floats = (size_t)(w.at - *out);
     return 0;
+}
+
+/* How much a hidden unit of the first layer changes the opacity at most: ReLU passes all of a unit's change, or
+ * none. */
+static double pull(const struct nl_mlp *n, uint32_t unit)
+{
+    const struct nl_layer *mid = &n->layer[1], *last = &n->layer[2];
+    double up = 0, down = 0;
+    for (uint32_t i = 0; i < mid->out; i++) {
+        double v = (double)last->w[i] * (double)mid->w[(size_t)i * mid->in + unit];
+        up += v > 0 ? v : 0;
+        down -= v < 0 ? v : 0;
+    }
+    return up > down ? up : down;
+}
+
+void nl_opacity_growth(const struct nl_model *m, float *by_turn, float *by_distance)
+{
+    const struct nl_mlp *n = &m->net[NL_OPACITY];
+    const struct nl_layer *first = &n->layer[0];
+    double turn = 0, distance = 0;
+    for (uint32_t j = 0; j < first->out; j++) {
+        const float *v = first->w + (size_t)j * first->in + nl_encoded_width(m);
+        double by = pull(n, j);
+        turn += by * sqrt((double)v[0] * (double)v[0] + (double)v[1] * (double)v[1] + (double)v[2] * (double)v[2]);
+        distance += m->distance[NL_OPACITY] ? by * fabs((double)v[3]) : 0;
+    }
+    *by_turn = (float)(1.001 * turn);
+    *by_distance = (float)(1.001 * distance);
 }
 
 /* A first layer's bias with what the appearance adds to it. */

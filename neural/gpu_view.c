@@ -93,8 +93,8 @@ static void opacities(const struct pass *p, const struct nl_segment *s, const ui
 {
     const struct nl_gpu *g = p->g;
     struct vk_bind bind[] = {whole(&s->place, U4), whole(&s->cache, U4), whole(&g->net, F4),
-                             whole(&g->list, U1), whole(&s->raw, F4)};
-    dispatch(p, "opacity", arch, false, spec, 9, bind, g->arch == NL_SAGS ? 4 : 5, push, sizeof *push,
+                             whole(&g->list, U1), whole(g->arch == NL_SAGS ? &s->dead : &s->raw, F4)};
+    dispatch(p, "opacity", arch, false, spec, 9, bind, 5, push, sizeof *push,
              (s->count + NL_BLOCK - 1) / NL_BLOCK);
 }
 
@@ -167,9 +167,9 @@ void nl_record_view(void *ud, const struct gs_make *m)
     bool listed = g->version == m->version && same_view(&g->seen, m->camera);
     bool kept = listed && (m->splats ? m->splats->kept : g->written);
     uint32_t group = p.lanes ? p.lanes : WIDE_GROUP;
-    uint32_t spec[9] = {group,    g->hidden / 4, g->offsets, g->stride,             g->exact,
+    uint32_t spec[9] = {group,  g->hidden / 4, g->offsets, g->stride,              g->exact,
                         g->all, g->net1,       g->net2,    least_opacity(g->exact)};
-    struct nl_view_push push = {.count = 0};
+    struct nl_view_push push = {.by_turn = g->by_turn, .by_distance = g->by_distance};
     double eye[3];
     gs_camera_centre(m->camera, eye);
     set_view(&push, m->camera);

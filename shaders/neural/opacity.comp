@@ -7,7 +7,9 @@
 #include "lib/splat.glsl"
 layout(constant_id = 8) const float LEAST = 0.0; // Gaussians above it live: 0, or what a picture shows
 layout(binding = 3) writeonly buffer List { uint list[]; };
-#ifndef SAGS
+#ifdef SAGS
+layout(binding = 4) buffer Dead { vec4 dead[]; }; // the eye that a point had no Gaussian for; how far it was from one
+#else
 layout(binding = 4) writeonly buffer Raw { float raw[]; };
 #endif
 shared uint seen[NL_BLOCK]; // anchors of the block that are looked at
@@ -35,6 +37,18 @@ bool looked_at(vec3 p, vec3 deviation, vec3 axis)
            at.x - radius < end.x && at.y - radius < end.y;
 }
 
+#ifdef SAGS
+// Whether the opacity of a point that had no Gaussian when it was seen last cannot have grown to one: a network
+// of ReLUs is no steeper than the products of its weights.
+bool surely_dead(uint a, vec3 p)
+{
+    vec4 was = dead[a], now = view_of(p);
+    vec3 d = p - was.xyz;
+    float far = length(d), turn = distance(d / max(far, 1e-30), now.xyz);
+    return pc.by_turn * turn + pc.by_distance * abs(far - now.w) < was.w;
+}
+#endif
+
 // Densely, in their order. Flags of an invocation's anchors are counted at once, a byte each.
 uint list_seen()
 {
@@ -48,6 +62,9 @@ uint list_seen()
             vec3 axis = uintBitsToFloat(uvec3(g0.w, g1.w, place_of(a, 2u).w));
             bool ok = index < pc.count &&
                       (ALL || looked_at(uintBitsToFloat(g0.xyz), uintBitsToFloat(g1.xyz), axis));
+#ifdef SAGS
+            ok = ok && !surely_dead(a, uintBitsToFloat(g0.xyz));
+#endif
             flags |= ok ? 1u << 8u * v : 0u;
         }
         prefix(flags, before, total);
@@ -79,8 +96,10 @@ void main()
         uint flags = 0u;
         three_layers(0u, h, o);
         [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {
-            bool alive = o[v].x > LEAST && i + v * gl_WorkGroupSize.x + lane < n;
-            flags |= alive ? 1u << 8u * v : 0u;
+            bool mine = i + v * gl_WorkGroupSize.x + lane < n, alive = o[v].x > LEAST;
+            flags |= mine && alive ? 1u << 8u * v : 0u;
+            if (mine && !alive)
+                dead[a[v]] = vec4(pc.eye.xyz, LEAST - o[v].x - 0.001 * (1.0 + abs(o[v].x))); // for roundings
         }
         prefix(flags, before, total);
         [[unroll]] for (uint v = 0u; v < ROW_VECTORS; v++) {

@@ -11,7 +11,7 @@ typedef uint32_t uint;
 #endif
 
 /* Anchors are looked at in blocks; those of a block that have Gaussians are listed densely. */
-#define NL_BLOCK 128
+#define NL_BLOCK 256
 /* Words of a block's list: how many anchors, how many Gaussians, and two an anchor: its Gaussians as
  * bits; which it is | how many Gaussians come before it << 8. Of SAGS, with a Gaussian an anchor: its
  * opacity before tanh; which it is. */
@@ -33,6 +33,8 @@ struct nl_view_push {
     uint count; /* anchors of this part */
     uint block; /* index of its first block */
     uint first, room; /* Gaussians that are written: from .. on, so many */
+    /* how fast an opacity before tanh can grow: with the direction to the anchor, with its distance */
+    float by_turn, by_distance;
 };
 
 struct nl_starts_push {
