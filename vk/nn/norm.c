@@ -88,30 +88,6 @@ static void any_rows(struct nn_rec *r, const struct rows *w, struct nn_row_push 
     nn_free(r, moments);
 }
 
-static void fours_of_rows(struct nn_rec *r, const struct rows *w, struct nn_row_push *push,
-                          uint64_t first, uint64_t n)
-{
-    uint64_t e = first * w->width, count = n * w->width;
-    nn_dispatch(r, &(struct nn_call){.shader = "nn/row_norm",
-                                     .spec = {GROUP, w->rms, w->o->act.act, w->x.dtype,
-                                              type_of(w->weight), type_of(w->bias),
-                                              type_of(w->shift), type_of(w->scale), w->out.dtype},
-                                     .nspec = 9,
-                                     .bind = {{w->x, NN_WORDS4, e, count},
-                                              {w->weight, NN_WORDS4, 0, 0},
-                                              {w->bias, NN_WORDS4, 0, 0},
-                                              {w->shift, NN_WORDS4, 0, 0},
-                                              {w->scale, NN_WORDS4, 0, 0},
-                                              {w->out, NN_STORAGE, e, count}},
-                                     .nbind = 6,
-                                     .push = push,
-                                     .push_size = sizeof *push,
-                                     .groups = groups_of(n),
-                                     .flops = 12.0 * (double)count,
-                                     .bytes = (double)count * (nn_dtype_bytes(w->x.dtype) +
-                                                               nn_dtype_bytes(w->out.dtype))});
-}
-
 /* Of a unit of row_norm_lanes: two fours where rows, and what is bound, are of whole such units. */
 static uint32_t fours_of(const struct rows *w, const struct nn_row_push *push)
 {
@@ -127,17 +103,24 @@ static struct nn_binding unit_of(nn_tensor t, uint32_t fours, uint64_t first, ui
     return (struct nn_binding){t, both ? NN_READ_UVEC4 : NN_WORDS4, first, count};
 }
 
-static void lanes_of_rows(struct nn_rec *r, const struct rows *w, struct nn_row_push *push,
+/* By subgroups where they are the machine's vector, and rows long enough that few lanes idle at an end. */
+static bool by_lanes(const struct nn_rec *r, uint32_t width)
+{
+    return nn_choice_for(r).kernel == NN_KERNEL_REGISTERS && width >= 32 * nn_lanes(r);
+}
+
+static void fours_of_rows(struct nn_rec *r, const struct rows *w, struct nn_row_push *push,
                           uint64_t first, uint64_t n)
 {
     uint64_t e = first * w->width, count = n * w->width;
-    uint32_t lanes = nn_lanes(r), fours = fours_of(w, push);
+    uint32_t lanes = by_lanes(r, w->width) ? nn_lanes(r) : 0; /* 0: an invocation does a row */
+    uint32_t fours = lanes ? fours_of(w, push) : 1, group = lanes ? lanes : GROUP;
     char variant[16];
     snprintf(variant, sizeof variant, "%u", lanes);
-    nn_dispatch(r, &(struct nn_call){.shader = "nn/row_norm_lanes",
-                                     .variant = variant,
+    nn_dispatch(r, &(struct nn_call){.shader = lanes ? "nn/row_norm_lanes" : "nn/row_norm",
+                                     .variant = lanes ? variant : NULL,
                                      .subgroup = lanes,
-                                     .spec = {fours, w->rms, w->o->act.act, w->x.dtype,
+                                     .spec = {lanes ? fours : GROUP, w->rms, w->o->act.act, w->x.dtype,
                                               type_of(w->weight), type_of(w->bias),
                                               type_of(w->shift), type_of(w->scale), w->out.dtype},
                                      .nspec = 9,
@@ -150,16 +133,10 @@ static void lanes_of_rows(struct nn_rec *r, const struct rows *w, struct nn_row_
                                      .nbind = 6,
                                      .push = push,
                                      .push_size = sizeof *push,
-                                     .groups = (n + lanes - 1) / lanes,
+                                     .groups = (n + group - 1) / group,
                                      .flops = 12.0 * (double)count,
                                      .bytes = (double)count * (nn_dtype_bytes(w->x.dtype) +
                                                                nn_dtype_bytes(w->out.dtype))});
-}
-
-/* Subgroups where they are the machine's vector, and rows long enough that few of them idle at an end. */
-static bool by_lanes(const struct nn_rec *r, uint32_t width)
-{
-    return nn_choice_for(r).kernel == NN_KERNEL_REGISTERS && width >= 32 * nn_lanes(r);
 }
 
 static uint64_t gcd(uint64_t a, uint64_t b)
@@ -196,8 +173,6 @@ static void norm_rows(struct nn_rec *r, const struct rows *w)
         };
         if (w->width % 4)
             any_rows(r, w, &push, first, n);
-        else if (by_lanes(r, w->width))
-            lanes_of_rows(r, w, &push, first, n);
         else
             fours_of_rows(r, w, &push, first, n);
     }
