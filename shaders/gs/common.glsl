@@ -31,7 +31,7 @@
 #endif
 
 #ifdef EXACT
-#define RECORD 3u // vec4 of a projected Gaussian (project.comp)
+#define RECORD 3u // vec4 of a projected Gaussian (project.glsl)
 #else
 #define RECORD 2u
 #endif
@@ -40,7 +40,7 @@
 // then uses two, and the last ones have nothing to do).
 #define GROUP_ID (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
 
-// How project.comp scales exponents; EXP_LEAST is that of alpha = 1/255.
+// How project.glsl scales exponents; EXP_LEAST is that of alpha = 1/255.
 #if defined(WIDE) // GPUs have the instruction
 #define EXP_S 1.0
 #define EXP_Q0 0.0

@@ -1,6 +1,6 @@
 /* alpha = 2^x for x in [-8,0] without an exponential, which CPU drivers compute slowly: squarings of
  * a polynomial in q = S * x + Q0. Scale and shift are folded into the conic and the log-opacity by
- * project.comp. Included by C (the test of the fits) and GLSL. */
+ * project.glsl. Included by C (the test of the fits) and GLSL. */
 
 /* (((q^2 + B)^2)^2)^2: off by at most 0.002. */
 #define EXP_FAST_S 0.0545494277

@@ -33,7 +33,7 @@ struct gs_params {
     GS_VEC4(crop_max); /* w: squared factor on the standard deviations */
     GS_VEC4(bg);
     GS_UVEC4(size);  /* width, height (pixels of this eye), tiles across, tiles down */
-    GS_UVEC4(grid);  /* bins across, output row stride (pixels), output x of this eye, blocks */
+    GS_UVEC4(grid);  /* bins across, output row stride (pixels), output x of this eye, unused */
     GS_UVEC4(depth); /* key base (float bits), key shift, largest key (2^n - 1), unused */
 };
 

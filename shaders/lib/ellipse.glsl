@@ -7,7 +7,7 @@ struct ellipse {
     float half_inv_a;
 };
 
-// u = x, y, A, B and v = C, log opacity of a record (project.comp)
+// u = x, y, A, B and v = C, log opacity of a record (project.glsl)
 ellipse ellipse_of(vec4 u, vec4 v)
 {
     ellipse e;
