@@ -107,7 +107,7 @@ foreach(tile 4x4 4x16 8x4 8x24 16x4 16x32)
   fv_nn_shader(nn/matmul "${tile}:${define}" "${tile}h:${define} -DPAIRS=1" "${tile}b:${define} -DPAIRS=1 -DBF16=1")
 endforeach()
 fv_nn_shader(nn/matmul "tiled:-DTILED=1" "tiledb:-DTILED=1 -DBF16=1")
-fv_nn_shader(nn/matrix "4:-DLANES=4 -DROWS=16" "8:-DLANES=8 -DROWS=24" "16:-DLANES=16 -DROWS=32"
+fv_nn_shader(nn/matrix "4:-DLANES=4" "8:-DLANES=8" "16:-DLANES=16"
              "wide:-DWIDE=1")
 fv_nn_shader(nn/quantise_rows)
 fv_nn_shader(nn/matrix_int8 "plain:-DPLAIN=1" "dot:-DDOT=1")

@@ -4,11 +4,11 @@
 // fours of columns. Two forms:
 //
 // Register tiles. A workgroup is one subgroup of LANES and owns one panel; a lane makes ROWS rows
-// of four columns, neighbouring lanes neighbouring columns. Every step takes four k: each lane
+// of four columns, neighbouring lanes neighbouring columns. Every step takes four k, STEP times: each lane
 // fetches its columns of b (PAIRS: of 16-bit b in two fetches, not four), and a's rows are spread over
 // the lanes, four k each, and handed round by shuffles with constant indices. An accumulator is touched
-// once a step (products are summed first): on CPU drivers it lives in memory and is masked at every turn
-// of the loop.
+// once a step (a row's products of the whole step are summed first): on CPU drivers it lives in memory and
+// is masked at every turn of the loop.
 //
 // TILED, for GPUs: 16 x 16 invocations make 64 rows of a panel of 16 lanes from tiles in shared
 // memory.
@@ -22,6 +22,11 @@
 layout(local_size_x = 16, local_size_y = 16) in;
 #else
 layout(local_size_x = LANES) in;
+#ifdef PAIRS
+#define STEP NN_PAIRS_STEP
+#else
+#define STEP 1
+#endif
 #endif
 layout(constant_id = 0) const uint A_TYPE = NN_TYPE_F32;
 layout(constant_id = 1) const uint B_TYPE = NN_TYPE_F32;
@@ -30,6 +35,7 @@ layout(constant_id = 3) const uint ACT = NN_ACT_IDENTITY;
 layout(constant_id = 4) const uint ADD_TYPE = 0; // 0: there is none
 layout(constant_id = 5) const uint GATE_TYPE = 0;
 layout(constant_id = 6) const uint RESIDUAL_TYPE = 0;
+layout(constant_id = 7) const uint TAIL = 0; // depth is no multiple of STEP fours
 IN_F4(0, a)
 #if defined(PAIRS) // 16-bit types: two k of four columns in 16 bytes, as bits
 IN_WORDS(1, b)
@@ -151,28 +157,35 @@ void main()
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         c[i] = vec4(0);
 
-    for (uint k = 0; k < depth; k++) {
-        vec4 ak[GROUPS], bk[4];
+    for (uint k = 0; k < depth; k += STEP) {
+        vec4 ak[GROUPS][STEP], bk[4 * STEP];
         [[unroll]] for (uint g = 0; g < GROUPS; g++)
-            ak[g] = FETCH4(a, at_a[g] + k, A_TYPE);
+            [[unroll]] for (uint s = 0; s < STEP; s++) {
+                vec4 v = FETCH4(a, at_a[g] + (TAIL == 0 ? k + s : min(k + s, depth - 1)), A_TYPE);
+                ak[g][s] = TAIL == 0 || k + s < depth ? v : vec4(0);
+            }
 #ifdef PAIRS
-        [[unroll]] for (uint q = 0; q < 2; q++) {
-            uvec4 w = LDQ(b, at_b + q * LANES);
+        [[unroll]] for (uint q = 0; q < 2 * STEP; q++) {
+            uvec4 w = LDQ(b, at_b + (TAIL == 0 || k + q / 2 < depth ? q : q % 2) * LANES);
             bk[2 * q] = nn_decode4(w, PAIR_TYPE);
             bk[2 * q + 1] = nn_decode4(w.zwzw, PAIR_TYPE);
         }
-        at_b += 2 * LANES;
+        at_b += 2 * STEP * LANES;
 #else
-        [[unroll]] for (uint q = 0; q < 4; q++)
+        [[unroll]] for (uint q = 0; q < 4 * STEP; q++)
             bk[q] = FETCH_B(at_b + q * LANES);
-        at_b += 4 * LANES;
+        at_b += 4 * STEP * LANES;
 #endif
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
-            vec4 v = ak[i / LANES];
-            c[i] += (subgroupShuffle(v.x, i % LANES) * bk[0] +
-                     subgroupShuffle(v.y, i % LANES) * bk[1]) +
-                    (subgroupShuffle(v.z, i % LANES) * bk[2] +
-                     subgroupShuffle(v.w, i % LANES) * bk[3]);
+            vec4 sum = c[i];
+            [[unroll]] for (uint s = 0; s < STEP; s++) {
+                vec4 v = ak[i / LANES][s];
+                sum += (subgroupShuffle(v.x, i % LANES) * bk[4 * s] +
+                        subgroupShuffle(v.y, i % LANES) * bk[4 * s + 1]) +
+                       (subgroupShuffle(v.z, i % LANES) * bk[4 * s + 2] +
+                        subgroupShuffle(v.w, i % LANES) * bk[4 * s + 3]);
+            }
+            c[i] = sum;
         }
     }
     Finish f = finish_of(axes, z);

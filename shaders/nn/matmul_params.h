@@ -16,6 +16,9 @@ struct nn_matmul_push {
     float scale, act_a, act_b;
 };
 
+/* Fours of k that a step of matmul.comp's register tiles takes of 16-bit panels; of f32 one. */
+#define NN_PAIRS_STEP 2
+
 /* matmul_pack.comp: panels of columns, each depth x lanes fours. */
 struct nn_matmul_pack_push {
     NN_UINT columns, depth;        /* of the source */

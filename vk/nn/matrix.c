@@ -39,7 +39,9 @@ static void record_part(struct nn_rec *r, nn_tensor to, nn_tensor plain, const s
                         struct nn_tile tile, uint32_t panel, uint32_t panels)
 {
     uint32_t depth = to.shape[2], lanes = tile.lanes, rank = nn_low_rank(m);
-    uint32_t rows = tile.shared ? 32 : lanes == 4 ? 16 : lanes == 8 ? 24 : 32;
+    uint32_t rows = tile.shared ? 32 : 64, eights = rank / 8, held = eights < 4 ? eights : 4; /* of ranks at a time */
+    while (held && eights % held)
+        held--;
     uint64_t one = (uint64_t)depth * 4 * lanes;
     bool coded = m->code != NN_CODE_NONE;
     struct nn_matrix_push push = {.fours = coded ? m->codes.shape[0] : m->up.shape[0],
@@ -53,15 +55,15 @@ static void record_part(struct nn_rec *r, nn_tensor to, nn_tensor plain, const s
     nn_dispatch(r, &(struct nn_call){
                        .shader = "nn/matrix",
                        .variant = tile.shared ? "wide" : variant,
-                       .spec = {m->code, !nn_is_null(m->smooth), rank != 0, to.dtype, plain.dtype},
-                       .nspec = 5,
+                       .spec = {m->code, !nn_is_null(m->smooth), held, to.dtype, plain.dtype, held ? eights / held : 1},
+                       .nspec = 6,
                        .subgroup = tile.shared ? 0 : lanes,
                        .bind = {coded ? (struct nn_binding){.t = m->codes, .how = NN_READ_UVEC4}
                                       : (struct nn_binding){plain, NN_WORDS4, panel * one, panels * one},
                                 {.t = m->scales, .how = NN_READ4},
                                 {.t = m->smooth, .how = NN_READ4},
                                 {.t = m->down, .how = NN_READ_UVEC4},
-                                {.t = m->up, .how = NN_READ_UVEC4},
+                                {.t = m->up, .how = NN_READ4},
                                 {to, NN_STORAGE, panel * one, panels * one}},
                        .nbind = 6,
                        .push = &push,

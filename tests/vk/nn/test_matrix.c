@@ -23,6 +23,8 @@ static const struct row rows[] = {
     {7, 200, 96, {NN_CODE_INT4, 32, true}, NN_ACT_SILU, BIAS | RESIDUAL},
     {130, 130, 70, {NN_CODE_INT4, 32, true}, 0, BIAS | GATES | RESIDUAL},
     {64, 257, 100, {NN_CODE_INT4, 0, false}, 0, 0},
+    {9, 150, 44, {NN_CODE_INT4, 40, true}, 0, 0}, /* ranks in five rounds */
+    {20, 76, 36, {NN_CODE_NF4, 48, false}, 0, 0}, /* in two */
     {3, 66, 31, {NN_CODE_NF4, 16, true}, 0, BIAS},
     {40, 192, 64, {NN_CODE_NF4, 0, false}, NN_ACT_GELU_ERF, RESIDUAL},
     {1, 65, 6, {NN_CODE_INT8, 8, true}, 0, BIAS},
