@@ -1,6 +1,5 @@
 /* The real viewer: without a window, and in a real one on an X server of its own, with real
- * input by xdotool. What the window shows is grabbed by ffmpeg and compared with the pictures
- * the viewer saves. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
+ * input by xdotool. What the window shows is compared with the pictures the viewer saves. Skipped where Xvfb or xdotool are not installed. */
 #include "gs/gs.h"
 #include "support/test.h"
 #include "support/xserver.h"

@@ -1,5 +1,5 @@
 /* Two files in one view, and two eyes: without a window, and in one on an X server of its own with real input. Each
- * side is what `fovea render` draws of that file. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
+ * side is what `fovea render` draws of that file. Skipped where Xvfb or xdotool are not installed. */
 #include "support/test.h"
 #include "support/xserver.h"
 #include "viewer_rig.h"

@@ -1,5 +1,5 @@
 /* The viewer's Generate panel in a window on an X server of its own, with real input: a clip of the bundled model
- * is made beside the window, played in it, found again. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
+ * is made beside the window, played in it, found again. Skipped where Xvfb or xdotool are not installed. */
 #include "support/test.h"
 #include "support/xserver.h"
 #include "viewer_rig.h"

@@ -1,5 +1,5 @@
 /* `fovea` alone: the empty window, files opened lately, bookmarks and settings, in a window on an X server of
- * its own with real input. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
+ * its own with real input. Skipped where Xvfb or xdotool are not installed. */
 #include "support/test.h"
 #include "support/xserver.h"
 #include "viewer_rig.h"

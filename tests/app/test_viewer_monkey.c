@@ -3,7 +3,7 @@
  *
  *     app_test_viewer_monkey [SECONDS [SEED]]      15 seconds, seed 1
  *
- * What it does is a function of the seed and of the widgets there are. Skipped where Xvfb, xdotool or ffmpeg are
+ * What it does is a function of the seed and of the widgets there are. Skipped where Xvfb or xdotool are
  * not installed. */
 #include "support/test.h"
 #include "support/xserver.h"

@@ -6,7 +6,7 @@
  *     scripts/screenshots references        # app_test_viewer_panels references FOLDER
  *
  * after a look at the pictures. `pictures FOLDER` makes those of docs/pictures, with what fovea brings along in
- * place of small files. Skipped where Xvfb, xdotool or ffmpeg are not installed. */
+ * place of small files. Skipped where Xvfb or xdotool are not installed. */
 #include "support/test.h"
 #include "support/xserver.h"
 #include "viewer_rig.h"

@@ -1,6 +1,5 @@
 /* The real viewer with a stream: without a window, and in one on an X server of its own with real
- * input. What it shows of frame k is what `fovea render` draws of it. Skipped where Xvfb, xdotool or
- * ffmpeg are not installed. */
+ * input. What it shows of frame k is what `fovea render` draws of it. Skipped where Xvfb or xdotool are not installed. */
 #include "gs/gs.h"
 #include "support/test.h"
 #include "support/xserver.h"

@@ -41,7 +41,7 @@ bool windows_available(void)
 {
     bool can = xserver_available();
     if (!can)
-        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: window tests skipped\n");
+        fprintf(stderr, "Xvfb or xdotool is not installed: window tests skipped\n");
     return can;
 }
 
@@ -93,10 +93,16 @@ struct image grab(int width, int height)
     return load(xserver_grab(width, height));
 }
 
+/* Between two looks at the window: the viewer needs the processor, too. */
+static void a_moment(void)
+{
+    usleep(30000);
+}
+
 void shows(const struct image *wanted, const char *when)
 {
     double until = fv_now() + 60, off = 256;
-    while (off > 1) {
+    for (; off > 1; a_moment()) {
         struct image now = grab((int)wanted->width, (int)wanted->height);
         off = largest(&now, wanted);
         image_finish(&now);
@@ -119,7 +125,7 @@ static double columns_off(const struct image *a, const struct image *b, int x0, 
 void columns_show(const struct image *wanted, int x0, int x1, const char *when)
 {
     double until = fv_now() + 60, off = 256;
-    while (off > 1) {
+    for (; off > 1; a_moment()) {
         struct image now = grab((int)wanted->width, (int)wanted->height);
         assert_int_equal(now.channels, 3);
         assert_int_equal(wanted->channels, 3);
@@ -144,7 +150,7 @@ void make_stream(const char *name, const char *scene, int frames, int group, int
 void shows_not(const struct image *old, double least_share, const char *when)
 {
     double until = fv_now() + 60;
-    for (double differ = 0; differ < least_share;) {
+    for (double differ = 0; differ < least_share; a_moment()) {
         struct image now = grab((int)old->width, (int)old->height);
         differ = share(&now, old);
         image_finish(&now);
@@ -198,7 +204,7 @@ void wait_for_scene(const struct image *picture)
 {
     double until = fv_now() + 60;
     wait_for_window();
-    for (double differ = 1; differ > 0.75;) {
+    for (double differ = 1; differ > 0.75; a_moment()) {
         struct image now = grab((int)picture->width, (int)picture->height);
         differ = share(&now, picture);
         image_finish(&now);

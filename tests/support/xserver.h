@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* Whether Xvfb, xdotool and ffmpeg are installed. */
+/* Whether Xvfb and xdotool are installed. */
 bool xserver_available(void);
 /* A screen of width x height. Returns 0, or -1 when it cannot be started. */
 int xserver_start(int width, int height);

@@ -210,7 +210,7 @@ static void recovers_from_a_failed_frame(void **state)
 int main(void)
 {
     if (!xserver_available()) {
-        fprintf(stderr, "Xvfb, xdotool or ffmpeg is not installed: skipped\n");
+        fprintf(stderr, "Xvfb or xdotool is not installed: skipped\n");
         return 77;
     }
     test_device(); /* skips when there is none */
