@@ -489,6 +489,7 @@ static bool begin_job(struct run *r, struct worker *w, size_t job)
     char line[64];
     uint64_t inputs = batch_inputs_hash(j);
     if (!t->attempt && batch_was_done(r->journal, j, inputs)) {
+        batch_stage_remove(j, true); /* a kill may have come between its last words and this */
         settle(r, job, TASK_DONE);
         r->totals->before++;
         return false;

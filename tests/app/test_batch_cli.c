@@ -118,6 +118,14 @@ static void results_are_those_of_the_commands_alone(void **state)
     assert_true(test_same_files("first.mp4", "alone.mp4"));
     assert_true(fv_exists("first/frame_0001.png"));
     assert_int_equal(files_with(".", ".fovea-"), 0);
+    /* nor after a kill between a job's being done and the end of its folder */
+    cJSON *doc;
+    char beside[64];
+    snprintf(beside, sizeof beside, ".fovea-%s-output", cJSON_GetStringValue(reported(&doc, "first.batch/report.json", 1, "job")));
+    cJSON_Delete(doc);
+    assert_int_equal(mkdir(beside, 0777), 0);
+    TEST_RUNS("batch first.jsonl -q");
+    assert_false(fv_exists(beside));
     /* a log is what the command says alone, with the names it was given */
     size_t size;
     char *log = test_read_file("first.batch/logs/0003.log", &size);
