@@ -1,7 +1,10 @@
 /* See window.h. Callbacks collect into the input of the next window_wait. */
 #include "app/window.h"
 
+#include "vk/base/log.h"
+
 #include <GLFW/glfw3.h>
+#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,11 +176,32 @@ static void listen(GLFWwindow *handle)
     glfwSetWindowFocusCallback(handle, on_state);
 }
 
+/* --- X --- */
+
+static int pass_over(void *display, void *event)
+{
+    (void)display, (void)event;
+    fv_log(FV_DEBUG, "the X server refused a request");
+    return 0;
+}
+
+/* Xlib ends the program at any request that fails, and one does when GLFW answers a program that a file is dragged
+ * from and that is gone by then. GLFW brings Xlib along; elsewhere there is none. */
+static void survive_x_errors(void)
+{
+    int (*(*set)(int (*)(void *, void *)))(void *, void *);
+    void *found = dlsym(RTLD_DEFAULT, "XSetErrorHandler");
+    memcpy(&set, &found, sizeof set);
+    if (found)
+        set(pass_over);
+}
+
 int window_create(struct window **out, const struct window_opts *opts)
 {
     *out = NULL;
     if (!glfwInit())
         return fail_glfw("cannot open a window");
+    survive_x_errors();
     struct window *w = calloc(1, sizeof *w);
     struct window_private *p = calloc(1, sizeof *p);
     if (!w || !p) {
