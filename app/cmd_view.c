@@ -46,7 +46,7 @@ static const struct opt opts[] = {
     {"at", 0, OPT_FLOAT, AT(at), .def = "0", .max = 1e9, .value = "SECONDS",
      .help = "start there"},
     {"paused", 0, OPT_FLAG, AT(paused), .help = "do not play yet"},
-    {"speed", 0, OPT_FLOAT, AT(speed), .def = "1", .min = 0.25, .max = 4, .value = "FACTOR",
+    {"speed", 0, OPT_FLOAT, AT(speed), .def = "1", .min = PLAY_SLOWEST, .max = PLAY_FASTEST, .value = "FACTOR",
      .help = "of playing, 0.25 to 4"},
     {"no-loop", 0, OPT_FLAG, AT(once), .help = "stop at the last frame"},
     {"live", 0, OPT_FLOAT, AT(live), .rare = true, .def = "0", .max = 86400, .value = "SECONDS",

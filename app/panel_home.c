@@ -12,7 +12,8 @@ void panel_open(struct viewer *v, size_t most)
     char line[SETTINGS_PATH + 16];
     bool go = ui_entry("File or URL", v->open_file, sizeof v->open_file);
     ui_tip("A scene, a folder of one, a stream, or the URL of a stream.\nDropping a file on the window opens it too.");
-    go = ui_button("Open", 0, 1) || go;
+    /* of another name than the part of the panel it is in: that would take its clicks */
+    go = ui_button("Open##file", 0, 1) || go;
     if (go && v->open_file[0])
         viewer_open(v, v->open_file, NULL);
     if (p->count)

@@ -32,7 +32,7 @@ static void buttons(struct viewer *v)
         play_set_loop(p, !s->loop);
     ui_tip(s->loop ? "Again and again: L" : "Once: L");
     float speed = (float)s->speed;
-    if (ui_knob("##speed", &speed, 0.25f, 4, "%.2fx", 62))
+    if (ui_knob("##speed", &speed, PLAY_SLOWEST, PLAY_FASTEST, "%.2fx", 62))
         play_set_speed(p, speed);
     ui_tip("Speed: - and =");
 }

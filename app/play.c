@@ -409,7 +409,7 @@ void play_set_loop(struct play *p, bool loop)
 
 void play_set_speed(struct play *p, double speed)
 {
-    CHANGE(p, p->player.speed = fmin(fmax(speed, 0.25), 4));
+    CHANGE(p, p->player.speed = fmin(fmax(speed, PLAY_SLOWEST), PLAY_FASTEST));
 }
 
 void play_set_sh_bands(struct play *p, int bands)

@@ -33,6 +33,8 @@ struct play_opts {
 };
 
 enum { PLAY_SPANS = 64 };
+#define PLAY_SLOWEST 0.25 /* speeds */
+#define PLAY_FASTEST 4.0
 struct play_span {
     uint32_t from, to; /* frames; to is not part of it */
 };

@@ -55,15 +55,17 @@ static void escape(struct viewer *v)
         window_toggle_fullscreen(v->window);
 }
 
-/* True if the key is one of streams. */
+/* True if the key is one of streams. What is known of the stream is as of this round: one that comes twice in it
+ * has to go on from what it did. */
 static bool stream_key(struct viewer *v, int key)
 {
     struct play *p = v->scene->play;
+    struct play_state *s = &v->play;
     if (!p)
         return false;
     switch (key) {
     case KEY_SPACE:
-        play_set_playing(p, !v->play.playing);
+        play_set_playing(p, s->playing = !s->playing);
         break;
     case KEY_LEFT:
     case KEY_COMMA:
@@ -80,13 +82,13 @@ static bool stream_key(struct viewer *v, int key)
         play_seek(p, v->play.frame_count - 1);
         break;
     case KEY_MINUS:
-        play_set_speed(p, v->play.speed / 2);
+        play_set_speed(p, s->speed = fmax(s->speed / 2, PLAY_SLOWEST));
         break;
     case KEY_EQUAL:
-        play_set_speed(p, v->play.speed * 2);
+        play_set_speed(p, s->speed = fmin(s->speed * 2, PLAY_FASTEST));
         break;
     case 'L':
-        play_set_loop(p, !v->play.loop);
+        play_set_loop(p, s->loop = !s->loop);
         break;
     default:
         return false;
