@@ -182,13 +182,13 @@ static void clip_key(struct viewer *v, int key)
     }
 }
 
-static void press(struct viewer *v, int key, bool control)
+static void press(struct viewer *v, int key, bool control, bool shift)
 {
     if (control) {
         if (key == 'Q')
             window_close(v->window);
         else if ((key == 'Z' || key == 'Y') && v->scene && !v->studio.player)
-            viewer_path_undo(v, key == 'Y' || v->window->input.shift);
+            viewer_path_undo(v, key == 'Y' || shift);
         return;
     }
     switch (key) {
@@ -327,7 +327,7 @@ void viewer_input(struct viewer *v, double dt)
         ui_press(in->keys[i].code);
         if (typing && !in->keys[i].control)
             continue;
-        press(v, in->keys[i].code, in->keys[i].control);
+        press(v, in->keys[i].code, in->keys[i].control, in->keys[i].shift);
     }
     if (!v->scene || v->studio.player)
         return;

@@ -50,6 +50,7 @@ static void on_key(GLFWwindow *handle, int key, int scancode, int action, int mo
     if (action == GLFW_RELEASE || in->key_count == room)
         return;
     in->keys[in->key_count].code = key;
+    in->keys[in->key_count].shift = mods & GLFW_MOD_SHIFT;
     in->keys[in->key_count++].control = mods & GLFW_MOD_CONTROL;
 }
 

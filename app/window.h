@@ -50,7 +50,7 @@ struct window_input {
     bool shift, control; /* held now */
     struct {
         int code;
-        bool control; /* was held when it was pressed */
+        bool control, shift; /* were held when it was pressed */
     } keys[16];       /* pressed, in order; those that step come again while they are held */
     int key_count;
     bool typed;    /* text, or a key held down that came again */
