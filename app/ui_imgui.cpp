@@ -27,8 +27,8 @@ static bool wrap = true; // in the present panel
 static VkResult bad_result = VK_SUCCESS;
 
 // Where the widgets are, for whoever drives the window without eyes: a line "x0 y0 x1 y1 panel/label" each. What
-// else there is to be seen has a word in front: "panel", "value" (a row's), "cut" (a text with too little room) and
-// "typing" (where keys go to).
+// else there is to be seen has a word in front: "panel", "value" (a row's), "cut" (a text with too little room),
+// "typing" (where keys go to) and "says" (what a widget or a line of text tells: "says panel/label<tab>text").
 static std::string places, told;
 static const char *places_file; // NULL: nobody asked
 static char panel_name[64];
@@ -67,6 +67,26 @@ static void fits(const char *text, float room, const char *label)
 {
     if (places_file && ImGui::CalcTextSize(text, nullptr, true).x > room + 0.5f * unit)
         place(label, "cut ");
+}
+
+static void say_va(const char *label, const char *fmt, va_list ap)
+{
+    char text[600];
+    if (!places_file)
+        return;
+    vsnprintf(text, sizeof text, fmt, ap);
+    for (char *c = text; *c; c++)
+        *c = *c == '\n' || *c == '\t' ? ' ' : *c;
+    places += std::string("says ") + panel_name + (*label ? "/" : "") + label + "\t" + text + "\n";
+}
+
+static void say(const char *label, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(const char *label, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say_va(label, fmt, ap);
+    va_end(ap);
 }
 
 static void tell_places()
@@ -310,15 +330,20 @@ bool ui_section(const char *title, bool open_at_first)
     va_list ap;                                                                                    \
     va_start(ap, fmt);                                                                             \
     wrap ? ImGui::TextWrappedV(fmt, ap) : ImGui::TextV(fmt, ap);                                   \
+    va_end(ap);                                                                                    \
+    va_start(ap, fmt);                                                                             \
+    say_va(label, fmt, ap);                                                                        \
     va_end(ap)
 
 void ui_text(const char *fmt, ...)
 {
+    const char *label = "";
     TEXT(fmt);
 }
 
 void ui_note(const char *fmt, ...)
 {
+    const char *label = "";
     ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyle().Colors[ImGuiCol_TextDisabled]);
     TEXT(fmt);
     ImGui::PopStyleColor();
@@ -326,6 +351,7 @@ void ui_note(const char *fmt, ...)
 
 void ui_warn(const char *fmt, ...)
 {
+    const char *label = "";
     ImGui::PushStyleColor(ImGuiCol_Text, ImVec4(1, 0.62f, 0.36f, 1));
     TEXT(fmt);
     ImGui::PopStyleColor();
@@ -387,6 +413,7 @@ bool ui_checkbox(const char *label, bool *value)
 {
     bool changed = ImGui::Checkbox(field(label), value);
     place(label);
+    say(label, *value ? "on" : "off");
     return changed;
 }
 
@@ -410,6 +437,7 @@ bool ui_choice(const char *label, int *value, const char *const *names, int coun
     }
     ImGui::PopStyleVar();
     ImGui::PopID();
+    say(label, "%s", names[*value]);
     return *value != before;
 }
 
@@ -420,6 +448,7 @@ bool ui_sliders(const char *label, float *values, int n, float low, float high, 
                                         ImGuiSliderFlags_AlwaysClamp |
                                             (logarithmic ? ImGuiSliderFlags_Logarithmic : 0));
     place(label);
+    n == 2 ? say(label, "%.6g %.6g", double(values[0]), double(values[1])) : say(label, "%.6g", double(values[0]));
     for (int i = 0; i < n; i++) {
         char text[48];
         snprintf(text, sizeof text, format, double(values[i]));
@@ -432,6 +461,7 @@ bool ui_colour(const char *label, float rgb[3])
 {
     bool changed = ImGui::ColorEdit3(field(label), rgb, ImGuiColorEditFlags_NoInputs);
     place(label);
+    say(label, "%.3f %.3f %.3f", double(rgb[0]), double(rgb[1]), double(rgb[2]));
     return changed;
 }
 
@@ -439,6 +469,7 @@ bool ui_number(const char *label, double *value, const char *format)
 {
     ImGui::InputDouble(field(label), value, 0, 0, format);
     place_field(label);
+    say(label, "%.9g", *value);
     return ImGui::IsItemDeactivatedAfterEdit();
 }
 
@@ -446,6 +477,7 @@ bool ui_input(const char *label, char *text, size_t size)
 {
     bool changed = ImGui::InputText(field(label), text, size, ImGuiInputTextFlags_AutoSelectAll);
     place_field(label);
+    say(label, "%s", text);
     return changed;
 }
 
@@ -454,6 +486,7 @@ bool ui_entry(const char *label, char *text, size_t size)
     bool entered = ImGui::InputText(field(label), text, size,
                                     ImGuiInputTextFlags_AutoSelectAll | ImGuiInputTextFlags_EnterReturnsTrue);
     place_field(label);
+    say(label, "%s", text);
     return entered;
 }
 
@@ -462,6 +495,7 @@ bool ui_hinted(const char *label, char *text, size_t size, const char *hint)
     bool changed =
         ImGui::InputTextWithHint(field(label), hint, text, size, ImGuiInputTextFlags_AutoSelectAll);
     place_field(label);
+    say(label, "%s", text);
     return changed;
 }
 
@@ -472,6 +506,7 @@ bool ui_lines(const char *id, char *text, size_t size, const char *hint, int lin
     float height = float(lines) * ImGui::GetTextLineHeight() + 2 * s.FramePadding.y;
     bool changed = ImGui::InputTextMultiline(id, text, size, ImVec2(-FLT_MIN, height));
     place_field(id);
+    say(id, "%s", text);
     if (!*text && !ImGui::IsItemActive())
         ImGui::GetWindowDrawList()->AddText(ImVec2(at.x + s.FramePadding.x, at.y + s.FramePadding.y),
                                             ImGui::GetColorU32(ImGuiCol_TextDisabled), hint);
@@ -493,6 +528,7 @@ bool ui_tabs(int *value, const char *const *names, int count)
     }
     ImGui::PopStyleVar();
     ImGui::PopID();
+    say("##tabs", "%s", names[*value]);
     return *value != before;
 }
 
@@ -500,6 +536,7 @@ bool ui_line(const char *text, bool selected)
 {
     bool picked = ImGui::Selectable(text, selected);
     place(text);
+    say(text, selected ? "picked" : "not picked");
     fits(text, ImGui::GetContentRegionMax().x - ImGui::GetCursorStartPos().x, text);
     return picked;
 }
@@ -510,6 +547,7 @@ bool ui_list(const char *id, int *selected, bool (*name)(void *, int, const char
     ImGui::SetNextItemWidth(-FLT_MIN);
     bool picked = ImGui::ListBox(id, selected, name, ud, count, lines);
     place(id);
+    say(id, "%d", *selected);
     return picked;
 }
 
@@ -523,6 +561,7 @@ bool ui_icon_button(const char *id, ui_icon icon, bool first, bool lit)
                           ImGui::GetStyle().Colors[lit ? ImGuiCol_SliderGrab : ImGuiCol_FrameBg]);
     bool pressed = ImGui::Button(id, ImVec2(1.3f * h, h));
     place(id);
+    say(id, lit ? "lit" : "not lit");
     ImGui::PopStyleColor();
     ImDrawList *d = ImGui::GetWindowDrawList();
     ImU32 ink = ImGui::GetColorU32(ImGuiCol_Text);
@@ -570,6 +609,7 @@ bool ui_knob(const char *id, float *value, float low, float high, const char *fo
     bool changed = ImGui::SliderFloat(id, value, low, high, format,
                                       ImGuiSliderFlags_AlwaysClamp | ImGuiSliderFlags_Logarithmic);
     place(id);
+    say(id, "%.6g", double(*value));
     return changed;
 }
 
@@ -582,6 +622,7 @@ bool ui_pick(const char *id, int *value, const char *const *names, const char *c
     bool open = ImGui::BeginCombo(id, shown);
     if (!open) {
         place(id);
+        say(id, "%s", shown);
         return false;
     }
     for (int i = 0; i < count; i++) {
@@ -612,6 +653,7 @@ bool ui_right(const char *fmt, ...)
     ImGui::SetCursorPosX(left);
     ImGui::AlignTextToFramePadding();
     ImGui::TextUnformatted(text);
+    say("", "%s", text);
     return true;
 }
 
@@ -672,6 +714,7 @@ int ui_card(const char *id, const ui_thumb *thumb, const char *title, const char
     ImGui::PushID(id);
     bool pressed = ImGui::Selectable("##card", selected, 0, ImVec2(0, height + 2 * pad));
     place(id);
+    say(id, "%s%s", title, selected ? ", picked" : "");
     ImGui::PopID();
     ImDrawList *d = ImGui::GetWindowDrawList();
     ImVec2 a(at.x + pad, at.y + pad), b(a.x + wide, a.y + height);

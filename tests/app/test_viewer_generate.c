@@ -91,6 +91,15 @@ static void clips_wait_are_moved_and_cancelled(void **state)
     xserver_input("key Return");
     click("Generate a clip/Generate");
     wait_for_widget("Cancel clip", box);
+    type_into("Clips", "1");
+    xserver_input("key Return");
+    click("Add to queue");
+    wait_for_widget("##remove4", box);
+    click("Queue"); /* this part of the panel closes and opens */
+    wait_for_no_widget("##remove4");
+    click("Queue");
+    click("##remove4");
+    wait_for_no_widget("##remove4");
     click("##up3");
     click("##remove2");
     wait_for_no_widget("##up2");

@@ -15,7 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIDE_X = 1000, SIDE_Y = 640, MOST_BYTES = 1500 /* MB of memory */ };
+/* MB of memory; and more at the end than after half the time, where that is twenty minutes or longer: the driver's
+ * compiled shaders and the pieces between them that malloc keeps fill up in the first of them (docs/VIEWER.md) */
+enum { SIDE_X = 1000, SIDE_Y = 640, MOST_BYTES = 1500, MOST_GROWTH = 100, LONG_SECONDS = 1200 };
 static uint64_t seed;
 static char files[4][256]; /* to open and drop: scene, stream, cameras, nonsense */
 
@@ -138,8 +140,9 @@ static void still_runs(struct viewer *v, const char *history)
     if (waitpid(v->pid, &status, WNOHANG) == 0)
         return;
     char *log = test_read_file(v->log, NULL);
-    fail_msg("it ended with %s %d after:\n%s\n%s", WIFSIGNALED(status) ? "signal" : "status",
-             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), history, log);
+    print_message("%s", history); /* a failure's message is cut */
+    fail_msg("it ended with %s %d: %s", WIFSIGNALED(status) ? "signal" : "status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), log);
 }
 
 static double seconds;
@@ -149,7 +152,7 @@ static void nothing_breaks(void **state)
     (void)state;
     char lines[24][200] = {""}, history[24 * 204];
     int count = 0;
-    double begin = 0, end = 0, most = 0;
+    double begin = 0, half = 0, end = 0, most = 0;
     static const char *const extra[] = {"--size=1000x640", NULL};
     struct viewer v = start(NULL, extra);
     int box[4];
@@ -167,6 +170,7 @@ static void nothing_breaks(void **state)
         if (++count == 40)
             begin = megabytes(v.pid);
         end = megabytes(v.pid);
+        half = fv_now() < start + seconds / 2 ? end : half;
         most = fmax(most, end);
         if (most > MOST_BYTES)
             fail_msg("it takes %.0f MB after:\n%s", most, history);
@@ -175,8 +179,10 @@ static void nothing_breaks(void **state)
             carry_out("search --name fovea windowsize 1000 640");
         }
     }
-    print_message("%d inputs in %.0f s; memory %.0f MB at the 40th, %.0f at the end, %.0f at most\n", count,
-                  fv_now() - start, begin, end, most);
+    print_message("%d inputs in %.0f s; memory %.0f MB at the 40th, %.0f after half the time, %.0f at the end, %.0f at most\n",
+                  count, fv_now() - start, begin, half, end, most);
+    if (seconds >= LONG_SECONDS && end - half > MOST_GROWTH)
+        fail_msg("it grew by %.0f MB in the second half", end - half);
     carry_out("search --name fovea windowsize 1000 640"); /* keys go to the window under the mouse */
     carry_out("mousemove 500 300 sleep 0.5 key Escape");
     assert_int_equal(quit(&v), 0); /* which fails on validation messages, and where it hangs */

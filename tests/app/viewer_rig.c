@@ -215,14 +215,23 @@ void wait_for_scene(const struct image *picture)
 
 /* --- widgets --- */
 
-/* What is in front of a name, of "panel " and "typing ": how many bytes. */
+/* What is in front of a name, of "panel ", "typing " and "value ": how many bytes. */
 static size_t kind_of(const char *line)
 {
-    static const char *const kinds[] = {"panel ", "typing "};
+    static const char *const kinds[] = {"panel ", "typing ", "value "};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strncmp(line, kinds[i], strlen(kinds[i])))
             return strlen(kinds[i]);
     return 0;
+}
+
+/* Whether "panel/label" is of this name, size bytes long (viewer_rig.h). */
+static bool is_called(const char *label, const char *name, size_t size)
+{
+    const char *shown = strstr(label, "##"); /* what follows is told only where nothing else is */
+    size_t n = shown && shown > label && shown[-1] != '/' ? (size_t)(shown - label) : strlen(label);
+    return n == size ? !memcmp(label, name, n)
+                     : n > size && label[n - size - 1] == '/' && !memcmp(label + n - size, name, size);
 }
 
 bool find_widget(const char *name, int box[4])
@@ -235,17 +244,13 @@ bool find_widget(const char *name, int box[4])
     FILE *f = fopen(test_tmp_path("widgets"), "r");
     while (f && !found && fgets(line, sizeof line, f)) {
         int at = 0;
-        char *end = strchr(line, '\n'), *label = line + kind_of(line), *shown;
+        char *end = strchr(line, '\n'), *label = line + kind_of(line);
         if (end)
             *end = 0;
         if ((size_t)(label - line) != kind || strncmp(line, name, kind) ||
             sscanf(label, "%d %d %d %d %n", &box[0], &box[1], &box[2], &box[3], &at) != 4)
             continue;
-        label += at;
-        shown = strstr(label, "##"); /* what follows is told only where nothing else is */
-        size_t n = shown && shown > label && shown[-1] != '/' ? (size_t)(shown - label) : strlen(label);
-        found = n == size ? !memcmp(label, name + kind, n)
-                          : n > size && label[n - size - 1] == '/' && !memcmp(label + n - size, name + kind, size);
+        found = is_called(label + at, name + kind, size);
         if (found && skip-- > 0)
             found = false;
     }
@@ -261,7 +266,8 @@ void wait_for_widget(const char *name, int box[4])
         usleep(20000);
         if (fv_now() > until) {
             char *all = test_read_file(test_tmp_path("widgets"), NULL);
-            fail_msg("no widget \"%s\" in the window:\n%s", name, all);
+            fputs(all, stdout); /* messages of a test are cut */
+            fail_msg("no widget \"%s\" in the window", name);
         }
     }
 }
@@ -310,5 +316,73 @@ void type_into(const char *name, const char *text)
     snprintf(typing, sizeof typing, "typing %s", name);
     wait_for_widget(typing, box); /* keys would be shortcuts before */
     snprintf(input, sizeof input, "key ctrl+a sleep 0.1 type --delay 20 '%s'", text);
+    xserver_input(input);
+}
+
+/* --- what they tell --- */
+
+/* The first text of this name that contains part (""; any). */
+static bool find_text(const char *name, const char *part, char out[640])
+{
+    char line[1200];
+    bool found = false;
+    FILE *f = fopen(test_tmp_path("widgets"), "r");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char *tab = strchr(line, '\t'), *end = strchr(line, '\n');
+        if (strncmp(line, "says ", 5) || !tab)
+            continue;
+        *tab = 0;
+        if (end)
+            *end = 0;
+        found = is_called(line + 5, name, strlen(name)) && strstr(tab + 1, part);
+        if (found)
+            snprintf(out, 640, "%s", tab + 1);
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static _Noreturn void does_not_say(const char *name, const char *wanted)
+{
+    char *all = test_read_file(test_tmp_path("widgets"), NULL);
+    fputs(all, stdout);
+    fail_msg("\"%s\" does not say \"%s\"", name, wanted);
+    abort();
+}
+
+void says(const char *name, const char *wanted)
+{
+    char text[640] = "";
+    for (double until = fv_now() + 60; !find_text(name, "", text) || strcmp(text, wanted); usleep(20000))
+        if (fv_now() > until)
+            does_not_say(name, wanted);
+}
+
+void tells(const char *name, const char *part)
+{
+    char text[640];
+    for (double until = fv_now() + 60; !find_text(name, part, text); usleep(20000))
+        if (fv_now() > until)
+            does_not_say(name, part);
+}
+
+void says_about(const char *name, double wanted, double off)
+{
+    char text[640] = "", about[64];
+    snprintf(about, sizeof about, "%g, to %g", wanted, off);
+    for (double until = fv_now() + 60; !find_text(name, "", text) || !(fabs(atof(text) - wanted) <= off); usleep(20000))
+        if (fv_now() > until)
+            does_not_say(name, about);
+}
+
+void slide(const char *name, double from, double to)
+{
+    char input[200];
+    int box[4];
+    settled_widget(name, box);
+    int y = (box[1] + box[3]) / 2, width = box[2] - box[0];
+    snprintf(input, sizeof input, "mousemove %d %d sleep 0.05 mousedown 1 sleep 0.1 mousemove %d %d sleep 0.1 mouseup 1",
+             box[0] + (int)(from * width), y, box[0] + (int)(to * width), y);
     xserver_input(input);
 }

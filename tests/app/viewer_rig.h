@@ -59,5 +59,13 @@ void click(const char *name);
 void click_times(const char *name, int times);
 /* In the place of what is there. */
 void type_into(const char *name, const char *text);
+/* Pressed at one share of its width and let go at another. */
+void slide(const char *name, double from, double to);
+
+/* What they tell, of the same names: a text, a number, "on", the name of what is chosen; "panel" alone is any line of
+ * text in it. These wait until it is that: the whole, a part, a number. */
+void says(const char *name, const char *wanted);
+void tells(const char *name, const char *part);
+void says_about(const char *name, double wanted, double off);
 
 #endif
