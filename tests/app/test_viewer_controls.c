@@ -523,7 +523,8 @@ static void every_choice_of_a_clip(void **state)
 {
     (void)state;
     int box[4];
-    struct viewer v = start(NULL, NULL);
+    static const char *const size[] = {"--size=1280x1100", NULL};
+    struct viewer v = start(NULL, size);
     click("welcome/Generate a clip");
     wait_for_widget("Generate a clip/Merge (TDTM)", box);
     static const struct step steps[] = {
@@ -546,6 +547,7 @@ static void every_choice_of_a_clip(void **state)
     tells("Generate a clip", "nowhere"); /* what is wrong stands below, so that nothing moves any more */
     click(fv_path_base(test_tmp())); /* a model used lately */
     says("Generate a clip/Folder", test_tmp());
+    tells("Generate a clip", "no transformer in it");
     click("The bundled model");
     says("Generate a clip/Folder", "");
     click("Random seed");
