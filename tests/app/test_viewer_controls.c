@@ -1,9 +1,11 @@
 /* Every control of the viewer's panels, and keys that do the same, by real input in a window on an X server of its
  * own: each changes what a widget tells (viewer_rig.h, `says`) and, where the view is concerned, the picture. What is
  * driven by which test is in viewer_functions.md. Skipped where Xvfb or xdotool are not installed. */
+#include "support/neural.h"
 #include "support/nginx.h"
 #include "support/proxy.h"
 #include "support/test.h"
+#include "support/tiny_model.h"
 #include "support/xserver.h"
 #include "viewer_rig.h"
 #include "vk/base/file.h"
@@ -383,6 +385,23 @@ static void bookmarks_and_files(void)
     click("Scene/Open");
 }
 
+/* Anchors that were trained with four pictures' lights. */
+static void an_appearance_is_picked(void)
+{
+    static const struct step steps[] = {
+        {TYPE, "Appearance", "3", "Appearance", "3", true},
+        {TYPE, "Appearance", "9", "Appearance", "3", false},
+        {TYPE, "Appearance", "0", "Appearance", "0", true},
+    };
+    click("Scene/Open");
+    type_into("File or URL", test_neural("bank", 60));
+    xserver_input("key Return");
+    says("Appearance", "0");
+    click("Scene/Open");
+    xserver_input("mousemove 480 400 key f");
+    TAKE(steps);
+}
+
 static bool there(const char *path)
 {
     for (double until = fv_now() + 60; !fv_exists(path) && fv_now() < until;)
@@ -434,6 +453,7 @@ static void every_control_of_a_scene(void **state)
     shift_flies_faster();
     a_path_is_made_in_the_panel();
     bookmarks_and_files();
+    an_appearance_is_picked();
     pictures_are_exported_for_two_eyes();
     assert_int_equal(quit(&v), 0);
     char *text = test_read_file(test_tmp_path("config/fovea/viewer.json"), NULL);
@@ -519,6 +539,22 @@ static void every_control_of_a_stream(void **state)
 
 /* --- clips --- */
 
+/* A model that was quantised stands beside it. */
+static void four_bits_are_chosen(void)
+{
+    char *model = test_tiny_model(), quantised[1100];
+    if (!model)
+        return;
+    snprintf(quantised, sizeof quantised, "%s-4bit", model);
+    assert_int_equal(symlink(model, quantised), 0);
+    const struct step steps[] = {
+        {TYPE, "Generate a clip/Folder", model, "Generate a clip/4 bits", "off", false},
+        {CLICK, "4 bits", NULL, "Generate a clip/Folder", quantised, false},
+        {CLICK, "4 bits", NULL, "Generate a clip/Folder", model, false},
+    };
+    TAKE(steps);
+}
+
 static void every_choice_of_a_clip(void **state)
 {
     (void)state;
@@ -548,6 +584,7 @@ static void every_choice_of_a_clip(void **state)
     click(fv_path_base(test_tmp())); /* a model used lately */
     says("Generate a clip/Folder", test_tmp());
     tells("Generate a clip", "no transformer in it");
+    four_bits_are_chosen();
     click("The bundled model");
     says("Generate a clip/Folder", "");
     click("Random seed");
