@@ -1,12 +1,12 @@
 #version 460
 // Panels of numbers, as matmul.comp reads them, of a matrix of codes (vk/nn/matrix.c):
 //   to[panel][k][lane] = code[n, k] scale[n, k / 64] / smooth[k] + sum_r down[k, r] up[n, r]
-// for four columns n a lane; of register tiles of 16-bit types it is to[panel][k / 2][lane][k % 2]. The sum is made like a product in matmul.comp: a workgroup is one subgroup
-// that
-// owns 64 k of a panel, eight at a time: of these eight a lane has one row of `down` (or its share), handed round by
-// shuffles, while its columns of `up` stay where they are, and a row's sum is made in one go: accumulators
-// that live from one step of the ranks to the next would be loaded and stored at each. WIDE, for devices without
-// subgroups of a certain size: every invocation reads its rows by itself.
+// for four columns n a lane; of register tiles of 16-bit types it is to[panel][k / 2][lane][k % 2]. The sum
+// is made like a product in matmul.comp: a workgroup is one subgroup that owns 64 k of a panel, eight at a
+// time. Of these eight a lane has one row of `down` (or its share), handed round by shuffles, while its
+// columns of `up` stay where they are, and a row's sum is made in one go: accumulators that live from one
+// step of the ranks to the next would be loaded and stored at each. WIDE, for devices without subgroups of a
+// certain size: every invocation reads its rows by itself.
 #include "nn/common.glsl"
 #include "nn/matmul_params.h"
 #ifdef WIDE
@@ -151,7 +151,7 @@ void main()
             bool there = k < depth; // depth is a multiple of four; chosen by lane: see docs/SPEED.md
             vec4 v = c[i];
             if (CODE == NN_CODED_NONE)
-                v += LD4(codes, at, PLAIN_TYPE);
+                v += LD4(codes, there ? at : to_at, PLAIN_TYPE);
             else if (SMOOTH != 0)
                 v += decode(low, high, i) * (scale * s[i / 4][i % 4]);
             else
