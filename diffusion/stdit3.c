@@ -91,14 +91,6 @@ static nn_tensor add_linear(struct df_run *s, nn_tensor x, nn_tensor h, const st
     return nn_reshape(s->r, run, x.rank, x.shape);
 }
 
-/* Heads of q or k, normalised; [batch, frame, place, head, feature]. */
-static nn_tensor head_norm(struct df_run *s, nn_tensor heads, nn_tensor weight)
-{
-    if (nn_is_null(weight))
-        return heads;
-    return nn_rms_norm(s->r, heads, &(struct nn_norm_opts){.weight = weight});
-}
-
 /* Attention among the tokens of each frame: [batch, T S, C]. */
 static nn_tensor over_places(struct df_run *s, nn_tensor q, nn_tensor k, nn_tensor v)
 {
@@ -129,19 +121,19 @@ static nn_tensor self_attention(struct df_run *s, const struct df_block *w, nn_t
 {
     uint32_t batch = s->size.batch, frames = a.shape[1], places = s->rows * s->cols;
     uint32_t heads = s->d->info.heads, width = s->d->info.width;
-    nn_tensor qkv = linear(s, a, &w->qkv, "attn.qkv", &(struct nn_linear_opts){.bias = w->qkv_bias});
+    nn_tensor qkv = linear(s, a, &w->qkv, "attn.qkv",
+                           &(struct nn_linear_opts){.bias = w->qkv_bias, .heads = {{w->q_norm, w->k_norm}, width}});
     nn_tensor part[3];
     for (uint32_t i = 0; i < 3; i++)
         part[i] = nn_reshape(s->r, nn_slice(s->r, qkv, -1, i * width, width), 5,
                              (uint32_t[]){batch, frames, places, heads, width / heads});
-    nn_tensor q = head_norm(s, part[0], w->q_norm), k = head_norm(s, part[1], w->k_norm);
     if (!temporal)
-        return nn_reshape(s->r, over_places(s, q, k, part[2]), 4,
+        return nn_reshape(s->r, over_places(s, part[0], part[1], part[2]), 4,
                           (uint32_t[]){batch, frames, places, width});
     nn_tensor all = nn_new(s->r, a.dtype, NN_SHAPE(batch, frames, places, width));
     for (uint32_t b = 0; b < batch; b++) {
         nn_scope scope = nn_push(s->r);
-        nn_tensor y = nn_transpose(s->r, over_frames(s, q, k, part[2], b), 0, 1);
+        nn_tensor y = nn_transpose(s->r, over_frames(s, part[0], part[1], part[2], b), 0, 1);
         nn_copy(s->r, nn_squeeze(s->r, nn_slice(s->r, all, 0, b, 1), 0), y);
         nn_pop(s->r, scope);
     }

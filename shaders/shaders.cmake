@@ -107,6 +107,14 @@ foreach(tile 4x4 4x16 8x4 8x24 16x4 16x32)
   fv_nn_shader(nn/matmul "${tile}:${define}" "${tile}h:${define} -DPAIRS=1" "${tile}b:${define} -DPAIRS=1 -DBF16=1")
 endforeach()
 fv_nn_shader(nn/matmul "tiled:-DTILED=1" "tiledb:-DTILED=1 -DBF16=1")
+# Those whose results end with a norm of heads.
+foreach(tile 4x16 8x24 16x32)
+  string(REGEX REPLACE "(.*)x(.*)" "-DHEADS=1 -DLANES=\\1 -DROWS=\\2" define ${tile})
+  fv_nn_shader(nn/matmul "${tile}_heads:${define}" "${tile}h_heads:${define} -DPAIRS=1"
+               "${tile}b_heads:${define} -DPAIRS=1 -DBF16=1")
+endforeach()
+fv_nn_shader(nn/matmul "tiled_heads:-DTILED=1 -DHEADS=1" "tiledb_heads:-DTILED=1 -DBF16=1 -DHEADS=1")
+fv_nn_shader(nn/head_norm)
 fv_nn_shader(nn/matrix "4:-DLANES=4" "8:-DLANES=8" "16:-DLANES=16"
              "wide:-DWIDE=1")
 fv_nn_shader(nn/quantise_rows)

@@ -124,6 +124,12 @@ uvec4 nn_encode4(vec4 v, uint type)
     layout(binding = slot) buffer name##_b4 { uvec4 name##_4[]; };                                 \
     layout(binding = slot) buffer name##_b2 { uvec2 name##_2[]; };                                 \
     layout(binding = slot) buffer name##_b1 { uint name##_1[]; };
+// One that invocations of a workgroup read again: LD_INOUT4 after a barrier.
+#define INOUT_WORDS(slot, name)                                                                    \
+    layout(binding = slot) coherent buffer name##_b4 { uvec4 name##_4[]; };                        \
+    layout(binding = slot) coherent buffer name##_b2 { uvec2 name##_2[]; };
+#define LD_INOUT4(name, i, type)                                                                   \
+    nn_decode4(nn_wide(type) ? name##_4[i] : uvec4(name##_2[i], 0, 0), type)
 #define STW4(name, i, words, type)                                                                 \
     {                                                                                              \
         if (nn_wide(type))                                                                         \

@@ -12,6 +12,10 @@
 //
 // TILED, for GPUs: 16 x 16 invocations make 64 rows of a panel of 16 lanes from tiles in shared
 // memory.
+//
+// HEADS: the first columns are heads, which are normalised at the end (heads.glsl). A workgroup makes PANELS
+// panels in turn, as many as whole heads fill, then reads what it has written, still in its caches. There is
+// no gate or residual; their bindings are the weights.
 #include "nn/common.glsl"
 #include "nn/act.glsl"
 #include "nn/matmul_params.h"
@@ -49,8 +53,21 @@ IN_F4(1, b)
 IN_WORDS(2, add)
 IN_WORDS(3, gate)
 IN_WORDS(4, residual)
-OUT_WORDS(5, result)
 layout(push_constant) uniform Push { nn_matmul_push p; };
+#ifdef HEADS
+layout(constant_id = 8) const uint HEAD = 4; // fours
+layout(constant_id = 9) const uint PANELS = 1;
+INOUT_WORDS(5, result)
+#define HEAD_LOAD(i) LD_INOUT4(result, i, OUT_TYPE)
+#define HEAD_STORE(i, words) STW4(result, i, words, OUT_TYPE)
+#define HEAD_WEIGHT(i) LD4(gate, p.gate_base / 4 + i, GATE_TYPE)
+#define HEAD_WEIGHT2(i) LD4(residual, p.residual_base / 4 + i, RESIDUAL_TYPE)
+#define HEAD_TYPE OUT_TYPE
+#define HEAD_WEIGHT2_TYPE RESIDUAL_TYPE
+#include "nn/heads.glsl"
+#else
+OUT_WORDS(5, result)
+#endif
 
 // Axes of batch z.
 uvec3 batch_axes(uint z)
@@ -86,28 +103,46 @@ void finish(Finish f, uint m, uint n, vec4 v)
         if (ADD_TYPE != 0)
             v += LD4(add, f.add + (f.row + m) * f.add_row + n, ADD_TYPE);
         v = nn_act4(ACT, v, f.act_a, f.act_b);
+        uint at = m * f.columns + n;
+#ifndef HEADS
         if (GATE_TYPE != 0)
             v *= LD4(gate, f.gate + (f.row + m) / f.run * f.columns + n, GATE_TYPE);
-        uint at = m * f.columns + n;
         if (RESIDUAL_TYPE != 0)
             v += LD4(residual, f.residual + at, RESIDUAL_TYPE);
+#endif
         ST4(result, f.result + at, v, OUT_TYPE)
     }
 }
+
+#ifdef HEADS
+// Of `rows` rows from m0 on and panels from `first` on; invocation `self` of `all`.
+void normalise(Finish f, uint m0, uint rows, uint first, uint self, uint all)
+{
+    uint begin = first * LANES, end = min(begin + PANELS * LANES, p.head_columns);
+    uint heads = end > begin ? (end - begin) / HEAD : 0;
+    uint n = min(rows, f.rows - m0) * heads;
+    memoryBarrierBuffer();
+    barrier();
+    for (uint i = self; i < n; i += all) {
+        uvec2 at = nn_divide(i, heads);
+        uint column = begin + at.y * HEAD;
+        nn_norm_head(f.result + (m0 + at.x) * f.columns + column, column >= p.head_run, p.head_eps);
+    }
+}
+#endif
 
 #ifdef TILED
 
 shared vec4 tile_a[4][65]; // [four of k][row], padded against bank conflicts
 shared vec4 tile_b[16][16]; // [k][lane]
 
-void main()
+void make(uint panel, uint m0, uint z)
 {
-    uint x = gl_LocalInvocationID.x, y = gl_LocalInvocationID.y, self = y * 16 + x;
-    uint m0 = gl_WorkGroupID.y * 64, z = gl_WorkGroupID.z, depth = p.depth;
+    uint x = gl_LocalInvocationID.x, y = gl_LocalInvocationID.y, self = y * 16 + x, depth = p.depth;
     uvec3 axes = batch_axes(p.batch + z);
     // an invocation fetches four `self % 4` of k of row self / 4, and of b one four
     uint at_a = (p.a_base + offset(axes, p.a_batch) + min(m0 + self / 4, p.rows - 1) * p.a_row) / 4;
-    uint at_b = p.b_base + offset(axes, p.b_batch) + gl_WorkGroupID.x * depth * 4 * LANES;
+    uint at_b = p.b_base + offset(axes, p.b_batch) + panel * depth * 4 * LANES;
     vec4 c[ROWS];
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         c[i] = vec4(0);
@@ -126,8 +161,10 @@ void main()
     }
     Finish f = finish_of(axes, z);
     [[unroll]] for (uint i = 0; i < ROWS; i++)
-        finish(f, m0 + y * ROWS + i, (p.panel + gl_WorkGroupID.x) * LANES + x, c[i]);
+        finish(f, m0 + y * ROWS + i, (p.panel + panel) * LANES + x, c[i]);
 }
+
+const uint GROUP_ROWS = 64, GROUP_SIZE = 256;
 
 #else
 
@@ -139,13 +176,12 @@ const uint GROUPS = (ROWS + LANES - 1) / LANES; // of rows, one row a lane
 #define PAIR_TYPE NN_TYPE_F16
 #endif
 
-void main()
+void make(uint panel, uint m0, uint z)
 {
     uint lane = gl_SubgroupInvocationID;
-    uint m0 = gl_WorkGroupID.y * ROWS, z = gl_WorkGroupID.z; // within this dispatch
     uvec3 axes = batch_axes(p.batch + z);
     uint depth = p.depth, at_a[GROUPS];
-    uint at_b = p.b_base + offset(axes, p.b_batch) + gl_WorkGroupID.x * depth * 4 * LANES;
+    uint at_b = p.b_base + offset(axes, p.b_batch) + panel * depth * 4 * LANES;
 #ifdef PAIRS
     at_b /= 2;
 #endif
@@ -191,7 +227,21 @@ void main()
     Finish f = finish_of(axes, z);
     // a loop: ROWS endings in a line cost CPU drivers a fifth of their speed and most of compiling
     for (uint i = 0; i < ROWS; i++)
-        finish(f, m0 + i, (p.panel + gl_WorkGroupID.x) * LANES + lane, c[i]);
+        finish(f, m0 + i, (p.panel + panel) * LANES + lane, c[i]);
 }
 
+const uint GROUP_ROWS = ROWS, GROUP_SIZE = LANES;
 #endif
+
+void main()
+{
+    uint m0 = gl_WorkGroupID.y * GROUP_ROWS, z = gl_WorkGroupID.z; // within this dispatch
+#ifdef HEADS
+    uint first = gl_WorkGroupID.x * PANELS, end = min(first + PANELS, (p.columns + LANES - 1) / LANES);
+    for (uint panel = first; panel < end; panel++)
+        make(panel, m0, z);
+    normalise(finish_of(batch_axes(z), z), m0, GROUP_ROWS, first, gl_LocalInvocationIndex, GROUP_SIZE);
+#else
+    make(gl_WorkGroupID.x, m0, z);
+#endif
+}

@@ -14,6 +14,15 @@ struct nn_matmul_push {
     NN_UINT gate_run;                  /* rows that share a row of the gate */
     NN_UINT a_base, b_base, add_base, gate_base, residual_base, out_base;
     float scale, act_a, act_b;
+    NN_UINT head_columns, head_run; /* HEADS, fours: what is normalised, what the first weight is of */
+    float head_eps;
+};
+
+/* head_norm.comp: columns in fours, of a row and of its heads; bases in fours. */
+struct nn_head_norm_push {
+    NN_UINT rows, columns, head_columns, head_run;
+    NN_UINT base, weight_base, weight2_base;
+    float eps;
 };
 
 /* Fours of k that a step of matmul.comp's register tiles takes of 16-bit panels; of f32 one. */

@@ -134,7 +134,7 @@ static void the_real_size(void **state)
     assert_int_equal(df_dit_info(d)->parameters, 1207643936 - 2 * 28 * 2 * 72);
     s.size.height = h / 8;
     assert_ok(df_sampling_cost(&little, d, &s, 0, false));
-    assert_true(little.dispatches < whole.dispatches);
+    assert_int_equal(little.dispatches, whole.dispatches); /* products end with the norms of heads */
     df_dit_close(&d);
     write_config(dir, "{\"depth\": 28, \"hidden_size\": 1152, \"num_heads\": 17}",
                  test_tmp_path("xl/config.json"));

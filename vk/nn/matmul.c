@@ -69,7 +69,7 @@ static bool linear_shapes(struct nn_rec *r, nn_tensor x, uint32_t n, uint32_t de
         nn_fail(r, FV_EUNSUPPORTED, "%s is too large", nn_text(a, x));
         return false;
     }
-    return vector_of(r, o->bias, "bias", n);
+    return vector_of(r, o->bias, "bias", n) && nn_heads_ok(r, o, n);
 }
 
 nn_tensor nn_linear(struct nn_rec *r, nn_tensor x, nn_tensor w, const struct nn_linear_opts *o)
@@ -112,15 +112,24 @@ nn_tensor nn_linear_matrix(struct nn_rec *r, nn_tensor x, const struct nn_matrix
                            .depth = nn_up(depth, 4),
                            .a_row = nn_up(depth, 4),
                            .scale = 1,
-                           .act = o.act};
+                           .act = o.act,
+                           .heads = o.heads};
+    bool heads = !nn_is_null(o.heads.weight[0]);
+    for (int i = 0; heads && i < 2; i++)
+        p.heads.weight[i] = nn_dense_any(r, o.heads.weight[i]);
+    p.heads.eps = o.heads.eps == 0 ? 1e-6f : o.heads.eps;
     bool int8 = nn_int8_asked(r) && w->code == NN_CODE_INT4;
     p.gate_run = nn_is_null(gate) ? 1 : rows / gate.shape[0];
     if (!int8)
         p.b = plain ? pack_weight(r, w, tile) : nn_matrix_panels(r, w, tile);
+    if (heads && !int8 && !nn_failed(r))
+        p.head_panels = nn_heads_panels(r, &p, tile);
     if (!nn_failed(r) && int8)
         nn_multiply_int8(r, &p, w, x);
     else if (!nn_failed(r))
         nn_multiply(r, &p, tile);
+    if (heads && !p.head_panels)
+        nn_norm_heads(r, &p);
     nn_finish_target(r, y, p.out);
     return nn_op_end(r, y);
 }
@@ -222,6 +231,21 @@ static void bench_linear(struct nn_rec *r, const struct nn_bench_row *row)
               &(struct nn_linear_opts){.bias = nn_bench_input(r, NN_F32, 1, p + 2)});
 }
 
+/* p: rows, depth, width, features of a head; norms by the product (0), by a pass (1), of copies (2), none (3). */
+static void bench_heads(struct nn_rec *r, const struct nn_bench_row *row)
+{
+    const uint32_t *p = row->p;
+    nn_tensor w = nn_bench_input(r, NN_F32, 1, p + 3);
+    struct nn_linear_opts o = {.bias = nn_bench_input(r, NN_F32, NN_SHAPE(3 * p[2]))};
+    if (p[4] < 2)
+        o.heads = (struct nn_head_norm){{w, w}, p[2], 0, p[4]};
+    nn_tensor weight = nn_bench_input(r, row->dtype, NN_SHAPE(3 * p[2], p[1]));
+    nn_tensor y = nn_linear(r, nn_bench_input(r, NN_F32, 2, p), weight, &o);
+    for (uint32_t i = 0; i < 2 && p[4] == 2; i++)
+        nn_rms_norm(r, nn_reshape(r, nn_slice(r, y, 1, i * p[2], p[2]), 3, (uint32_t[]){p[0], p[2] / p[3], p[3]}),
+                    &(struct nn_norm_opts){.weight = w});
+}
+
 /* p: batches, rows, depth, columns. */
 static void bench_matmul(struct nn_rec *r, const struct nn_bench_row *row)
 {
@@ -229,6 +253,12 @@ static void bench_matmul(struct nn_rec *r, const struct nn_bench_row *row)
     nn_matmul(r, nn_bench_input(r, NN_F32, 3, p),
               nn_bench_input(r, row->dtype, NN_SHAPE(p[0], p[2], p[3])), NULL);
 }
+
+#define HEADS(m, type, name)                                                                                       \
+    {"qkv", #m "x1152x3456 " name, bench_heads, {m, 1152, 1152, 72, 3}, type, NN_BENCH_APART},                     \
+        {"qkv", #m "x1152x3456 " name " heads", bench_heads, {m, 1152, 1152, 72, 0}, type, NN_BENCH_APART},        \
+        {"qkv", #m "x1152x3456 " name " heads apart", bench_heads, {m, 1152, 1152, 72, 1}, type, NN_BENCH_APART},  \
+        {"qkv", #m "x1152x3456 " name " heads copied", bench_heads, {m, 1152, 1152, 72, 2}, type, NN_BENCH_APART}
 
 const struct nn_bench_row nn_bench_matmul[] = {
     {"linear", "256x1152x1152 f32", bench_linear, {256, 1152, 1152}, NN_F32, NN_BENCH_GEMM},
@@ -251,5 +281,6 @@ const struct nn_bench_row nn_bench_matmul[] = {
     {"linear", "4096x4608x1152 f16", bench_linear, {4096, 4608, 1152}, NN_F16, 0},
     {"linear", "1024x1152x1152 bf16", bench_linear, {1024, 1152, 1152}, NN_BF16, 0},
     {"linear", "1x1152x4608 f32", bench_linear, {1, 1152, 4608}, NN_F32, 0},
+    HEADS(1024, NN_F16, "f16"), HEADS(4096, NN_F16, "f16"), HEADS(4096, NN_F32, "f32"),
     {"matmul", "4x512x512x512 f32", bench_matmul, {4, 512, 512, 512}, NN_F32, 0},
     {0}};

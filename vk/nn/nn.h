@@ -254,11 +254,21 @@ struct nn_activation {
 
 /* ---- linear algebra (matmul.c, attention.c) ---------------------------------------------- */
 
+/* RMS norm, as nn_rms_norm has it, of heads of D columns that lie side by side in a layer's result: of
+ * the first `run` columns by weight[0], of the next by weight[1], if that is not null. */
+struct nn_head_norm {
+    nn_tensor weight[2]; /* [D]; null: no norm */
+    uint32_t run;        /* a multiple of D */
+    float eps;           /* 0 = 1e-6 */
+    bool apart;          /* by a pass of its own even where the product can end with it */
+};
+
 struct nn_linear_opts {
     nn_tensor bias;           /* [N] */
     struct nn_activation act; /* of x w^T + bias */
     nn_tensor gate;      /* [N], or [G, N] (or any shape of G*N elements): rows in G equal runs */
     nn_tensor residual;  /* [..., N]: result = residual + gate * act(...) */
+    struct nn_head_norm heads; /* last of all; then there is no activation, gate or residual */
     enum nn_dtype dtype; /* of the result */
 };
 /* x [..., K], w [N, K] -> act(x w^T + bias) [..., N]. */

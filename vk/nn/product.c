@@ -126,7 +126,7 @@ static struct nn_binding from(nn_tensor t, enum nn_access how, uint64_t first, u
 static void multiply_part(struct nn_rec *r, const struct nn_product *p, struct nn_tile tile,
                           const struct part *d)
 {
-    char variant[16];
+    char variant[24];
     bool alone = d->batches == 1;
     uint32_t panel_fours = p->depth * tile.lanes;
     uint64_t out = ((uint64_t)d->batch * p->rows + d->row) * p->columns;
@@ -166,25 +166,40 @@ static void multiply_part(struct nn_rec *r, const struct nn_product *p, struct n
     if (!nn_is_null(p->residual))
         push.residual_base = nn_bind_skip(p->residual, out);
     bool bf16 = p->b.dtype == NN_BF16, pairs = nn_in_pairs(tile, p->b.dtype);
-    snprintf(variant, sizeof variant, "%s%s", tile.name, bf16 ? "b" : pairs ? "h" : "");
+    uint32_t each = p->head_panels ? p->head_panels : 1; /* panels of a workgroup */
+    nn_tensor gate = p->gate, residual = p->residual;
+    if (p->head_panels) {
+        gate = p->heads.weight[0];
+        residual = p->heads.weight[1];
+        push.gate_base = nn_bind_skip(gate, 0);
+        push.residual_base = nn_is_null(residual) ? 0 : nn_bind_skip(residual, 0);
+        push.head_run = p->heads.run / 4;
+        push.head_columns = nn_is_null(residual) ? push.head_run : 2 * push.head_run;
+        push.head_eps = p->heads.eps;
+    }
+    snprintf(variant, sizeof variant, "%s%s%s", tile.name, bf16 ? "b" : pairs ? "h" : "",
+             p->head_panels ? "_heads" : "");
     double part = (double)d->batches * d->rows;
     nn_dispatch(
         r,
         &(struct nn_call){
             .shader = "nn/matmul",
             .variant = variant,
-            .spec = {p->a.dtype, p->b.dtype, p->out.dtype, p->act.act, p->add.dtype, p->gate.dtype,
-                     p->residual.dtype, pairs && p->depth / 4 % NN_PAIRS_STEP},
-            .nspec = 8,
+            .spec = {p->a.dtype, p->b.dtype, p->out.dtype, p->act.act, p->add.dtype, gate.dtype,
+                     residual.dtype, pairs && p->depth / 4 % NN_PAIRS_STEP,
+                     p->head_panels ? p->heads.weight[0].shape[0] / 4 : 0, each},
+            .nspec = p->head_panels ? 10 : 8,
             .subgroup = tile.shared ? 0 : tile.lanes,
             .ssbo = nn_choice_for(r).ssbo,
-            .bind = {from(p->a, NN_READ4, a, as), from(p->b, pairs ? NN_READ_UVEC4 : bf16 ? NN_WORDS4 : NN_READ4, b, bs),
-                     from(p->add, NN_WORDS4, add, adds), from(p->gate, NN_WORDS4, 0, 0),
-                     from(p->residual, NN_WORDS4, out, outs), from(p->out, NN_STORAGE, out, outs)},
+            .bind = {from(p->a, NN_READ4, a, as),
+                     from(p->b, pairs ? NN_READ_UVEC4 : bf16 ? NN_WORDS4 : NN_READ4, b, bs),
+                     from(p->add, NN_WORDS4, add, adds), from(gate, NN_WORDS4, 0, 0),
+                     p->head_panels ? from(residual, NN_WORDS4, 0, 0) : from(residual, NN_WORDS4, out, outs),
+                     from(p->out, NN_STORAGE, out, outs)},
             .nbind = 6,
             .push = &push,
             .push_size = sizeof push,
-            .groups = d->panels,
+            .groups = (d->panels + each - 1) / each,
             .groups_y = (d->rows + tile.rows - 1) / tile.rows,
             .groups_z = d->batches,
             .flops =

@@ -27,6 +27,8 @@ struct nn_product {
     uint32_t a_batch[3], b_batch[3], add_batch[3], a_row, add_row, gate_run;
     float scale;
     struct nn_activation act;
+    struct nn_head_norm heads; /* as nn_linear has it; weights packed */
+    uint32_t head_panels;      /* nn_heads_panels, where the kernel is to end with it; gate and residual null */
 };
 
 /* A panel is 4 * lanes columns. */
@@ -50,6 +52,11 @@ nn_tensor nn_matrix_panels(struct nn_rec *r, const struct nn_matrix *m, struct n
 /* Of a plain one, whose panels are `plain`, with the low-rank branch added: into `to`. */
 void nn_matrix_add_low_rank(struct nn_rec *r, nn_tensor to, nn_tensor plain, const struct nn_matrix *m,
                             struct nn_tile tile);
+/* heads.c: whether nn_linear's `heads` are right; how many panels a workgroup makes where the kernel can end
+ * with the norm (0: it cannot, or had better not); the norm after the product. */
+bool nn_heads_ok(struct nn_rec *r, const struct nn_linear_opts *o, uint32_t columns);
+uint32_t nn_heads_panels(struct nn_rec *r, const struct nn_product *p, struct nn_tile tile);
+void nn_norm_heads(struct nn_rec *r, const struct nn_product *p);
 /* matrix_int8.c: the product of a and 4-bit codes, a rounded to 8 bits; x: a, without filling. */
 void nn_multiply_int8(struct nn_rec *r, const struct nn_product *p, const struct nn_matrix *w, nn_tensor x);
 /* Parts such that results fit a binding, and operands where that is possible. */

@@ -83,6 +83,67 @@ static void linear_table(const struct nn_rec_opts *opts)
 
 TENSORS_BY_DESIGN(linear, linear_table)
 
+/* Heads of D features: so many of the first weight, as many of the second (0: there is none), `more` columns. */
+static const struct heads {
+    uint32_t rows, depth, size, count, two, more;
+} heads[] = {
+    {30, 20, 72, 5, 1, 31}, {40, 24, 64, 3, 1, 64}, {25, 12, 128, 1, 0, 4}, {3, 12, 72, 5, 1, 0}, {19, 8, 5, 4, 1, 7},
+};
+
+/* Each head normalised, by the product and by a pass of its own: the same bits. */
+static void check_heads(struct tensors *t, const struct heads *h, const enum nn_dtype d[3])
+{
+    char what[96];
+    uint32_t run = h->size * h->count, columns = run * (1 + h->two) + h->more;
+    struct ref x = ref_random(1, NN_SHAPE(h->rows, h->depth)), w = ref_random(2, NN_SHAPE(columns, h->depth));
+    struct ref_linear o = {.bias = ref_random(3, NN_SHAPE(columns))};
+    struct ref weight[2] = {ref_random(4, NN_SHAPE(h->size)), ref_random(5, NN_SHAPE(h->size))};
+    nn_tensor in = tensors_put(t, &x, d[0]), in_w = tensors_put(t, &w, d[1]);
+    struct nn_linear_opts n = {.bias = tensors_put(t, &o.bias, NN_F32), .dtype = d[2]};
+    n.heads = (struct nn_head_norm){.weight = {tensors_put(t, &weight[0], d[1])}, .run = run, .eps = 1e-3f};
+    if (h->two)
+        n.heads.weight[1] = tensors_put_strided(t, &weight[1], d[0]);
+    struct ref want = ref_linear(&x, &w, &o);
+    for (uint32_t m = 0; m < h->rows; m++)
+        for (uint32_t k = 0; k < (1 + h->two) * h->count; k++) {
+            double *v = want.v + (size_t)m * columns + k * h->size, sum = 0;
+            for (uint32_t i = 0; i < h->size; i++)
+                sum += v[i] * v[i];
+            for (uint32_t i = 0; i < h->size; i++)
+                v[i] *= weight[k / h->count].v[i] / sqrt(sum / h->size + 1e-3);
+        }
+    snprintf(what, sizeof what, "heads of %u, %ux%ux%u %s %s", h->size, h->rows, h->depth, columns, nn_dtype_name(d[0]),
+             nn_dtype_name(d[1]));
+    nn_tensor y = nn_linear(t->r, in, in_w, &n);
+    enum nn_dtype to = nn_failed(t->r) ? NN_F32 : y.dtype; /* rounded twice */
+    struct ref got = tensors_get(t, y);
+    n.heads.apart = true;
+    y = nn_linear(t->r, in, in_w, &n);
+    tensors_expect(t, y, &got, 0, what);
+    tensors_expect(t, nn_linear(t->r, in, in_w, &n), &want, to == NN_F32 ? 5e-6 : to == NN_F16 ? 1e-3 : 8e-3, what);
+    ref_free(&x);
+    ref_free(&w);
+    ref_free(&o.bias);
+    ref_free(&weight[0]);
+    ref_free(&weight[1]);
+    ref_free(&want);
+    ref_free(&got);
+}
+
+static void heads_table(const struct nn_rec_opts *opts)
+{
+    static const enum nn_dtype types[][3] = {
+        {NN_F16, NN_F16, NN_SAME}, {NN_F32, NN_F32, NN_SAME}, {NN_F32, NN_BF16, NN_F16}};
+    struct tensors t;
+    tensors_begin_with(&t, opts);
+    size_t n = !opts ? sizeof heads / sizeof *heads : opts->ssbo ? 1 : 2; /* each row's kernels are compiled anew */
+    for (size_t i = 0; i < n; i++)
+        check_heads(&t, &heads[i], types[i % 3]);
+    tensors_end(&t);
+}
+
+TENSORS_BY_DESIGN(heads_are_normalised, heads_table)
+
 struct product {
     const char *name;
     uint32_t rank_a, a[5], rank_b, b[5], rank_add, add[5];
@@ -273,6 +334,17 @@ static nn_tensor linear_with_gate_x(struct nn_rec *r, nn_tensor x, nn_tensor w)
     return nn_linear(r, x, w, &(struct nn_linear_opts){.gate = x});
 }
 
+static nn_tensor linear_with_heads_x(struct nn_rec *r, nn_tensor x, nn_tensor w)
+{
+    return nn_linear(r, x, w, &(struct nn_linear_opts){.heads = {{x}, 4}});
+}
+
+static nn_tensor linear_with_heads_and_act(struct nn_rec *r, nn_tensor x, nn_tensor w)
+{
+    nn_tensor one = nn_squeeze(r, nn_slice(r, x, 0, 0, 1), 0);
+    return nn_linear(r, x, w, &(struct nn_linear_opts){.heads = {{one}, 4}, .act = {NN_SILU, 0, 0}});
+}
+
 static nn_tensor plain_matmul(struct nn_rec *r, nn_tensor x, nn_tensor w)
 {
     return nn_matmul(r, x, w, NULL);
@@ -285,6 +357,8 @@ static void rejects_shapes(void **state)
     fails_with(plain_linear, NN_SHAPE(2, 3), NN_SHAPE(3), "expected [..., K] and [N, K]");
     fails_with(linear_with_bias_x, NN_SHAPE(2, 3), NN_SHAPE(4, 3), "expected [4]");
     fails_with(linear_with_gate_x, NN_SHAPE(3, 4), NN_SHAPE(6, 4), "gate is f32 [3, 4] for 3");
+    fails_with(linear_with_heads_x, NN_SHAPE(3, 4), NN_SHAPE(6, 4), "weights of heads are f32 [3, 4] and");
+    fails_with(linear_with_heads_and_act, NN_SHAPE(3, 4), NN_SHAPE(8, 4), "heads are normalised has no activation");
     fails_with(plain_matmul, NN_SHAPE(2, 3), NN_SHAPE(4, 5), "f32 [2, 3] times");
     fails_with(plain_matmul, NN_SHAPE(2, 2, 3), NN_SHAPE(3, 3, 5), "f32 [2, 2, 3] times");
 }
@@ -295,6 +369,9 @@ int main(void)
         cmocka_unit_test(linear),
         cmocka_unit_test(linear_by_shared_tiles),
         cmocka_unit_test(linear_through_storage_buffers),
+        cmocka_unit_test(heads_are_normalised),
+        cmocka_unit_test(heads_are_normalised_by_shared_tiles),
+        cmocka_unit_test(heads_are_normalised_through_storage_buffers),
         cmocka_unit_test(matmul),
         cmocka_unit_test(matmul_by_shared_tiles),
         cmocka_unit_test(matmul_through_storage_buffers),
