@@ -118,7 +118,7 @@ fv_nn_shader(nn/head_norm)
 fv_nn_shader(nn/matrix "4:-DLANES=4" "8:-DLANES=8" "16:-DLANES=16"
              "wide:-DWIDE=1")
 fv_nn_shader(nn/quantise_rows)
-fv_nn_shader(nn/matrix_int8 "plain:-DPLAIN=1" "dot:-DDOT=1")
+fv_nn_shader(nn/matrix_int8 "plain:-DPLAIN=1" "dot:-DDOT=1" "tiled_plain:-DTILED=1" "tiled_dot:-DTILED=1 -DDOT=1")
 fv_nn_shader(nn/attention_softmax)
 fv_nn_shader(nn/attention "4:-DLANES=4 -DROWS=2" "8:-DLANES=8 -DROWS=2" "16:-DLANES=16 -DROWS=2"
              "shared:-DLANES=64 -DROWS=1 -DSHARED=1")

@@ -7,8 +7,16 @@
 #include "vk/device.h"
 #include "vk/nn/matrix.h"
 #include "vk/nn/product.h"
+#include "vk/nn/tune.h"
 
-enum { LANES = 16, TILE_ROWS = 16, MOST_ROWS = 16384 };
+enum { LANES = 16, TILE_ROWS = 16, SHARED_ROWS = 64, MOST_ROWS = 16384 };
+
+/* Tiles in shared memory, where they are the choice and rows fill half of one. */
+static bool by_shared_tiles(const struct nn_rec *r, const struct nn_product *p)
+{
+    bool few = p->rows <= SHARED_ROWS / 2 && !nn_kernel_asked(r);
+    return nn_choice_for(r).kernel == NN_KERNEL_SHARED && !few;
+}
 
 /* Rows [row, row + n) of a -> numbers i32 [n, groups, 16], scales f32 [n, groups, 4]. */
 static void quantise(struct nn_rec *r, const struct nn_product *p, const struct nn_matrix *w, uint32_t row,
@@ -37,7 +45,10 @@ static void quantise(struct nn_rec *r, const struct nn_product *p, const struct 
 static void multiply(struct nn_rec *r, const struct nn_product *p, const struct nn_matrix *w, nn_tensor t,
                      uint32_t row, uint32_t n, nn_tensor numbers, nn_tensor scales)
 {
+    static const char *const variants[2][2] = {{"plain", "dot"}, {"tiled_plain", "tiled_dot"}};
     struct vk_device *dev = nn_device(r);
+    bool shared = by_shared_tiles(r, p);
+    uint32_t tile = shared ? SHARED_ROWS : TILE_ROWS;
     uint64_t first = (uint64_t)row * p->columns, count = (uint64_t)n * p->columns;
     uint32_t rank = nn_low_rank(w);
     struct nn_matrix_int8_push push = {.rows = n,
@@ -58,7 +69,7 @@ static void multiply(struct nn_rec *r, const struct nn_product *p, const struct 
         push.residual_base = nn_bind_skip(p->residual, first) / 4;
     nn_dispatch(r, &(struct nn_call){
                        .shader = "nn/matrix_int8",
-                       .variant = dev && dev->caps.dot8 ? "dot" : "plain",
+                       .variant = variants[shared][dev && dev->caps.dot8],
                        .spec = {p->out.dtype, p->act.act, rank != 0, p->add.dtype, p->gate.dtype,
                                 p->residual.dtype},
                        .nspec = 6,
@@ -76,7 +87,7 @@ static void multiply(struct nn_rec *r, const struct nn_product *p, const struct 
                        .push = &push,
                        .push_size = sizeof push,
                        .groups = (push.columns + LANES - 1) / LANES,
-                       .groups_y = (n + TILE_ROWS - 1) / TILE_ROWS,
+                       .groups_y = (n + tile - 1) / tile,
                        .flops = 2.0 * (double)count * (w->columns + rank),
                        .bytes = (double)(nn_bytes(w->codes) + nn_bytes(numbers))});
 }
@@ -85,7 +96,7 @@ void nn_multiply_int8(struct nn_rec *r, const struct nn_product *p, const struct
 {
     uint32_t groups = w->scales.shape[1], most = p->rows < MOST_ROWS ? p->rows : MOST_ROWS;
     uint64_t row_bytes = 4ull * p->columns > 64ull * groups ? 4ull * p->columns : 64ull * groups;
-    uint64_t bound = (nn_storage_max(r) - NN_ALIGN) / row_bytes / TILE_ROWS * TILE_ROWS;
+    uint64_t bound = (nn_storage_max(r) - NN_ALIGN) / row_bytes / SHARED_ROWS * SHARED_ROWS;
     nn_tensor t = {0};
     if (bound < most)
         most = (uint32_t)bound;

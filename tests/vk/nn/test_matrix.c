@@ -117,11 +117,11 @@ static void table(const struct nn_rec_opts *opts)
 TENSORS_BY_DESIGN(codes, table)
 
 /* Rows of whole numbers of which 127 is the largest of each group are rounded to themselves, scales and the
- * low-rank branch are powers of two: no bit may differ, by either kind of product. */
+ * low-rank branch are powers of two: no bit may differ, by either kind of product and of tile. */
 static void bytes_are_exact(void **state)
 {
     (void)state;
-    enum { M = 21, K = 200, N = 30 };
+    enum { M = 70, K = 200, N = 70 };
     struct test_model m = {.seed = 4};
     struct layer l = {0};
     struct nn_weights *weights = NULL;
@@ -152,10 +152,11 @@ static void bytes_are_exact(void **state)
     struct ref want = ref_linear(&x, &w, &o);
     assert_ok(load(&weights, &l, dir, N, K));
     bool dot8 = test_device()->caps.dot8;
-    for (int plain = 0; plain < 2; plain++) {
+    for (int kind = 0; kind < 4; kind++) {
         struct tensors t;
-        test_device()->caps.dot8 = dot8 && !plain;
-        tensors_begin_with(&t, &(struct nn_rec_opts){.int8 = true});
+        test_device()->caps.dot8 = dot8 && kind % 2 == 0;
+        enum nn_kernel kernel = kind < 2 ? NN_KERNEL_REGISTERS : NN_KERNEL_SHARED;
+        tensors_begin_with(&t, &(struct nn_rec_opts){.int8 = true, .kernel = kernel});
         const struct nn_linear_opts n = {.bias = tensors_put(&t, &o.bias, NN_F32),
                                          .residual = tensors_put(&t, &o.residual, NN_F32)};
         tensors_expect(&t, nn_linear_matrix(t.r, tensors_put(&t, &x, NN_F32), &l.w, &n), &want, 0, "bytes");
