@@ -97,7 +97,7 @@ void panel_path(struct viewer *v)
     ui_tip("K: the present view becomes a key");
     if (ui_button(v->playing ? "Pause" : "Play", 1, 3) && p->count > 1)
         viewer_path_play(v);
-    ui_tip(v->scene->play ? "P" : "Space or P");
+    ui_tip(viewer_stream(v).file ? "P" : "Space or P");
     if (ui_button("Clear", 2, 3)) {
         viewer_path_keep(v);
         gs_cameras_finish(p);

@@ -9,10 +9,10 @@
 const float panel_stream_height = 80;
 static const float edge = 10;
 
-static void buttons(struct viewer *v)
+static void buttons(const struct viewer_stream *t)
 {
-    const struct play_state *s = &v->play;
-    struct play *p = v->scene->play;
+    const struct play_state *s = t->now;
+    struct play *p = t->file->play;
     if (ui_icon_button("##start", UI_START, true, false))
         play_seek(p, 0);
     ui_tip("First frame: Home");
@@ -38,10 +38,9 @@ static void buttons(struct viewer *v)
 }
 
 /* How much of the colours that change with the view is decoded: the levels a stream has. */
-static void quality(struct viewer *v)
+static void quality(struct viewer *v, const struct play_state *s)
 {
     static const char *const degrees[] = {NULL, "SH 0", "SH 1", "SH 2", "SH 3"};
-    const struct play_state *s = &v->play;
     const char *names[5] = {s->remote ? "Auto" : "All"}, *notes[5] = {s->remote ? "by the network" : ""};
     char needs[4][32], shown[32];
     int count = s->sh_most + 2;
@@ -76,9 +75,8 @@ static void network(char out[300], const struct play_state *s)
         snprintf(out, 300, "%s/s (%s/s needed)   ", rate, needs);
 }
 
-static void where(const struct viewer *v)
+static void where(const struct play_state *s)
 {
-    const struct play_state *s = &v->play;
     char state[64] = "", net[300], buffer[48] = "";
     network(net, s);
     if (s->remote && s->loaded >= s->frame_count - s->frame && !s->growing)
@@ -105,9 +103,9 @@ static size_t ahead(const struct play_state *s, struct ui_span out[2])
     return to > s->frame_count && s->loop ? 2 : 1;
 }
 
-static void timeline(struct viewer *v)
+static void timeline(const struct viewer_stream *of)
 {
-    const struct play_state *s = &v->play;
+    const struct play_state *s = of->now;
     enum { MOST_TICKS = 1024 }; /* more would not be told apart */
     struct ui_span spans[PLAY_SPANS + 3];
     uint32_t ticks[MOST_TICKS];
@@ -123,19 +121,19 @@ static void timeline(struct viewer *v)
                             .fps = s->fps,
                             .spans = spans,
                             .span_count = n};
-    t.tick_count = play_groups(v->scene->play, ticks, MOST_TICKS);
+    t.tick_count = play_groups(of->file->play, ticks, MOST_TICKS);
     t.ticks = ticks;
     t.tick_count = t.tick_count > MOST_TICKS ? 0 : t.tick_count;
-    for (size_t i = 0; i < v->thumb_count; i++)
-        thumbs[i] = &v->thumbs[i];
+    for (size_t i = 0; i < *of->thumb_count; i++)
+        thumbs[i] = &of->thumbs[i];
     t.thumbs = thumbs;
-    t.thumb_count = v->thumb_count;
+    t.thumb_count = *of->thumb_count;
     uint32_t to;
     if (ui_scrub(&t, &to) && to != s->frame)
-        play_seek(v->scene->play, to);
+        play_seek(of->file->play, to);
 }
 
-static void damage(const struct viewer *v)
+static void damage(const struct viewer *v, const struct play_state *s)
 {
     bool narrow = (float)v->width / v->window->scale < 900; /* then beside the left panel */
     struct ui_place place = {.ax = narrow ? 1 : 0.5f,
@@ -145,16 +143,17 @@ static void damage(const struct viewer *v)
                              .width = narrow ? 300 : 440,
                              .flags = UI_NO_TITLE | UI_NO_INPUT};
     if (ui_panel_begin("damage", &place, NULL)) {
-        ui_text("Frames %u to %u cannot be shown.", v->play.damage_span.from,
-                v->play.damage_span.to - 1);
-        ui_note("%s", v->play.damage);
+        ui_text("Frames %u to %u cannot be shown.", s->damage_span.from,
+                s->damage_span.to - 1);
+        ui_note("%s", s->damage);
     }
     ui_panel_end();
 }
 
 void panel_stream(struct viewer *v)
 {
-    if (!v->play.frame_count)
+    struct viewer_stream stream = viewer_stream(v);
+    if (!stream.now->frame_count)
         return; /* in the next round */
     struct ui_place place = {.ay = 1,
                              .x = edge,
@@ -162,12 +161,12 @@ void panel_stream(struct viewer *v)
                              .width = (float)v->width / v->window->scale - 2 * edge,
                              .flags = UI_NO_TITLE};
     if (ui_panel_begin("stream", &place, NULL)) {
-        buttons(v);
-        quality(v);
-        where(v);
-        timeline(v);
+        buttons(&stream);
+        quality(v, stream.now);
+        where(stream.now);
+        timeline(&stream);
     }
     ui_panel_end();
-    if (v->play.damage[0])
-        damage(v);
+    if (stream.now->damage[0])
+        damage(v, stream.now);
 }

@@ -10,9 +10,9 @@
 static const float edge = 10, panel_width = 300;
 
 /* What is taken by a stream's panel at the bottom, in points. */
-static float timeline(const struct viewer *v)
+static float timeline(struct viewer *v)
 {
-    return v->panels && (v->studio.player || (v->scene && v->scene->play)) ? panel_stream_height + 6 : 0;
+    return v->panels && (v->studio.player || viewer_stream(v).file) ? panel_stream_height + 6 : 0;
 }
 
 /* The path's editor is there. */
@@ -22,13 +22,13 @@ static bool shows_curves(const struct viewer *v)
 }
 
 /* What is taken by both. */
-static float bottom(const struct viewer *v)
+static float bottom(struct viewer *v)
 {
     return timeline(v) + (shows_curves(v) ? panel_curves_height + 6 : 0);
 }
 
 /* Height left for a side panel. */
-static float room(const struct viewer *v)
+static float room(struct viewer *v)
 {
     return (float)v->height / v->window->scale - 2 * edge - 34 - bottom(v);
 }
@@ -302,7 +302,7 @@ static void right_panel(struct viewer *v)
 
 /* --- middle and bottom --- */
 
-static void status_line(const struct viewer *v)
+static void status_line(struct viewer *v)
 {
     static const char *const modes[] = {"Orbit", "Turntable", "Fly"};
     struct ui_place place = {
@@ -317,7 +317,7 @@ static void status_line(const struct viewer *v)
     ui_panel_end();
 }
 
-static void notice(const struct viewer *v)
+static void notice(struct viewer *v)
 {
     struct ui_place place = {
         .ax = 0.5f, .ay = 1, .y = -edge - 40 - bottom(v), .flags = UI_NO_TITLE | UI_NO_INPUT};
@@ -360,7 +360,7 @@ static void error_panel(struct viewer *v)
 }
 
 /* Stays until the shader compiles: what is drawn until then is the last that did. */
-static void shader_panel(const struct viewer *v)
+static void shader_panel(struct viewer *v)
 {
     struct ui_place place = {
         .ax = 0.5f, .ay = 1, .y = -edge - 80 - bottom(v), .width = 620, .max_height = 260};
@@ -389,7 +389,7 @@ void panels_draw(struct viewer *v)
         if (!narrow(v))
             right_panel(v);
         status_line(v);
-        if (v->scene->play && !v->studio.player)
+        if (viewer_stream(v).file && !v->studio.player)
             panel_stream(v);
     } else if (v->panels && v->tab == TAB_GENERATE) {
         right_panel(v);

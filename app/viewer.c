@@ -214,6 +214,7 @@ static int take_scene(struct viewer *v, const char *camera)
     viewer_close_clip(v);
     if (v->scene)
         render_thread_retire(v->render, v->scene);
+    v->sketching = v->sketching == v->scene ? NULL : v->sketching;
     v->scene = s;
     v->gpu = s->gpu;
     v->held = 0;
@@ -222,7 +223,6 @@ static int take_scene(struct viewer *v, const char *camera)
     v->load.play.at = 0; /* told of the first only, as is: */
     v->load.appearance = 0;
     v->thumb_count = 0;
-    v->sketching = false;
     v->asked = v->drawn = (struct picture_request){0};
     v->ever_loaded = true;
     v->playing = false;
@@ -342,27 +342,25 @@ static bool is_drawn(void *ud, const struct gs_gpu_scene *scene)
     return scene == v->gpu || scene == v->other.next || render_thread_uses(v->render, scene);
 }
 
-/* The frame whose time has come becomes what is drawn. */
-static void play_stream(struct viewer *v)
+void viewer_tick(struct viewer *v, struct loaded *file, struct play_state *now)
 {
-    struct play *p = v->scene ? v->scene->play : NULL;
-    if (!p)
-        return;
-    bool waiting = v->play.waiting, damaged = v->play.damage[0];
-    play_set_sh_bands(p, v->sh_bands);
-    unsigned changes = v->play.changes;
-    play_tick(p, v->now, &v->play);
-    if (changes != v->play.changes)
+    bool waiting = now->waiting, damaged = now->damage[0];
+    play_set_sh_bands(file->play, v->sh_bands);
+    unsigned changes = now->changes;
+    play_tick(file->play, v->now, now);
+    if (changes != now->changes)
         viewer_notice(v, "The stream is another one at the server now: from its start.");
-    if (v->play.ahead != v->ahead || waiting != v->play.waiting || damaged != (bool)v->play.damage[0])
+    bool ahead = now == viewer_stream(v).now && now->ahead != v->ahead;
+    if (ahead || waiting != now->waiting || damaged != (bool)now->damage[0])
         v->redraws = v->redraws ? v->redraws : 1;
 }
 
 /* The small pictures of the timeline: from where the view starts, when playing has begun. */
 static void ask_sketch(struct viewer *v)
 {
-    struct loaded *s = v->scene;
-    if (!s || !s->thumbs || v->sketching || v->thumb_count == THUMBS_MOST)
+    struct viewer_stream t = viewer_stream(v);
+    struct loaded *s = t.file;
+    if (!s || !s->thumbs || !v->gpu || v->sketching || *t.thumb_count == THUMBS_MOST)
         return;
     uint32_t frame;
     const struct gs_gpu_scene *scene = thumbs_next(s->thumbs, &frame);
@@ -375,18 +373,22 @@ static void ask_sketch(struct viewer *v)
     r.opts.splat_scale = 1;
     gs_camera_resize(&r.camera, UI_THUMB_WIDTH, UI_THUMB_HEIGHT);
     render_thread_sketch(v->render, &r, (int)frame);
-    v->sketching = true;
+    v->sketching = s;
 }
 
 static void take_sketch(struct viewer *v, const struct picture *p, int frame)
 {
-    v->sketching = false;
-    if (!v->scene || !v->scene->thumbs)
+    struct comparison *other = &v->other;
+    const struct loaded *of = v->sketching;
+    bool second = of && of == other->scene;
+    size_t *count = second ? &other->thumb_count : &v->thumb_count;
+    v->sketching = NULL;
+    if (!of || !of->thumbs)
         return;
-    thumbs_done(v->scene->thumbs);
-    if (p->width != UI_THUMB_WIDTH || p->height != UI_THUMB_HEIGHT)
+    thumbs_done(of->thumbs);
+    if (p->width != UI_THUMB_WIDTH || p->height != UI_THUMB_HEIGHT || *count == THUMBS_MOST)
         return;
-    struct ui_thumb *t = &v->thumbs[v->thumb_count++];
+    struct ui_thumb *t = &(second ? other->thumbs : v->thumbs)[(*count)++];
     t->frame = (uint32_t)frame;
     memcpy(t->rgba, p->pixels.map, sizeof t->rgba);
     for (uint8_t *c = t->rgba[0][0]; p->bgra && c < (uint8_t *)(t + 1); c += 4) {
@@ -504,7 +506,7 @@ static void ask_picture(struct viewer *v)
         step = 0;
     if (!changed && step >= v->asked_step)
         return;
-    bool next = r.frame != v->asked.frame;
+    bool next = r.frame != v->asked.frame || r.beside.frame != v->asked.beside.frame;
     v->asked = r;
     v->asked_step = step;
     double part = pace_factor(step);
@@ -515,8 +517,9 @@ static void ask_picture(struct viewer *v)
         r.fill_width = v->width;
         r.fill_height = v->height;
     }
-    if (render_thread_ask(v->render, &r, step) && next && r.stream && v->play.playing)
-        play_overtaken(v->scene->play);
+    struct viewer_stream stream = viewer_stream(v);
+    if (render_thread_ask(v->render, &r, step) && next && stream.file && stream.now->playing)
+        play_overtaken(stream.file->play);
 }
 
 static void take_picture(struct viewer *v, const struct render_news *news)
@@ -533,11 +536,12 @@ static void take_picture(struct viewer *v, const struct render_news *news)
     pace_measured(&v->pace, news->step, v->picture->ms);
     if (news->step == 0) /* at rest: its statistics may have changed the panels' layout */
         v->redraws = SETTLE_DRAWS;
-    struct loaded *s = v->scene;
-    if (!s || !s->play)
+    struct viewer_stream stream = viewer_stream(v);
+    struct loaded *s = stream.file;
+    if (!s)
         return;
     play_drew(s->play, v->picture->ms / 1000);
-    bool there = !v->play.remote && !v->play.growing; /* not loaded twice over the network */
+    bool there = stream.now->fps > 0 && !stream.now->remote && !stream.now->growing; /* not loaded twice over the network */
     if (!s->thumbs && there && v->window && thumbs_start(&s->thumbs, v->dev, s->path, window_wake) < 0)
         viewer_failed(v);
 }
@@ -612,7 +616,7 @@ static int show(struct viewer *v)
         return ready;
     ui_begin(v->ui);
     panels_draw(v);
-    v->ahead = v->play.ahead;
+    v->ahead = viewer_stream(v).file ? viewer_stream(v).now->ahead : 0;
     if (v->studio.player) {
         const struct picture *p = v->studio.picture;
         if (p)
@@ -679,8 +683,11 @@ static bool due(const struct viewer *v)
 /* A round without a window: the picture is waited for. */
 static int step_headless(struct viewer *v)
 {
-    if (v->play.damage[0])
-        return fv_fail(FV_EFORMAT, "%s", v->play.damage);
+    for (int i = 0; i < 2; i++) {
+        const struct play_state *s = i ? &v->other.play : &v->play;
+        if (s->damage[0])
+            return fv_fail(FV_EFORMAT, "%s", s->damage);
+    }
     ask_picture(v);
     render_thread_wait(v->render);
     FV_TRY(take_news(v));
@@ -712,7 +719,8 @@ static int step(struct viewer *v, const struct viewer_opts *opts)
     viewer_export_step(v);
     viewer_settings_save(v, false);
     viewer_studio_step(v);
-    play_stream(v);
+    if (v->scene && v->scene->play)
+        viewer_tick(v, v->scene, &v->play);
     relight(v);
     viewer_compare_step(v);
     if (!v->window)

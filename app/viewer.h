@@ -60,6 +60,8 @@ struct comparison {
     const struct gs_gpu_scene *next; /* of the first, drawn as soon as the second has the frame that belongs to it */
     uint32_t next_frame;
     int split; /* of enum picture_split */
+    struct ui_thumb thumbs[THUMBS_MOST]; /* of its timeline, by frame */
+    size_t thumb_count;
     double line;
     bool swapped, dragging;
     bool open; /* its part of the panel is: one was asked for */
@@ -86,10 +88,10 @@ struct viewer {
     const struct gs_gpu_scene *gpu; /* what is drawn of the scene; NULL: its first frame is to come */
     uint32_t held;                  /* the stream's frame that gpu holds */
     struct comparison other;
-    unsigned ahead;                 /* of play, as the panels showed it */
+    unsigned ahead;                 /* of the timeline's stream, as the panels showed it */
     struct ui_thumb thumbs[THUMBS_MOST]; /* of its timeline, by frame */
     size_t thumb_count;
-    bool sketching; /* one is being drawn */
+    const struct loaded *sketching; /* the stream one is being drawn of; NULL: none is */
 
     struct camera_control control;
     struct gs_camera lens; /* intrinsics of the view; its pose is in control */
@@ -217,6 +219,16 @@ void viewer_compare_end(struct viewer *v);
 int viewer_compare_poll(struct viewer *v);
 /* Every round, after the first stream's clock: which frames are drawn. */
 void viewer_compare_step(struct viewer *v);
+/* The stream that the timeline and its keys are of: the first file, or the second beside one that stands still. */
+struct viewer_stream {
+    struct loaded *file; /* NULL: neither is a stream */
+    struct play_state *now; /* as of this round */
+    struct ui_thumb *thumbs;
+    size_t *thumb_count;
+};
+struct viewer_stream viewer_stream(struct viewer *v);
+/* The time of one of the two. */
+void viewer_tick(struct viewer *v, struct loaded *file, struct play_state *now);
 /* The picture is two views side by side. */
 bool viewer_halves(const struct viewer *v);
 /* Looks for the point at pixel (x, y) of the window, in the scene that is seen there. */

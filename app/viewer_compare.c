@@ -22,13 +22,23 @@ void viewer_compare(struct viewer *v, const char *path)
     v->redraws = SETTLE_DRAWS;
 }
 
+/* The one there is, which may still be being drawn. */
+static void retire(struct viewer *v)
+{
+    struct comparison *c = &v->other;
+    if (!c->scene)
+        return;
+    v->sketching = v->sketching == c->scene ? NULL : v->sketching;
+    render_thread_retire(v->render, c->scene);
+    c->thumb_count = 0;
+}
+
 void viewer_compare_end(struct viewer *v)
 {
     struct comparison *c = &v->other;
     loader_destroy(&c->loader);
     c->loader = NULL;
-    if (c->scene)
-        render_thread_retire(v->render, c->scene);
+    retire(v);
     c->scene = NULL;
     c->gpu = c->next = NULL;
     c->play = (struct play_state){0};
@@ -41,8 +51,7 @@ static void take(struct viewer *v)
 {
     struct comparison *c = &v->other;
     struct loaded *s = loader_take(c->loader);
-    if (c->scene)
-        render_thread_retire(v->render, c->scene);
+    retire(v);
     c->scene = s;
     c->gpu = s->gpu;
     c->next = NULL;
@@ -72,6 +81,16 @@ int viewer_compare_poll(struct viewer *v)
 }
 
 /* --- streams --- */
+
+struct viewer_stream viewer_stream(struct viewer *v)
+{
+    struct comparison *c = &v->other;
+    if (v->scene && v->scene->play)
+        return (struct viewer_stream){v->scene, &v->play, v->thumbs, &v->thumb_count};
+    if (v->scene && c->scene && c->scene->play)
+        return (struct viewer_stream){c->scene, &c->play, c->thumbs, &c->thumb_count};
+    return (struct viewer_stream){0};
+}
 
 /* The second's frame at the time of the first's; a shorter one holds its last. */
 static uint32_t partner(const struct play_state *b, uint32_t frame, double fps)
@@ -130,13 +149,12 @@ void viewer_compare_step(struct viewer *v)
     if (!c->scene || !c->scene->play)
         return;
     struct play *p = c->scene->play;
-    play_set_sh_bands(p, v->sh_bands);
     if (follows != c->led)
         play_set_playing(p, !follows);
     c->led = follows;
     if (follows && c->play.loop != v->play.loop)
         play_set_loop(p, v->play.loop);
-    play_tick(p, v->now, &c->play);
+    viewer_tick(v, c->scene, &c->play);
     if (follows)
         keep_step(v);
     else

@@ -135,8 +135,9 @@ void viewer_play_clip(struct viewer *v, const char *path)
         viewer_failed(v);
     snprintf(s->playing_path, sizeof s->playing_path, "%s", path);
     v->playing = false;
-    if (v->scene && v->scene->play)
-        play_set_playing(v->scene->play, false);
+    struct viewer_stream stream = viewer_stream(v);
+    if (stream.file)
+        play_set_playing(stream.file->play, false);
 }
 
 void viewer_close_clip(struct viewer *v)

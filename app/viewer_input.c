@@ -59,10 +59,11 @@ static void escape(struct viewer *v)
  * has to go on from what it did. */
 static bool stream_key(struct viewer *v, int key)
 {
-    struct play *p = v->scene->play;
-    struct play_state *s = &v->play;
-    if (!p)
+    struct viewer_stream stream = viewer_stream(v);
+    struct play_state *s = stream.now;
+    if (!stream.file)
         return false;
+    struct play *p = stream.file->play;
     switch (key) {
     case KEY_SPACE:
         play_set_playing(p, s->playing = !s->playing);
@@ -79,7 +80,7 @@ static bool stream_key(struct viewer *v, int key)
         play_seek(p, 0);
         break;
     case KEY_END:
-        play_seek(p, v->play.frame_count - 1);
+        play_seek(p, s->frame_count - 1);
         break;
     case KEY_MINUS:
         play_set_speed(p, s->speed = fmax(s->speed / 2, PLAY_SLOWEST));

@@ -213,6 +213,19 @@ static int a_pair(void)
     return left;
 }
 
+/* The two streams, and what `render` makes of them. */
+static void make_streams(char a[256], char b[256])
+{
+    snprintf(a, 256, "%s", test_tmp_path("a.fvv"));
+    snprintf(b, 256, "%s", test_tmp_path("b.fvv"));
+    if (of_a[0].data)
+        return;
+    make_stream("a.fvv", scene(), FRAMES, 3, 2, 3);
+    make_stream("b.fvv", turned, SHORTER, 2, 2, -4);
+    render_frames(of_a, a, FRAMES);
+    render_frames(of_b, b, SHORTER);
+}
+
 static void two_streams_go_in_step(void **state)
 {
     (void)state;
@@ -221,12 +234,7 @@ static void two_streams_go_in_step(void **state)
         int frame;
     } rows[] = {{"key Right", 1}, {"key End", 4}, {"key Left", 3}, {"key Home", 0}, {"key Right Right Right", 3}};
     char a[256], b[256];
-    snprintf(a, sizeof a, "%s", test_tmp_path("a.fvv"));
-    snprintf(b, sizeof b, "%s", test_tmp_path("b.fvv"));
-    make_stream("a.fvv", scene(), FRAMES, 3, 2, 3);
-    make_stream("b.fvv", turned, SHORTER, 2, 2, -4);
-    render_frames(of_a, a, FRAMES);
-    render_frames(of_b, b, SHORTER);
+    make_streams(a, b);
     const char *extra[] = {"--cameras", cameras(), "--compare", b, "--paused", NULL};
     struct viewer v = start(a, extra);
     xserver_input("mousemove 500 200");
@@ -246,6 +254,45 @@ static void two_streams_go_in_step(void **state)
     assert_int_equal(quit(&v), 0);
 }
 
+/* The second is the stream: keys and the panel move it, the first stands. When the first becomes one, the panel is its. */
+static void a_stream_beside_a_scene_has_the_timeline(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *click, *key;
+        int frame;
+    } rows[] = {{NULL, "key Right", 1},        {"stream/##end", NULL, 4}, {"stream/##back", NULL, 3},
+                {"stream/##timeline", NULL, 2}, {NULL, "key Home", 0}};
+    char a[256], b[256], where[64];
+    int box[4];
+    make_streams(a, b);
+    const char *extra[] = {"--cameras", cameras(), "--compare", a, "--paused", NULL};
+    struct viewer v = start(scene(), extra);
+    wait_for_widget("stream/##timeline", box);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].click)
+            click(rows[i].click);
+        else
+            xserver_input(rows[i].key);
+        snprintf(where, sizeof where, "frame %d of %d", rows[i].frame, FRAMES);
+        tells("stream", where);
+        snprintf(where, sizeof where, "%s, frame %d", rows[i].click ? rows[i].click : rows[i].key, rows[i].frame);
+        xserver_input("mousemove 500 200 sleep 0.1 key Tab");
+        columns_show(&first, 0, HALF - NEAR, where);
+        columns_show(&of_a[rows[i].frame], HALF + NEAR, WIDTH, where);
+        xserver_input("key Tab");
+        wait_for_widget("stream/##timeline", box);
+    }
+    click("stream/##play");
+    tells("stream", "frame 2 of 5");
+    xserver_input("key space");
+    click("Scene/Open");
+    type_into("File or URL", b);
+    xserver_input("key Return");
+    tells("stream", "of 3");
+    assert_int_equal(quit(&v), 0);
+}
+
 int main(void)
 {
     test_device(); /* skips when there is none */
@@ -257,6 +304,7 @@ int main(void)
     const struct CMUnitTest windows[] = {
         cmocka_unit_test(a_second_file_is_opened_and_the_line_dragged),
         cmocka_unit_test(two_streams_go_in_step),
+        cmocka_unit_test(a_stream_beside_a_scene_has_the_timeline),
     };
     int failed = cmocka_run_group_tests_name("without a window", plain, make_scenes, NULL);
     if (failed)
