@@ -85,7 +85,8 @@ static void clips_wait_are_moved_and_cancelled(void **state)
     int box[4];
     struct viewer v = start(NULL, size);
     click("welcome/Generate a clip");
-    type_into("Steps", "900"); /* long enough to be cancelled */
+    type_into("Size", "320x240"); /* long enough to be cancelled: 900 steps of 64x64 are 2 s by now */
+    type_into("Steps", "900");
     xserver_input("key Return");
     type_into("Clips", "3");
     xserver_input("key Return");
