@@ -61,6 +61,37 @@ static const struct opt *resumes(const struct batch_job *j)
     return NULL;
 }
 
+/* What was made so far lies where the command writes, and it goes on from that. */
+static bool goes_on(const struct batch_job *j, const struct batch_file *f)
+{
+    return j->cmd->goes_on && !strcmp(f->opt->name, "output");
+}
+
+/* NAME.123.tmp, of a writer that was killed. */
+static bool is_torn(const char *name)
+{
+    const char *end = strrchr(name, '.'), *number = end;
+    while (number && number > name && number[-1] >= '0' && number[-1] <= '9')
+        number--;
+    return end && !strcmp(end, ".tmp") && number < end && number > name && number[-1] == '.';
+}
+
+static void remove_torn(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        struct stat st;
+        char *inner = strcmp(e->d_name, ".") && strcmp(e->d_name, "..") ? fv_path_join(path, e->d_name) : NULL;
+        if (inner && !lstat(inner, &st) && S_ISDIR(st.st_mode))
+            remove_torn(inner);
+        else if (inner && is_torn(e->d_name))
+            unlink(inner);
+        free(inner);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static const char **text_of(const struct opt *o, void *values)
 {
     return (const char **)(void *)((char *)values + o->offset);
@@ -72,15 +103,19 @@ static int stage_file(const struct batch_job *j, const struct batch_file *f, voi
     const char *base = fv_path_base(f->full);
     int rc = dir ? 0 : fv_fail(FV_ENOMEM, "out of memory");
     if (rc == 0) {
-        remove_tree(dir);
-        if (mkdir(dir, 0777) < 0)
+        bool kept = goes_on(j, f) && fv_is_dir(dir);
+        if (kept)
+            remove_torn(dir);
+        else
+            remove_tree(dir);
+        if (!kept && mkdir(dir, 0777) < 0)
             rc = fv_fail(FV_EIO, "%s: the folder cannot be made: %s", dir, strerror(errno));
     }
     if (rc == 0 && asprintf(&name, "%s/%s%s", dir, base, f->folder ? "/" : "") < 0) {
         name = NULL;
         rc = fv_fail(FV_ENOMEM, "out of memory");
     }
-    if (rc == 0 && f->folder && mkdir(name, 0777) < 0)
+    if (rc == 0 && f->folder && mkdir(name, 0777) < 0 && !(goes_on(j, f) && errno == EEXIST))
         rc = fv_fail(FV_EIO, "%s: the folder cannot be made: %s", name, strerror(errno));
     if (rc == 0) {
         const char *kept = fv_arena_strndup(arena, name, strlen(name));
@@ -181,8 +216,9 @@ void batch_stage_remove(const struct batch_job *j, bool checkpoint)
 {
     const struct opt *state = resumes(j);
     for (size_t i = 0; i < j->write_count; i++) {
+        bool kept = !checkpoint && goes_on(j, &j->writes[i]);
         char *dir = folder_of(j, &j->writes[i]);
-        if (dir && fv_is_dir(dir))
+        if (dir && !kept && fv_is_dir(dir))
             remove_tree(dir);
         free(dir);
     }

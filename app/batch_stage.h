@@ -13,15 +13,15 @@
 #include "app/batch_jobs.h"
 #include "app/batch_journal.h"
 
-/* Empty folders, and names in them in values, a copy of the job's. A checkpoint that an interrupted attempt left is
- * gone on from, if the command can. */
+/* Empty folders, and names in them in values, a copy of the job's. A checkpoint that an interrupted attempt left, or
+ * its folder, is gone on from, if the command can. */
 int batch_stage_begin(const struct batch_job *j, void *values, struct fv_arena *arena);
 int batch_stage_results(const struct batch_job *j, struct batch_results *out);
 /* All that batch_stage_begin may make. */
 int batch_stage_paths(const struct batch_job *j, struct fv_paths *out);
 /* One of those, of a job that is in no job file any more; other names are left alone. */
 void batch_stage_remove_path(const char *path);
-/* checkpoint: that too. */
+/* checkpoint: that too, or the folder that stands for it. */
 void batch_stage_remove(const struct batch_job *j, bool checkpoint);
 /* The job's own names in place of those in a text file. Files that are no text are left. */
 int batch_stage_restore_names(const struct batch_job *j, const char *path);

@@ -69,6 +69,19 @@ int calibration_get(const struct calibration *c, const char *name, struct qt_see
     return fv_fail(FV_EINVALID, "%s: calibration saw no input of it", name);
 }
 
+uint64_t calibration_hash(const struct calibration *c)
+{
+    uint64_t h = fv_hash(FV_HASH_BEGIN, &c->rows, sizeof c->rows);
+    for (size_t i = 0; i < c->count; i++) {
+        const struct calibrated *l = &c->layers[i];
+        h = fv_hash(h, l->name, strlen(l->name) + 1);
+        h = fv_hash(h, &l->seen, sizeof l->seen);
+        h = fv_hash(h, l->absmax, l->k * sizeof *l->absmax);
+        h = fv_hash(h, l->x, l->seen ? l->k * sizeof *l->x : 0);
+    }
+    return h;
+}
+
 /* A place for row number n of all, or none: every row has the same chance to be kept. */
 static size_t place_of(const struct calibration *c, size_t layer, uint64_t n)
 {
@@ -104,12 +117,14 @@ static int take_rows(struct calibration *c, size_t layer, const float *data, siz
 static void describe(char out[512], const struct calibration *c, const struct generator_clip *clip,
                      const struct calibration_opts *o, const char *hash)
 {
-    uint64_t words = FV_HASH_BEGIN;
+    uint64_t words = FV_HASH_BEGIN, names = FV_HASH_BEGIN;
+    for (size_t i = 0; i < c->count; i++)
+        names = fv_hash(names, c->layers[i].name, strlen(c->layers[i].name) + 1);
     for (size_t i = 0; o->prompts && o->prompts[i]; i++)
         words = fv_hash(words, o->prompts[i], strlen(o->prompts[i]) + 1);
-    snprintf(out, 512, "{\"model\":\"%s\",\"layers\":%zu,\"rows\":%zu,\"seed\":%llu,\"samples\":%zu,\"steps\":%u,"
+    snprintf(out, 512, "{\"model\":\"%s\",\"layers\":\"%016llx\",\"rows\":%zu,\"seed\":%llu,\"samples\":%zu,\"steps\":%u,"
                        "\"width\":%u,\"height\":%u,\"frames\":%u,\"prompts\":\"%016llx\"}",
-             hash, c->count, c->rows, (unsigned long long)c->seed, o->samples, o->steps, clip->width, clip->height,
+             hash, (unsigned long long)names, c->rows, (unsigned long long)c->seed, o->samples, o->steps, clip->width, clip->height,
              clip->frames, (unsigned long long)words);
 }
 
@@ -161,8 +176,8 @@ static int read_layer(struct calibrated *l, const struct nn_file *f, size_t rows
     return nn_file_read(most, NN_DATA_F32, 0, most->count, l->absmax);
 }
 
-/* Clips that are in it; 0 when it is of other settings and not finished. settings NULL: any. */
-static int read_file(struct calibration *c, const char *path, const char *settings, size_t *done)
+/* Clips that are in it; 0 when it is of other settings and not finished, or `own`. settings NULL: any. */
+static int read_file(struct calibration *c, const char *path, const char *settings, bool own, size_t *done)
 {
     struct nn_file *f = NULL;
     FV_TRY(nn_file_open(&f, path, NULL));
@@ -173,11 +188,13 @@ static int read_file(struct calibration *c, const char *path, const char *settin
     *done = 0;
     if (rc == 0 && !whole && !settings)
         rc = fv_fail(FV_EINVALID, "%s: is not finished (%s clips of %s)", path, count, all);
-    bool take = rc == 0 && (whole || !strcmp(made, settings));
+    bool take = rc == 0 && ((whole && !own) || !strcmp(made, settings));
     for (size_t i = 0; i < c->count && take && rc == 0; i++)
         rc = read_layer(&c->layers[i], f, c->rows);
-    if (take && rc == 0)
+    if (take && rc == 0) {
         *done = whole ? SIZE_MAX : strtoul(count, NULL, 10);
+        c->resumed = strtoul(count, NULL, 10);
+    }
     nn_file_close(&f);
     return rc;
 }
@@ -185,7 +202,7 @@ static int read_file(struct calibration *c, const char *path, const char *settin
 int calibration_read(struct calibration *c, const char *path)
 {
     size_t done;
-    return read_file(c, path, NULL, &done);
+    return read_file(c, path, NULL, false, &done);
 }
 
 /* ---- prompts ------------------------------------------------------------------------------ */
@@ -306,8 +323,9 @@ static int run_clips(struct running *r, const struct model_in *m, const char *pa
     FV_TRY(generator_plan(r->g, &r->clip, r->o->memory, false, &cost));
     FV_TRY(model_in_hash(m, hash));
     describe(settings, r->c, &r->clip, r->o, hash);
+    fv_remove_torn(path);
     if (fv_exists(path))
-        FV_TRY(read_file(r->c, path, settings, &done));
+        FV_TRY(read_file(r->c, path, settings, r->o->own, &done));
     for (size_t i = done; i < r->o->samples; i++) {
         r->clips = i;
         r->inside = 0;

@@ -59,6 +59,7 @@ struct cmd {
     const char *arg; /* what the arguments are, for messages: "a scene file" */
     const struct cmd_arg *args; /* name NULL last; NULL: there are none */
     bool alone;                 /* not as a job of a batch: it has a window, or jobs of its own */
+    bool goes_on;               /* given again, with what an end left where --output writes, it goes on from that */
     bool forward;               /* its inputs are read once, forward: video in a pipe need not be kept */
     int (*run)(struct app *app, const void *values, const struct opt_args *args);
     /* For fovea batch --dry-run: writes no result, says nothing; fails as run would. NULL: nothing can be told. */

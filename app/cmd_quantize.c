@@ -165,7 +165,7 @@ static int get_inputs(void *ud, const struct quantize_layer *l, struct qt_seen *
 
 static int write_one(struct work *w, struct quantize_file *q, const char *to, const char *what)
 {
-    const struct quantize_inputs in = {get_inputs, &w->calibration};
+    const struct quantize_inputs in = {get_inputs, &w->calibration, calibration_hash(&w->calibration)};
     FV_TRY(quantize_write(q, to, w->calibration.count ? &in : NULL, progress_update, &w->progress));
     return tell(w, q, what);
 }
@@ -208,6 +208,8 @@ static int one_file(struct work *w, const char *from)
     }
     if (rc == 0)
         rc = write_one(w, &q, w->v->output, fv_path_base(from));
+    if (rc == 0)
+        quantize_settle(w->v->output);
     quantize_finish(&q);
     return rc;
 }
@@ -281,10 +283,25 @@ static int calibrate(struct work *w)
         o.prompts = list;
     }
     char *own = fv_path_join(v->output, "calibration.safetensors");
+    o.own = !v->calibration;
     int rc = own ? calibration_run(&w->calibration, &w->model, dev, &o, v->calibration ? v->calibration : own)
                  : fv_fail(FV_ENOMEM, "out of memory");
     free(own);
+    if (rc == 0 && w->calibration.resumed && app_talks(w->app)) {
+        progress_hide();
+        printf("calibration: %zu of %d clips were there\n", w->calibration.resumed, v->samples);
+    }
     return rc;
+}
+
+/* All is there: nothing is gone on with any more. */
+static void settle_part(struct work *w, const char *name)
+{
+    char *folder = fv_path_join(w->v->output, name), *file = folder ? fv_path_join(folder, "model.safetensors") : NULL;
+    if (file)
+        quantize_settle(file);
+    free(folder);
+    free(file);
 }
 
 /* What is there twice, but for the weights. */
@@ -331,6 +348,8 @@ static int write_model(struct work *w, struct quantize_file *dit, struct quantiz
     if (own)
         unlink(own);
     free(own);
+    settle_part(w, "transformer");
+    settle_part(w, "text_encoder");
     return 0;
 }
 
@@ -395,13 +414,15 @@ const struct cmd cmd_quantize = {
                 "fovea quantize svdq-int4.safetensors -o out.safetensors\tNunchaku's order to ours",
     .details = "MODEL is a folder as fovea generate takes it, or one weight file. Linear layers of the "
                "transformer's blocks are quantised; embedders, the final layer, tables and norms stay as "
-               "they are. Interrupted, the same command goes on where it was (OUT/*.part).\n\n"
+               "they are. Interrupted or killed, the same command goes on where it was: clips and layers that are done "
+               "are kept in OUT (*.part, *.journal) until all is.\n\n"
                "What is written, byte by byte, is in docs/QUANT.md.",
     .opts = opts,
     .size = sizeof(struct values),
     .least_args = 1,
     .most_args = 1,
     .arg = "a model",
+    .goes_on = true,
     .args = (const struct cmd_arg[]){{"model", .file = OPT_MODEL}, {0}},
     .run = run,
 };

@@ -285,7 +285,7 @@ static uint64_t stir(uint64_t h, const uint8_t *data, size_t size)
     return h;
 }
 
-static int stir_file(uint64_t *h, const char *path)
+int model_in_stir(uint64_t *h, const char *path)
 {
     struct fv_map map;
     FV_TRY(fv_map_open(&map, path));
@@ -305,7 +305,7 @@ static int stir_weights(uint64_t *h, const char *path)
     FV_TRY(nn_file_open(&f, path, NULL));
     int rc = 0;
     for (size_t i = 0; i < f->part_count && rc == 0; i++)
-        rc = stir_file(h, f->parts[i]);
+        rc = model_in_stir(h, f->parts[i]);
     nn_file_close(&f);
     return rc;
 }

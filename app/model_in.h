@@ -49,6 +49,8 @@ void model_in_finish(struct model_in *m);
 int model_in_hash(const struct model_in *m, char out[17]);
 /* And of n more weight files. */
 int model_in_hash_with(const struct model_in *m, const char *const *more, size_t n, char out[17]);
+/* The same of one file, stirred into a number. */
+int model_in_stir(uint64_t *h, const char *path);
 /* Whether a folder looks like one of a whole model. */
 bool model_in_is(const char *path);
 

@@ -49,6 +49,7 @@ struct quantize_file {
     struct nn_file *file;
     struct quantize_layer *layers;
     size_t count, kept; /* kept: linear layers of blocks that stay as they are */
+    size_t resumed;     /* layers that were done before */
     bool foreign;       /* layers of Nunchaku's, in another order and, FP4, of other codes: not computed anew */
     struct nn_save_tensor *out;
     const struct nn_file_tensor **from; /* of out[i], where it is only copied */
@@ -70,10 +71,14 @@ bool quantize_takes(const struct nn_file_tensor *t);
 struct quantize_inputs {
     int (*get)(void *ud, const struct quantize_layer *l, struct qt_seen *out);
     void *ud;
+    uint64_t hash; /* other inputs, another number */
 };
-/* Goes on where PATH.part and PATH.journal of the same settings end. */
+/* Goes on where PATH.part and PATH.journal end, of the same settings, weights and inputs; q->resumed tells how many
+ * layers were there. The journal stays, and with it a file that is whole is not made again: quantize_settle. */
 int quantize_write(struct quantize_file *q, const char *path, const struct quantize_inputs *in,
                    fv_progress_fn on_progress, void *ud);
+/* The file at path is done for good. */
+void quantize_settle(const char *path);
 
 /* As GGUF: layers as Q4_0, with QT_RTN8 as Q8_0, where rows are whole blocks of 32, all else as it is.
  * (quantize_gguf.c) */

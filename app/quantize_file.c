@@ -1,8 +1,10 @@
 /* A weight file layer by layer (quantize.h). */
 #include "app/quantize.h"
+#include "app/model_in.h"
 #include "vk/base/arena.h"
 #include "vk/base/file.h"
 #include "vk/base/half.h"
+#include "vk/base/hash.h"
 #include "vk/base/json.h"
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SMALL = 512, SMALL_RANK = 16, RANK_STEP = 8 };
@@ -284,11 +287,41 @@ static void json_number(FILE *f, const char *key, double v)
         fprintf(f, ",\"%s\":%.9g", key, v);
 }
 
+static int journal_open(FILE **f, const char *path, const char *mode)
+{
+    *f = fopen(path, mode);
+    return *f ? 0 : fv_fail(FV_EIO, "%s: %s", path, strerror(errno));
+}
+
+static int journal_close(FILE *f, const char *path)
+{
+    bool ok = fflush(f) == 0 && fdatasync(fileno(f)) == 0;
+    fclose(f);
+    return ok ? 0 : fv_fail(FV_EIO, "%s: cannot write: %s", path, strerror(errno));
+}
+
+/* Its first line: what the layers are of. */
+static int journal_begin(const char *path, uint64_t key)
+{
+    FILE *f;
+    FV_TRY(journal_open(&f, path, "w"));
+    fprintf(f, "{\"of\":\"%016llx\"}\n", (unsigned long long)key);
+    return journal_close(f, path);
+}
+
+/* Its last one: all is in the file. */
+static int journal_end(const char *path)
+{
+    FILE *f;
+    FV_TRY(journal_open(&f, path, "a"));
+    fputs("{\"whole\":true}\n", f);
+    return journal_close(f, path);
+}
+
 static int journal_add(const char *path, const struct quantize_layer *l)
 {
-    FILE *f = fopen(path, "a");
-    if (!f)
-        return fv_fail(FV_EIO, "%s: %s", path, strerror(errno));
+    FILE *f;
+    FV_TRY(journal_open(&f, path, "a"));
     fprintf(f, "{\"layer\":\"%s\",\"refined\":%u", l->name, l->refined); /* names are identifiers and dots */
     json_number(f, "alpha", l->alpha);
     json_number(f, "beta", l->beta);
@@ -301,21 +334,21 @@ static int journal_add(const char *path, const struct quantize_layer *l)
     json_number(f, "range_left", l->range_left);
     json_number(f, "seconds", l->seconds);
     fputs("}\n", f);
-    bool ok = fflush(f) == 0 && fdatasync(fileno(f)) == 0;
-    fclose(f);
-    return ok ? 0 : fv_fail(FV_EIO, "%s: cannot write: %s", path, strerror(errno));
+    return journal_close(f, path);
 }
 
-static void journal_line(struct quantize_file *q, const char *line, size_t size, const char *path)
+static void journal_line(struct quantize_file *q, const char *line, size_t size, const char *path, bool *whole)
 {
     struct fv_json doc;
     if (fv_json_parse(&doc, line, size, path) < 0)
-        return; /* the last line, cut */
+        return;
+    *whole = fv_json_bool_or(&doc, doc.root, "whole", false);
     const char *name = fv_json_string_or(&doc, doc.root, "layer", "");
     for (size_t i = 0; i < q->count; i++) {
         struct quantize_layer *l = &q->layers[i];
         if (strcmp(l->name, name) != 0)
             continue;
+        q->resumed += !l->done;
         l->done = true;
         l->refined = (unsigned)fv_json_number_or(&doc, doc.root, "refined", 0);
         l->alpha = fv_json_number_or(&doc, doc.root, "alpha", 0);
@@ -332,20 +365,26 @@ static void journal_line(struct quantize_file *q, const char *line, size_t size,
     fv_json_close(&doc);
 }
 
-static void journal_read(struct quantize_file *q, const char *path)
+/* False: there is none, or it is of something else. whole: and of all of it. */
+static bool journal_read(struct quantize_file *q, const char *path, uint64_t key, bool *whole)
 {
     struct fv_map map;
+    char first[64];
+    size_t at = (size_t)snprintf(first, sizeof first, "{\"of\":\"%016llx\"}\n", (unsigned long long)key);
+    *whole = false;
     if (!fv_exists(path) || fv_map_open(&map, path) < 0)
-        return;
-    for (size_t at = 0; at < map.size;) {
+        return false;
+    bool same = map.size >= at && !memcmp(map.data, first, at);
+    while (same && at < map.size) {
         const uint8_t *end = memchr(map.data + at, '\n', map.size - at);
         if (!end)
             break;
         size_t size = (size_t)(end - (map.data + at));
-        journal_line(q, (const char *)map.data + at, size, path);
+        journal_line(q, (const char *)map.data + at, size, path, whole);
         at += size + 1;
     }
     fv_map_close(&map);
+    return same && truncate(path, (off_t)at) == 0; /* without a line that was cut: others follow */
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -480,12 +519,12 @@ static int copy_one(struct quantize_file *q, struct nn_saver *s, size_t i)
     return rc;
 }
 
-/* All texts of the file, and how it was quantised. */
-static int open_saver(struct quantize_file *q, struct nn_saver **s, const char *path, bool *resumed)
+/* All texts of the file, and how it was quantised, which is the last. */
+static int make_meta(struct quantize_file *q, struct nn_file_text **out, size_t *count)
 {
     const struct qt_opts *o = &q->s.opts;
     struct nn_file_text *meta = fv_arena_alloc(q->arena, (q->file->meta_count + 1) * sizeof *meta);
-    char *text = NULL;
+    char *text = NULL, *kept;
     size_t n = q->file->kind == NN_FILE_SAFETENSORS ? q->file->meta_count : 0;
     char how[96] = "";
     unsigned rank = o->method == QT_SVDQUANT ? o->rank : 0;
@@ -501,12 +540,37 @@ static int open_saver(struct quantize_file *q, struct nn_saver **s, const char *
                           o->method == QT_RTN8 ? 8 : 4, QT_GROUP, rank, how, q->s.more ? "," : "",
                           q->s.more ? q->s.more : "") < 0)
         return fv_fail(FV_ENOMEM, "out of memory");
+    kept = fv_arena_strndup(q->arena, text, strlen(text));
+    free(text);
     for (size_t i = 0; i < n; i++)
         meta[i] = q->file->meta[i];
-    meta[n] = (struct nn_file_text){"fovea.quantization", text};
-    int rc = nn_saver_open(s, path, q->out, q->out_count, meta, n + 1, resumed);
-    free(text);
-    return rc;
+    meta[n] = (struct nn_file_text){"fovea.quantization", kept};
+    *out = meta;
+    *count = n + 1;
+    return kept ? 0 : FV_ENOMEM;
+}
+
+/* All that what is written depends on. */
+static int make_key(uint64_t *key, const struct quantize_file *q, const char *how, const struct quantize_inputs *in)
+{
+    uint64_t h = fv_hash(FV_HASH_BEGIN, how, strlen(how) + 1);
+    for (size_t i = 0; i < q->out_count; i++) {
+        const struct nn_save_tensor *t = &q->out[i];
+        h = fv_hash(h, t->name, strlen(t->name) + 1);
+        h = fv_hash(h, &t->type, sizeof t->type);
+        h = fv_hash(h, t->shape, t->rank * sizeof *t->shape);
+    }
+    for (size_t i = 0; i < q->file->part_count; i++) {
+        struct stat st;
+        if (stat(q->file->parts[i], &st) < 0)
+            return fv_fail(FV_EIO, "%s: %s", q->file->parts[i], strerror(errno));
+        h = fv_hash(h, &st.st_mtim, sizeof st.st_mtim);
+        FV_TRY(model_in_stir(&h, q->file->parts[i]));
+    }
+    if (in)
+        h = fv_hash(h, &in->hash, sizeof in->hash);
+    *key = h;
+    return 0;
 }
 
 static int write_all(struct quantize_file *q, struct nn_saver *s, const char *journal,
@@ -530,27 +594,64 @@ static int write_all(struct quantize_file *q, struct nn_saver *s, const char *jo
     return 0;
 }
 
+static char *name_with(const char *path, const char *suffix)
+{
+    char *out = NULL;
+    return asprintf(&out, "%s%s", path, suffix) < 0 ? NULL : out;
+}
+
+/* Nothing is known of a layer yet, whatever a journal of something else said. */
+static void forget_layers(struct quantize_file *q)
+{
+    for (size_t i = 0; i < q->count; i++)
+        q->layers[i].done = false;
+    q->resumed = 0;
+}
+
+static int write_rest(struct quantize_file *q, const char *path, const char *journal, uint64_t key, bool known,
+                      const struct nn_file_text *meta, size_t meta_count, const struct quantize_inputs *in,
+                      fv_progress_fn on_progress, void *ud)
+{
+    struct nn_saver *s = NULL;
+    bool there = false;
+    int rc = nn_saver_open(&s, path, q->out, q->out_count, meta, meta_count, &there);
+    if (rc == 0 && !(known && there)) {
+        forget_layers(q);
+        rc = journal_begin(journal, key);
+    }
+    if (rc == 0)
+        rc = write_all(q, s, journal, in, on_progress, ud);
+    if (rc == 0)
+        rc = journal_end(journal);
+    if (rc == 0)
+        rc = nn_saver_commit(&s);
+    nn_saver_close(&s);
+    return rc;
+}
+
 int quantize_write(struct quantize_file *q, const char *path, const struct quantize_inputs *in,
                    fv_progress_fn on_progress, void *ud)
 {
-    struct nn_saver *s = NULL;
-    char *journal = NULL;
-    bool resumed = false;
-    if (asprintf(&journal, "%s.journal", path) < 0)
-        return fv_fail(FV_ENOMEM, "out of memory");
-    int rc = open_saver(q, &s, path, &resumed);
-    if (rc == 0 && resumed)
-        journal_read(q, journal);
-    else if (rc == 0)
-        unlink(journal);
-    if (rc == 0)
-        rc = write_all(q, s, journal, in, on_progress, ud);
-    if (rc == 0) {
-        rc = nn_saver_commit(&s);
-        if (rc == 0)
-            unlink(journal);
-    }
-    nn_saver_close(&s);
+    struct nn_file_text *meta = NULL;
+    size_t meta_count = 0;
+    uint64_t key = 0;
+    bool whole = false;
+    FV_TRY(make_meta(q, &meta, &meta_count));
+    FV_TRY(make_key(&key, q, meta[meta_count - 1].value, in));
+    char *journal = name_with(path, ".journal"), *part = name_with(path, ".part");
+    int rc = journal && part ? 0 : fv_fail(FV_ENOMEM, "out of memory");
+    bool known = rc == 0 && journal_read(q, journal, key, &whole);
+    if (rc == 0 && !(known && whole && fv_exists(path) && !fv_exists(part)))
+        rc = write_rest(q, path, journal, key, known, meta, meta_count, in, on_progress, ud);
     free(journal);
+    free(part);
     return rc;
+}
+
+void quantize_settle(const char *path)
+{
+    char *journal = name_with(path, ".journal");
+    if (journal)
+        unlink(journal);
+    free(journal);
 }

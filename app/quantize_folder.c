@@ -35,6 +35,7 @@ static int copy_bytes(const char *from, const char *to)
     struct fv_map map;
     struct fv_writer w = {0};
     FV_TRY(fv_map_open(&map, from));
+    fv_remove_torn(to);
     int rc = fv_writer_open(&w, to);
     for (size_t at = 0; at < map.size && rc == 0; at += 1 << 24) {
         size_t n = map.size - at < 1 << 24 ? map.size - at : 1 << 24;

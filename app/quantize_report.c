@@ -60,6 +60,7 @@ void quantize_report_json(cJSON *object, const struct quantize_file *q)
     cJSON_AddStringToObject(object, "method", qt_method_names[o->method]);
     cJSON_AddNumberToObject(object, "layers", (double)q->count);
     cJSON_AddNumberToObject(object, "layers_kept", (double)q->kept);
+    cJSON_AddNumberToObject(object, "layers_resumed", (double)q->resumed);
     cJSON_AddNumberToObject(object, "bits_per_weight", bits(q));
     cJSON_AddNumberToObject(object, "bytes_before", (double)q->bytes_before);
     cJSON_AddNumberToObject(object, "bytes_after", (double)q->bytes_after);
@@ -132,6 +133,8 @@ void quantize_say(const struct quantize_file *q, const char *what)
            q->foreign ? "of Nunchaku's" : qt_method_names[q->s.opts.method], bits(q), 1e-6 * (double)q->bytes_after, 1e-6 * (double)q->bytes_before);
     if (q->kept)
         printf("; %zu kept", q->kept);
+    if (q->resumed)
+        printf("; %zu were there", q->resumed);
     putchar('\n');
     if (isfinite(mean(q, error_of)))
         printf("  relative error of outputs %.4f in the mean, of plain 4 bits %.4f\n", mean(q, error_of), mean(q, plain_of));

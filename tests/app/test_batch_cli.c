@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/stat.h>
@@ -503,6 +504,52 @@ static void several_clips_go_on_after_a_kill(void **state)
     assert_int_equal(last, first + 3);
 }
 
+/* Layers that are done lie in the job's folder, which stays: the next run says so, and writes what an unbroken one does. */
+static void a_killed_quantize_goes_on(void **state)
+{
+    (void)state;
+    char text[1400], one[64], two[64];
+    size_t size;
+    glob_t found = {0};
+    if (!model)
+        skip();
+    snprintf(text, sizeof text, "{\"command\":\"quantize\",\"model\":\"%s\",\"output\":\"coded\",\"samples\":1,\"steps\":1,"
+                                "\"rows\":64,\"grids\":40,\"keep\":\"temporal\"}\n", model);
+    write_jobs("quantize.jsonl", text);
+    pid_t pid = start_batch((const char *const[]){"quantize.jsonl", NULL});
+    for (int lines = 0, tries = 0; lines < 3; nap(0.005), tries++) {
+        assert_true(tries < 6000);
+        if (glob(".fovea-*-output/coded/transformer/model.safetensors.journal", 0, NULL, &found))
+            continue;
+        char *journal = test_read_file(found.gl_pathv[0], &size);
+        globfree(&found);
+        lines = 0;
+        for (size_t i = 0; i < size; i++)
+            lines += journal[i] == '\n';
+        free(journal);
+    }
+    pid_t worker = worker_of(pid);
+    kill(pid, SIGKILL);
+    if (worker)
+        kill(worker, SIGKILL);
+    assert_int_equal(wait_for(pid, 0), -SIGKILL);
+    assert_false(fv_exists("coded"));
+    TEST_RUNS("batch quantize.jsonl");
+    char *log = test_read_file("quantize.batch/logs/0001.log", &size);
+    if (!strstr(log, " were there"))
+        fail_msg("%s", log);
+    free(log);
+    TEST_RUNS("quantize %s -o coded-alone --samples 1 --steps 1 --rows 64 --grids 40 --keep temporal", model);
+    for (int i = 0; i < 2; i++) {
+        static const char *const files[] = {"transformer/model.safetensors", "generate.json"};
+        snprintf(one, sizeof one, "coded/%s", files[i]);
+        snprintf(two, sizeof two, "coded-alone/%s", files[i]);
+        assert_true(test_same_files(one, two));
+    }
+    assert_int_equal(files_with("coded", ".journal") + files_with("coded", ".part") + files_with("coded", "calibration"), 0);
+    assert_int_equal(files_with(".", ".fovea-"), 0);
+}
+
 /* ---- endurance --------------------------------------------------------------------------- */
 
 enum { KINDS = 10 };
@@ -659,6 +706,7 @@ int main(void)
         cmocka_unit_test(shards_share_the_jobs_out_and_are_merged),
         cmocka_unit_test(slurm_gets_an_array_and_what_merges_it),
         cmocka_unit_test(several_clips_go_on_after_a_kill),
+        cmocka_unit_test(a_killed_quantize_goes_on),
         cmocka_unit_test(survives_kills_at_any_time),
     };
     const char *only = getenv("FOVEA_BATCH_JOBS");

@@ -8,6 +8,7 @@
 #include "vk/base/half.h"
 #include "vk/nn/safetensors_write.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,46 +173,39 @@ static void bad_models_are_refused(void **state)
     refuse("No such", 1, "quantize %s/absent -o %s --method rtn4", test_tmp(), to);
 }
 
-/* A file that was left: as many bytes, the layers of the journal are not computed again. */
-static void goes_on_where_it_was(void **state)
+/* What a run left that failed at its second layer is not taken for other weights, nor for other settings. */
+static void nothing_is_taken_of_another(void **state)
 {
     (void)state;
     static float w[2][64 * 64];
     static const char *const names[2] = {"spatial_blocks.0.attn.qkv.weight", "spatial_blocks.0.attn.proj.weight"};
-    char line[2048], path[1200];
-    const char *in = test_tmp_path("two.safetensors"), *to = test_tmp_path("whole.safetensors");
+    char journal[1200], part[1200];
+    const char *in = test_tmp_path("two.safetensors"), *to = test_tmp_path("whole.safetensors"),
+               *alone = test_tmp_path("alone.safetensors");
     struct nn_save_tensor t[2];
-    for (size_t i = 0; i < 2; i++) {
-        for (size_t k = 0; k < 64 * 64; k++)
-            w[i][k] = (float)((k * 7 + i) % 31) - 15;
-        t[i] = (struct nn_save_tensor){names[i], NN_DATA_F32, 2, {64, 64}, w[i]};
+    snprintf(journal, sizeof journal, "%s.journal", to);
+    snprintf(part, sizeof part, "%s.part", to);
+    for (int nf4 = 0; nf4 < 2; nf4++) {
+        char *out;
+        for (size_t i = 0; i < 2; i++) {
+            for (size_t k = 0; k < 64 * 64; k++)
+                w[i][k] = (float)((k * 7 + i) % 31) - 15;
+            t[i] = (struct nn_save_tensor){names[i], NN_DATA_F32, 2, {64, 64}, w[i]};
+        }
+        w[1][5] = NAN; /* the second layer fails, the first is done */
+        assert_ok(nn_safetensors_save(in, t, 2, NULL, 0));
+        refuse("NaN", 1, "quantize %s -o %s --method rtn4", in, to);
+        assert_true(fv_exists(journal) && fv_exists(part));
+        w[1][5] = 0;
+        w[0][0] = 14;
+        assert_ok(nn_safetensors_save(in, t, 2, NULL, 0));
+        assert_int_equal(test_fovea(&out, "quantize %s -o %s --method %s", in, to, nf4 ? "nf4" : "rtn4"), 0);
+        assert_null(strstr(out, "were there"));
+        free(out);
+        TEST_RUNS("quantize %s -o %s --method %s", in, alone, nf4 ? "nf4" : "rtn4");
+        assert_true(test_same_files(to, alone));
+        assert_false(fv_exists(journal) || fv_exists(part));
     }
-    w[1][5] = NAN; /* the second layer fails, the first is done */
-    assert_ok(nn_safetensors_save(in, t, 2, NULL, 0));
-    refuse("NaN", 1, "quantize %s -o %s --method rtn4", in, to);
-    snprintf(path, sizeof path, "%s.part", to);
-    assert_true(fv_exists(path));
-    w[1][5] = 0;
-    w[0][0] = NAN; /* would fail if it were looked at */
-    assert_ok(nn_safetensors_save(in, t, 2, NULL, 0));
-    snprintf(line, sizeof line, "quantize %s -o %s --method rtn4", in, to);
-    char *out;
-    assert_int_equal(test_fovea(&out, "%s", line), 0);
-    free(out);
-    struct nn_file *f;
-    assert_ok(nn_file_open(&f, to, NULL));
-    w[0][0] = -15;
-    for (size_t i = 0; i < 2; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%.*s", (int)(strlen(names[i]) - 7), names[i]);
-        float *q = decode(f, name, 64, 64, QT_RTN4);
-        assert_true(difference(q, w[i], 64 * 64) < 0.08);
-        free(q);
-    }
-    nn_file_close(&f);
-    assert_false(fv_exists(path));
-    refuse("NaN", 1, "quantize %s -o %s --method nf4", in, to); /* other settings: from the beginning */
-    unlink(path);
 }
 
 static void same_bytes(const char *one, const char *two)
@@ -250,6 +244,49 @@ static void interrupted_runs_go_on(void **state)
     free(out);
     assert_false(fv_exists(part));
     same_bytes(one, two);
+}
+
+/* Killed while it samples, and twice while it quantises: less is left to do each time, and nothing of it is taken when
+ * another seed is given. */
+static void killed_runs_go_on(void **state)
+{
+    (void)state;
+    NEEDS_MODEL();
+    static const struct {
+        const char *what;
+        double done;
+    } kills[] = {{"calibrating", 1.4}, {"quantising", 1}, {"quantising", 20000}};
+    static const char *const parts[] = {"transformer", "text_encoder"};
+    char *out, last[512], one[1200], two[1200], path[1300];
+    const char *a = test_tmp_path("whole"), *b = test_tmp_path("killed");
+    static const char *const options = "--samples 2 --steps 2 --rows 64 --grids 30 --keep temporal --text 4 --seed 5";
+    TEST_RUNS("quantize %s -o %s %s", model, a, options);
+    for (int seed = 4; seed < 6; seed++)
+        for (size_t k = 0; k < 3; k++) {
+            char number[8];
+            snprintf(number, sizeof number, "%d", seed);
+            char *argv[] = {"fovea", "quantize", (char *)model, "-o", (char *)b, "--samples", "2", "--steps", "2", "--rows", "64",
+                            "--grids", "30", "--keep", "temporal", "--text", "4", "--seed", number, "--progress", "json", NULL};
+            struct test_child c = test_child_start(argv);
+            c.signal = SIGKILL;
+            int status = test_interrupt(&c, kills[k].what, kills[k].done, last, sizeof last);
+            if (status != -SIGKILL)
+                fail_msg("%s %g: status %d %s", kills[k].what, kills[k].done, status, last);
+        }
+    if (test_fovea(&out, "quantize %s -o %s %s", model, b, options))
+        fail_msg("%s", out);
+    assert_non_null(strstr(out, "calibration: 2 of 2 clips were there"));
+    assert_non_null(strstr(out, " were there\n"));
+    free(out);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(one, sizeof one, "%s/%s/model.safetensors", a, parts[i]);
+        snprintf(two, sizeof two, "%s/%s/model.safetensors", b, parts[i]);
+        assert_true(test_same_files(one, two));
+        snprintf(path, sizeof path, "%s.journal", two);
+        assert_false(fv_exists(path));
+    }
+    snprintf(path, sizeof path, "%s/calibration.safetensors", b);
+    assert_false(fv_exists(path));
 }
 
 static double sampling_number(const cJSON *report, const char *name)
@@ -457,8 +494,9 @@ int main(void)
         cmocka_unit_test(baselines_are_near),
         cmocka_unit_test(layers_may_stay),
         cmocka_unit_test(bad_models_are_refused),
-        cmocka_unit_test(goes_on_where_it_was),
+        cmocka_unit_test(nothing_is_taken_of_another),
         cmocka_unit_test(interrupted_runs_go_on),
+        cmocka_unit_test(killed_runs_go_on),
         cmocka_unit_test(numbers_stay_where_there_is_room),
         cmocka_unit_test(full_disks_are_told),
         cmocka_unit_test(foreign_layers_are_taken),

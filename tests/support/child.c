@@ -14,7 +14,7 @@ extern char **environ;
 struct test_child test_child_start(char *const *argv)
 {
     int ends[2];
-    struct test_child c;
+    struct test_child c = {.signal = SIGINT};
     posix_spawn_file_actions_t actions;
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     posix_spawn_file_actions_init(&actions);
@@ -49,7 +49,7 @@ int test_interrupt_after(struct test_child *c, const char *first, const char *wh
         }
         cJSON_Delete(doc);
         if (now >= done && !sent) {
-            kill(c->pid, SIGINT);
+            kill(c->pid, c->signal);
             sent = true;
         }
     }
