@@ -28,7 +28,8 @@ static VkResult bad_result = VK_SUCCESS;
 
 // Where the widgets are, for whoever drives the window without eyes: a line "x0 y0 x1 y1 panel/label" each. What
 // else there is to be seen has a word in front: "panel", "value" (a row's), "cut" (a text with too little room),
-// "typing" (where keys go to) and "says" (what a widget or a line of text tells: "says panel/label<tab>text").
+// "typing" (where keys go to), "says" (what a widget or a line of text tells: "says panel/label<tab>text") and "clicks"
+// (how many have been taken in, and laid out after).
 static std::string places, told;
 static const char *places_file; // NULL: nobody asked
 static char panel_name[64];
@@ -89,8 +90,22 @@ static void say(const char *label, const char *fmt, ...)
     va_end(ap);
 }
 
+static void count_clicks()
+{
+    static unsigned clicks, done;
+    static int draws; // since the last of them
+    bool clicked = ImGui::IsMouseReleased(0);
+    clicks += clicked;
+    draws = clicked ? 0 : draws + 1;
+    if (draws == 2)
+        done = clicks;
+    places += "clicks " + std::to_string(done) + "\n";
+}
+
 static void tell_places()
 {
+    if (places_file)
+        count_clicks();
     if (!places_file || places == told) {
         places.clear();
         return;

@@ -202,7 +202,6 @@ int window_create(struct window **out, const struct window_opts *opts)
     *out = NULL;
     if (!glfwInit())
         return fail_glfw("cannot open a window");
-    survive_x_errors();
     struct window *w = calloc(1, sizeof *w);
     struct window_private *p = calloc(1, sizeof *p);
     if (!w || !p) {
@@ -226,6 +225,7 @@ int window_create(struct window **out, const struct window_opts *opts)
         rc = fail_glfw("cannot open a window");
         goto done;
     }
+    survive_x_errors(); /* GLFW sets the default again while it makes a window */
     glfwSetWindowUserPointer(p->handle, w);
     glfwSetWindowSizeLimits(p->handle, 160, 120, GLFW_DONT_CARE, GLFW_DONT_CARE);
     measure(w);

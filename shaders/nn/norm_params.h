@@ -33,7 +33,7 @@ struct nn_table_push {
 struct nn_stats_push {
     NN_UINT count, base[2];
 };
-/* row_norm.comp, row_moments.comp, row_apply.comp */
+/* row_norm.comp, row_norm_lanes.comp, row_moments.comp, row_apply.comp */
 struct nn_row_push {
     NN_UINT width;       /* elements of a row */
     NN_UINT rows, begin; /* rows to do; the first */

@@ -47,7 +47,7 @@ static void read_layout(struct layout *l, const char *path, int pixels)
         struct box b;
         char kind[16] = "", name[100];
         *end = 0;
-        if (!strncmp(line, "says ", 5))
+        if (!strncmp(line, "says ", 5) || !strncmp(line, "clicks ", 7))
             continue;
         if (sscanf(line, "%lf %lf %lf %lf %99[^\n]", &b.at[0], &b.at[1], &b.at[2], &b.at[3], name) != 5 &&
             sscanf(line, "%15s %lf %lf %lf %lf %99[^\n]", kind, &b.at[0], &b.at[1], &b.at[2], &b.at[3], name) != 6)

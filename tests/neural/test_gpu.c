@@ -1,6 +1,7 @@
 /* The kernels against the twin: what they decode, which anchors they look at, when they run. */
 #include "gs/gpu.h"
 #include "neural/gpu.h"
+#include "neural/neural_private.h"
 #include "support/neural.h"
 #include "support/test.h"
 #include "vk/xfer.h"
@@ -349,19 +350,6 @@ static void decodes_when_the_camera_moves(void **state)
     close_rig(&r);
 }
 
-/* The view of a point from an eye: direction, distance. */
-static void view_from(double out[4], const float *point, const double eye[3])
-{
-    double sum = 0;
-    for (int k = 0; k < 3; k++) {
-        out[k] = (double)point[k] - eye[k];
-        sum += out[k] * out[k];
-    }
-    out[3] = sqrt(sum);
-    for (int k = 0; k < 3; k++)
-        out[k] /= out[3];
-}
-
 /* Eyes around a place, seen from which some points are dead for sure by what is kept of them (eye, distance
  * of the opacity to life): the twin sees nothing of these. Returns how often that was sure. */
 static size_t ask_the_twin(struct rig *r, const float kept[ANCHORS][4], const double from[3])
@@ -376,11 +364,11 @@ static size_t ask_the_twin(struct rig *r, const float kept[ANCHORS][4], const do
         assert_ok(nl_decode(&r->model, &r->encoded, eye, 0, &seen));
         for (size_t a = 0; a < ANCHORS; a++) {
             const float *point = r->model.position + 3 * a;
-            double then[3], was[4], now[4], turn = 0;
+            double then[3], was[NL_VIEW], now[NL_VIEW], turn = 0;
             for (int k = 0; k < 3; k++)
                 then[k] = (double)kept[a][k];
-            view_from(was, point, then);
-            view_from(now, point, eye);
+            nl_view_of(was, point, then);
+            nl_view_of(now, point, eye);
             for (int k = 0; k < 3; k++)
                 turn += (was[k] - now[k]) * (was[k] - now[k]);
             if ((double)r->gpu->by_turn * sqrt(turn) + (double)r->gpu->by_distance * fabs(was[3] - now[3]) >=
