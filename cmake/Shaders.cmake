@@ -10,6 +10,7 @@ find_program(GLSLC glslc REQUIRED)
 set_property(GLOBAL APPEND PROPERTY JOB_POOLS shaders=4)
 
 add_executable(embed ${PROJECT_SOURCE_DIR}/tools/embed.c)
+target_link_libraries(embed PRIVATE PkgConfig::ZSTD)
 
 set(FOVEA_SPIRV "" CACHE INTERNAL "")
 set(FOVEA_SPIRV_FILES "" CACHE INTERNAL "")

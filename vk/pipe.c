@@ -271,7 +271,11 @@ static int build(struct vk_device *dev, struct vk_pipe_entry *e)
     if (dev->p->shader_dir)
         return vk_reload_build(dev, e);
 #endif
-    return vk_pipe_build(dev, e, e->shader->code, e->shader->words);
+    uint32_t *code;
+    FV_TRY(vk_shader_code(&code, e->shader));
+    int rc = vk_pipe_build(dev, e, code, e->shader->words);
+    free(code);
+    return rc;
 }
 
 /* The lock is held. */

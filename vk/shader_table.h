@@ -8,11 +8,14 @@ struct vk_shader {
     const char *name;   /* "gs/project.packed" */
     const char *source; /* "gs/project": shaders/<source>.comp, for hot reload */
     const char *flags;  /* glslc flags of the variant, for hot reload */
-    const uint32_t *code;
-    unsigned words;
+    const void *packed; /* SPIR-V, by zstd: a sixth of it */
+    unsigned packed_size, words;
 };
 
 extern const struct vk_shader vk_shader_table[]; /* ends with a zeroed row */
 extern const unsigned vk_shader_count;
+
+/* The words of its SPIR-V, for free(). */
+int vk_shader_code(uint32_t **out, const struct vk_shader *s);
 
 #endif

@@ -20,7 +20,10 @@ static struct vk_reflection reflect(const char *name, const uint32_t *spec, uint
 {
     struct vk_reflection r;
     const struct vk_shader *s = shader(name);
-    assert_ok(vk_spirv_reflect(&r, s->code, s->words, spec, nspec));
+    uint32_t *code;
+    assert_ok(vk_shader_code(&code, s));
+    assert_ok(vk_spirv_reflect(&r, code, s->words, spec, nspec));
+    free(code);
     return r;
 }
 
@@ -267,19 +270,20 @@ static void rejects_arrays_of_buffers(void **state)
 static void rejects_what_is_not_spirv(void **state)
 {
     struct vk_reflection r;
-    const struct vk_shader *s = shader("vk/probe");
-    uint32_t copy[5];
+    uint32_t copy[5], *code;
     (void)state;
-    assert_fails(vk_spirv_reflect(&r, s->code, 0, NULL, 0), FV_EFORMAT, "not SPIR-V");
-    assert_fails(vk_spirv_reflect(&r, s->code, 4, NULL, 0), FV_EFORMAT, "not SPIR-V");
-    memcpy(copy, s->code, sizeof copy);
+    assert_ok(vk_shader_code(&code, shader("vk/probe")));
+    assert_fails(vk_spirv_reflect(&r, code, 0, NULL, 0), FV_EFORMAT, "not SPIR-V");
+    assert_fails(vk_spirv_reflect(&r, code, 4, NULL, 0), FV_EFORMAT, "not SPIR-V");
+    memcpy(copy, code, sizeof copy);
     copy[0] = 0x03022307; /* the other byte order */
     assert_fails(vk_spirv_reflect(&r, copy, 5, NULL, 0), FV_EFORMAT, "not SPIR-V");
-    memcpy(copy, s->code, sizeof copy);
+    memcpy(copy, code, sizeof copy);
     copy[3] = 0;
     assert_fails(vk_spirv_reflect(&r, copy, 5, NULL, 0), FV_EFORMAT, "bound");
     copy[3] = UINT32_MAX;
     assert_fails(vk_spirv_reflect(&r, copy, 5, NULL, 0), FV_EFORMAT, "bound");
+    free(code);
 }
 
 static void rejects_broken_instructions(void **state)
@@ -327,10 +331,12 @@ static void survives_mutations(void **state)
     for (unsigned i = 0; i < vk_shader_count && i < 8; i++) {
         const struct vk_shader *s = &vk_shader_table[i];
         struct vk_reflection r;
+        uint32_t *code;
+        assert_ok(vk_shader_code(&code, s));
         for (int round = 0; round < 3000; round++) {
             size_t n = round % 3 ? s->words : test_rand(&seed) % (s->words + 1);
             uint32_t *copy = malloc(4 * n + 1);
-            memcpy(copy, s->code, 4 * n);
+            memcpy(copy, code, 4 * n);
             for (int k = 0; n && k < 1 + round % 4; k++) {
                 size_t at = test_rand(&seed) % n;
                 copy[at] = round & 8    ? copy[at] ^ 1u << test_rand(&seed) % 32
@@ -340,6 +346,7 @@ static void survives_mutations(void **state)
             vk_spirv_reflect(&r, copy, n, NULL, 0);
             free(copy);
         }
+        free(code);
     }
 }
 

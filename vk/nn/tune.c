@@ -181,8 +181,8 @@ uint32_t nn_tune_kernels(void)
             continue;
         for (const char *p = s->name; *p; p++)
             h = (h ^ (unsigned char)*p) * 16777619u;
-        for (unsigned k = 0; k < s->words; k++)
-            h = (h ^ s->code[k]) * 16777619u;
+        for (unsigned k = 0; k < s->packed_size; k++)
+            h = (h ^ ((const uint8_t *)s->packed)[k]) * 16777619u;
     }
     return h;
 }
