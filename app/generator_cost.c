@@ -50,6 +50,8 @@ static int expand(struct generator *g, struct df_dit *d, const struct df_samplin
         (!always && df_sampling_tokens(d, &s->size) > FEW_TOKENS))
         return 0;
     FV_TRY(df_sampling_cost(&with, d, s, 0, true));
+    if (with.packed_bytes <= c->packed_bytes) /* so few rows that codes are multiplied as they are */
+        return 0;
     if (memory && with_room(&with) > memory)
         return always ? too_little("sampling", with_room(&with), memory, "without --expand always it takes less") : 0;
     out->expand = true;

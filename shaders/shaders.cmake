@@ -117,6 +117,10 @@ fv_nn_shader(nn/matmul "tiled_heads:-DTILED=1 -DHEADS=1" "tiledb_heads:-DTILED=1
 fv_nn_shader(nn/head_norm)
 fv_nn_shader(nn/matrix "4:-DLANES=4" "8:-DLANES=8" "16:-DLANES=16"
              "wide:-DWIDE=1")
+foreach(tile 4x1 4x4 4x8 4x16 8x1 8x4 8x8 8x16 16x1 16x4 16x8 16x16)
+  string(REGEX REPLACE "(.*)x(.*)" "-DLANES=\\1 -DROWS=\\2" define ${tile})
+  fv_nn_shader(nn/matrix_few "${tile}:${define}" "${tile}_down:${define} -DDOWN=1")
+endforeach()
 fv_nn_shader(nn/quantise_rows)
 fv_nn_shader(nn/matrix_int8 "plain:-DPLAIN=1" "dot:-DDOT=1" "tiled_plain:-DTILED=1" "tiled_dot:-DTILED=1 -DDOT=1")
 fv_nn_shader(nn/attention_softmax)

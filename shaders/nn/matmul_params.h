@@ -69,6 +69,14 @@ struct nn_matrix_int8_push {
     float act_a, act_b;
 };
 
+/* matrix_few.comp: columns, fours (of a row of x), rank and bases in fours; groups of 64; last: input. */
+struct nn_matrix_few_push {
+    NN_UINT rows, columns, fours, groups, rank, last;
+    NN_UINT gate_run; /* rows that share a row of the gate */
+    NN_UINT x_base, add_base, gate_base, residual_base, out_base;
+    float act_a, act_b;
+};
+
 /* attention.comp: strides of batch, head and token, in fours; token stride of the mask too. */
 struct nn_attention_push {
     NN_UINT queries, keys;

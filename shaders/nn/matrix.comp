@@ -9,6 +9,7 @@
 // certain size: every invocation reads its rows by itself.
 #include "nn/common.glsl"
 #include "nn/matmul_params.h"
+#include "nn/codes.glsl"
 #ifdef WIDE
 #define LANES 16
 layout(local_size_x = 16, local_size_y = 4) in;
@@ -30,19 +31,6 @@ IN_WORDS(3, down) // halfs, read eight at a time
 IN_F4(4, up)
 OUT_WORDS(5, to)
 layout(push_constant) uniform Push { nn_matrix_push p; };
-
-const float nf4[16] = float[](NN_NF4_VALUES);
-
-// Four columns' codes number i of eight, in words `low` (and `high`, of 8-bit codes).
-vec4 decode(uvec4 low, uvec4 high, uint i)
-{
-    if (CODE == NN_CODED_INT4)
-        return vec4(ivec4((low ^ 0x88888888u) << (28 - 4 * i)) >> 28);
-    if (CODE == NN_CODED_INT8)
-        return vec4(ivec4((i < 4 ? low : high) << (24 - 8 * (i & 3))) >> 24);
-    uvec4 at = low >> (4 * i) & 15u;
-    return vec4(nf4[at.x], nf4[at.y], nf4[at.z], nf4[at.w]);
-}
 
 // Of column four n, eight of ranks number r: b[0 .. 7].
 void fetch_up(out vec4 b[8], uint n, uint r)
@@ -153,9 +141,9 @@ void main()
             if (CODE == NN_CODED_NONE)
                 v += LD4(codes, there ? at : to_at, PLAIN_TYPE);
             else if (SMOOTH != 0)
-                v += decode(low, high, i) * (scale * s[i / 4][i % 4]);
+                v += nn_decode_codes(CODE, low, high, i) * (scale * s[i / 4][i % 4]);
             else
-                v += decode(low, high, i) * scale;
+                v += nn_decode_codes(CODE, low, high, i) * scale;
             uvec4 words = there ? nn_encode4(v, OUT_TYPE) : uvec4(0);
             if (PAIRS) {
                 if (i % 2 == 0)

@@ -310,8 +310,8 @@ static void numbers_stay_where_there_is_room(void **state)
     TEST_RUNS("quantize %s -o %s --method rtn4", model, coded);
     for (int i = 0; i < 3; i++) {
         snprintf(clip[i], sizeof clip[i], "%s/kept_%s.safetensors", test_tmp(), words[i]);
-        TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --expand %s", clip[i], coded, words[i]);
-        TEST_RUNS("generate \"a cat\" --model %s --dry-run --report %s --expand %s", coded, report, words[i]);
+        TEST_RUNS("generate \"a cat\" --size 96x96 -o %s --model %s --seed 1 --expand %s", clip[i], coded, words[i]);
+        TEST_RUNS("generate \"a cat\" --size 96x96 --model %s --dry-run --report %s --expand %s", coded, report, words[i]);
         cJSON *doc = test_read_json(report);
         expanded[i] = cJSON_GetObjectItem(doc, "expanded_bytes")->valuedouble;
         peak[i] = sampling_number(doc, "peak_bytes");
@@ -320,13 +320,13 @@ static void numbers_stay_where_there_is_room(void **state)
     assert_true(test_same_files(clip[0], clip[1]) && test_same_files(clip[0], clip[2]));
     assert_true(expanded[0] == 0 && expanded[1] > 1000 && expanded[1] == expanded[2]);
     assert_true(peak[1] > peak[0]);
-    TEST_SAYS("kept as 16-bit numbers", "generate \"a cat\" --model %s --dry-run", coded);
+    TEST_SAYS("kept as 16-bit numbers", "generate \"a cat\" --size 96x96 --model %s --dry-run", coded);
     uint64_t less = (uint64_t)peak[1] - 1; /* enough for what is not kept */
-    TEST_FAILS(1, "without --expand always", "generate \"a cat\" -o %s --model %s --expand always --memory %llu", clip[1],
+    TEST_FAILS(1, "without --expand always", "generate \"a cat\" --size 96x96 -o %s --model %s --expand always --memory %llu", clip[1],
                coded, (unsigned long long)less);
-    TEST_RUNS("generate \"a cat\" -o %s --model %s --seed 1 --memory %llu", clip[2], coded, (unsigned long long)less);
+    TEST_RUNS("generate \"a cat\" --size 96x96 -o %s --model %s --seed 1 --memory %llu", clip[2], coded, (unsigned long long)less);
     assert_true(test_same_files(clip[0], clip[2]));
-    TEST_RUNS("generate \"a cat\" --model %s --dry-run --report %s --expand always", model, report); /* no codes */
+    TEST_RUNS("generate \"a cat\" --size 96x96 --model %s --dry-run --report %s --expand always", model, report); /* no codes */
     cJSON *doc = test_read_json(report);
     assert_true(cJSON_GetObjectItem(doc, "expanded_bytes")->valuedouble == 0);
     cJSON_Delete(doc);

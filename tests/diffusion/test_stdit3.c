@@ -262,25 +262,27 @@ static void blocks_of_codes(void **state)
     float *z = test_numbers(N, 5), *y = test_numbers(TOKENS * TEXT, 6), *same = test_numbers(N, 5),
           *far = test_numbers(N, 5), *kept = test_numbers(N, 5);
     struct df_sampling s = {.size = size_of(1), .text = {TOKENS, y, NULL}, .guidance = 4, .schedule = {.steps = 2}};
+    struct df_sampling large = s;
     struct df_cost plain, coded, streamed, expanded;
     struct df_dit *d = open_quantised(true, 0, true);
     assert_false(df_dit_info(d)->coded);
     uint64_t parameters = df_dit_info(d)->parameters;
-    assert_ok(df_sampling_cost(&plain, d, &s, 0, false));
+    large.size.height = large.size.width *= 3; /* more rows than those for which codes are taken as they are */
+    assert_ok(df_sampling_cost(&plain, d, &large, 0, false));
     assert_ok(df_sample(d, &s, z, NULL));
     df_dit_close(&d);
     d = open_quantised(false, UINT64_C(1) << 40, false);
     assert_true(df_dit_info(d)->coded);
     uint64_t pair = df_dit_loading(d).pair_bytes;
     assert_int_equal(df_dit_info(d)->parameters, parameters);
-    assert_ok(df_sampling_cost(&coded, d, &s, 0, false));
+    assert_ok(df_sampling_cost(&coded, d, &large, 0, false));
     assert_int_equal(coded.weight_bytes, df_dit_info(d)->weight_bytes);
     assert_true(coded.weight_bytes < plain.weight_bytes && coded.packed_bytes < plain.packed_bytes);
     assert_ok(df_sample(d, &s, same, NULL));
-    assert_near(most_apart(z, same, N), 0, 1e-4);
+    assert_near(most_apart(z, same, N), 0, test_device()->caps.is_cpu ? 1e-4 : 5e-3 /* panels are of halfs */);
     df_dit_close(&d);
     d = open_quantised(false, 0, true);
-    assert_ok(df_sampling_cost(&expanded, d, &s, 0, true));
+    assert_ok(df_sampling_cost(&expanded, d, &large, 0, true));
     /* of layers of codes that steps see, the numbers; not of what captions go through */
     assert_true(expanded.packed_bytes > coded.packed_bytes && expanded.flops < coded.flops &&
                 expanded.packed_bytes < plain.packed_bytes);

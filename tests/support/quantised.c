@@ -158,7 +158,6 @@ void test_restore(struct test_model *m, const char *name, uint32_t columns)
 {
     char full[160];
     struct ref w = test_dequantise(m, name, columns);
-    test_round_halves(&w);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (part(m, name, ends[i])) {
             snprintf(full, sizeof full, "%s.%s", name, ends[i]);

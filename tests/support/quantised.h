@@ -19,7 +19,7 @@ void test_quantise(struct test_model *m, const char *name, const struct test_cod
 struct ref test_dequantise(struct test_model *m, const char *name, uint32_t columns);
 /* To the nearest halfs. */
 void test_round_halves(struct ref *t);
-/* Those numbers, as f32, in place of the codes; as halfs hold them, which is what products take. */
+/* Those numbers, as f32, in place of the codes: what products of few rows take. */
 void test_restore(struct test_model *m, const char *name, uint32_t columns);
 
 #endif

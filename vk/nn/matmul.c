@@ -120,12 +120,15 @@ nn_tensor nn_linear_matrix(struct nn_rec *r, nn_tensor x, const struct nn_matrix
     p.heads.eps = o.heads.eps == 0 ? 1e-6f : o.heads.eps;
     bool int8 = nn_int8_asked(r) && w->code == NN_CODE_INT4;
     p.gate_run = nn_is_null(gate) ? 1 : rows / gate.shape[0];
-    if (!int8)
+    bool few = !int8 && !plain && nn_few_rows(r, w, rows);
+    if (!int8 && !few)
         p.b = plain ? pack_weight(r, w, tile) : nn_matrix_panels(r, w, tile);
-    if (heads && !int8 && !nn_failed(r))
+    if (heads && !int8 && !few && !nn_failed(r))
         p.head_panels = nn_heads_panels(r, &p, tile);
     if (!nn_failed(r) && int8)
         nn_multiply_int8(r, &p, w, x);
+    else if (!nn_failed(r) && few)
+        nn_multiply_few(r, &p, w);
     else if (!nn_failed(r))
         nn_multiply(r, &p, tile);
     if (heads && !p.head_panels)

@@ -115,14 +115,15 @@ void nn_matrix_add_low_rank(struct nn_rec *r, nn_tensor to, nn_tensor plain, con
     record(r, to, plain, m, tile);
 }
 
-/* p: rows, inputs, outputs, rank. */
+/* p: rows, inputs, outputs, rank, code. */
 static void bench_codes(struct nn_rec *r, const struct nn_bench_row *row)
 {
     const uint32_t *p = row->p, fours = (p[2] + 3) / 4, groups = (p[1] + 63) / 64, rank = p[3];
+    enum nn_code code = p[4] ? (enum nn_code)p[4] : NN_CODE_INT4;
     struct nn_matrix m = {.rows = p[2],
                           .columns = p[1],
-                          .code = NN_CODE_INT4,
-                          .codes = nn_bench_input(r, NN_I32, NN_SHAPE(fours, groups * 8, 4)),
+                          .code = code,
+                          .codes = nn_bench_input(r, NN_I32, NN_SHAPE(fours, groups * 2 * nn_code_bits(code), 4)),
                           .scales = nn_bench_input(r, NN_F16, NN_SHAPE(fours, groups, 4)),
                           .smooth = nn_bench_input(r, NN_F32, NN_SHAPE((p[1] + 7) / 8 * 8))};
     if (rank) {
@@ -147,9 +148,16 @@ static void bench_plain(struct nn_rec *r, const struct nn_bench_row *row)
         {"codes", #m "x" #k "x" #n " int4 r32", bench_codes, {m, k, n, 32}, NN_I32, NN_BENCH_APART},        \
         {"codes", #m "x" #k "x" #n " int4 r32 x8", bench_codes, {m, k, n, 32}, NN_I32, NN_BENCH_APART | NN_BENCH_INT8}
 
+#define OTHER_CODES(m, k, n)                                                                                    \
+    {"codes", #m "x" #k "x" #n " nf4", bench_codes, {m, k, n, 0, NN_CODE_NF4}, NN_I32, NN_BENCH_APART},         \
+        {"codes", #m "x" #k "x" #n " int8", bench_codes, {m, k, n, 0, NN_CODE_INT8}, NN_I32, NN_BENCH_APART}
+
 /* XL/2's layers at 1024 and 4096 tokens; a small model's; few rows. */
 const struct nn_bench_row nn_bench_matrix[] = {
     CODES(1024, 1152, 1152), CODES(1024, 1152, 3456), CODES(1024, 1152, 4608), CODES(1024, 4608, 1152),
     CODES(4096, 1152, 1152), CODES(4096, 1152, 3456), CODES(4096, 1152, 4608), CODES(4096, 4608, 1152),
-    CODES(640, 192, 576),    CODES(640, 768, 192),    CODES(300, 4096, 4096),  CODES(8, 1152, 1152),
+    CODES(640, 192, 576),    CODES(640, 768, 192),    CODES(300, 4096, 4096),  CODES(1, 1152, 1152),
+    CODES(4, 1152, 1152),    CODES(8, 1152, 1152),    CODES(16, 1152, 1152),   CODES(32, 1152, 1152),
+    CODES(128, 1152, 1152),  CODES(8, 1152, 4608),    CODES(8, 4608, 1152),    OTHER_CODES(8, 1152, 1152),
+    OTHER_CODES(128, 1152, 1152),
     {0}};

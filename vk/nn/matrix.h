@@ -50,9 +50,9 @@ static inline uint32_t nn_low_rank(const struct nn_matrix *m)
 void nn_decode_row(float *out, enum nn_code code, const uint8_t *codes, const uint16_t *scales,
                    uint32_t n);
 
-/* nn_linear with either kind of matrix. Codes are turned into numbers at every run, smoothing and the
- * low-rank branch with them: a pass over the codes, and storage for one layer. With nn_rec_opts.expand
- * once, and the numbers stay: to the bit the same results. */
+/* nn_linear with either kind of matrix. Codes are turned into numbers (halfs) at every run, smoothing and
+ * the low-rank branch with them: a pass over the codes, and storage for one layer. With nn_rec_opts.expand
+ * once, and the numbers stay: to the bit the same results. For few rows codes are multiplied as they are. */
 nn_tensor nn_linear_matrix(struct nn_rec *r, nn_tensor x, const struct nn_matrix *w,
                            const struct nn_linear_opts *o);
 

@@ -57,6 +57,9 @@ void nn_matrix_add_low_rank(struct nn_rec *r, nn_tensor to, nn_tensor plain, con
 bool nn_heads_ok(struct nn_rec *r, const struct nn_linear_opts *o, uint32_t columns);
 uint32_t nn_heads_panels(struct nn_rec *r, const struct nn_product *p, struct nn_tile tile);
 void nn_norm_heads(struct nn_rec *r, const struct nn_product *p);
+/* matrix_few.c: whether codes had better be taken as they are, and the product so. */
+bool nn_few_rows(const struct nn_rec *r, const struct nn_matrix *w, uint32_t rows);
+void nn_multiply_few(struct nn_rec *r, const struct nn_product *p, const struct nn_matrix *w);
 /* matrix_int8.c: the product of a and 4-bit codes, a rounded to 8 bits; x: a, without filling. */
 void nn_multiply_int8(struct nn_rec *r, const struct nn_product *p, const struct nn_matrix *w, nn_tensor x);
 /* Parts such that results fit a binding, and operands where that is possible. */

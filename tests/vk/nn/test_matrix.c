@@ -6,6 +6,7 @@
 #include "vk/device.h"
 #include "vk/base/half.h"
 #include "vk/nn/lora.h"
+#include "vk/nn/product.h"
 
 enum { BIAS = 1, GATES = 2, RESIDUAL = 4, STRIDED = 8 };
 
@@ -60,8 +61,10 @@ static int load(struct nn_weights **out, struct layer *l, const char *dir, uint3
     return rc;
 }
 
-static void check_row(struct tensors *t, const struct row *w, const enum nn_dtype d[2], bool int8)
+/* more: rows beyond the table's, by which codes become panels. */
+static void check_row(struct tensors *t, const struct row *from, const enum nn_dtype d[2], bool int8, uint32_t more)
 {
+    struct row copy = *from, *w = &copy;
     struct test_model m = {.seed = 7 + w->columns};
     struct layer l = {0};
     struct nn_weights *weights = NULL;
@@ -71,8 +74,10 @@ static void check_row(struct tensors *t, const struct row *w, const enum nn_dtyp
     test_quantise(&m, "p", &w->how);
     test_model_write(&m, dir);
     struct ref weight = test_dequantise(&m, "p", w->depth);
-    test_round_halves(&weight);
     assert_ok(load(&weights, &l, dir, w->columns, w->depth));
+    w->rows += more;
+    if (!nn_few_rows(t->r, &l.w, w->rows))
+        test_round_halves(&weight);
     assert_true(nn_is_null(l.w.plain));
     struct ref x = ref_random(1, NN_SHAPE(w->rows, w->depth));
     struct ref_linear o = {.act = w->act};
@@ -103,15 +108,29 @@ static void check_row(struct tensors *t, const struct row *w, const enum nn_dtyp
     test_model_finish(&m);
 }
 
-static void table(const struct nn_rec_opts *opts)
+static void table_of(const struct nn_rec_opts *opts, uint32_t more)
 {
     static const enum nn_dtype types[][2] = {{NN_F32, NN_SAME}, {NN_F16, NN_F32}, {NN_BF16, NN_F16}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    size_t step = opts && opts->ssbo ? 3 : 1;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i += step) {
         struct tensors t;
         tensors_begin_with(&t, opts);
-        check_row(&t, &rows[i], types[i % 3], opts && opts->int8);
+        check_row(&t, &rows[i], types[i / step % 3], opts && opts->int8, more);
         tensors_end(&t);
     }
+}
+
+/* Few rows, for which codes are taken as they are where tiles are in registers. */
+static void table(const struct nn_rec_opts *opts)
+{
+    table_of(opts, 0);
+}
+
+static void codes_in_panels(void **state)
+{
+    (void)state;
+    table_of(NULL, 128);
+    table_of(&(struct nn_rec_opts){.ssbo = true}, 128);
 }
 
 TENSORS_BY_DESIGN(codes, table)
@@ -239,8 +258,6 @@ static void changes_are_added(void **state)
                     weight.v[i] += factor[c] * (double)up[i / K * (int)ranks[c] + (int)r] *
                                    (double)down[(int)r * K + i % K];
         }
-        if (kind)
-            test_round_halves(&weight);
         assert_ok(nn_file_open(&f, dir, NULL));
         assert_ok(nn_wants_create(&w));
         nn_wants_rows(w, &l, wanted, 1, (uint32_t[]){N, K});
@@ -253,6 +270,8 @@ static void changes_are_added(void **state)
         struct ref x = ref_random(1, NN_SHAPE(M, K));
         tensors_begin(&t);
         nn_tensor in = tensors_put(&t, &x, NN_F32);
+        if (kind && !nn_few_rows(t.r, &l.w, M))
+            test_round_halves(&weight);
         struct ref want = ref_linear(&x, &weight, &(struct ref_linear){.act = 0});
         for (int again = 0; again < 2; again++) /* from the cache, then */
             tensors_expect(&t, nn_linear_matrix(t.r, in, &l.w, NULL), &want, kind ? 2e-5 : 2e-6, "changed");
@@ -458,6 +477,7 @@ int main(void)
         cmocka_unit_test(codes),
         cmocka_unit_test(codes_by_shared_tiles),
         cmocka_unit_test(codes_through_storage_buffers),
+        cmocka_unit_test(codes_in_panels),
         cmocka_unit_test(bytes_are_exact),
         cmocka_unit_test(bytes_are_near),
         cmocka_unit_test(changes_are_added),
