@@ -5,13 +5,17 @@
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
 #include "vk/cmd.h"
+#include "vk/pipe.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Several times what one way of drawing takes: a driver that compiles for a processor needs 1.7 MB for each. */
+enum { MOST_PIPELINES = 48 };
 static const double idle_seconds = 0.25, busy_seconds = 0.1, notice_seconds = 4;
 static const double pi = 3.14159265358979323846;
 
@@ -777,8 +781,21 @@ static int open_window(struct viewer *v, const struct viewer_opts *opts)
     return v->ui ? 0 : fv_fail(FV_EGPUMEM, "no memory for the interface");
 }
 
+/* A window may be open for days. By itself glibc keeps a heap for every thread there has been at a time, and takes as
+ * an example whatever large piece was given back: pieces as large come from those heaps from then on, where they leave
+ * holes. Neither is what a program is for that loads scenes again and again (docs/VIEWER.md). */
+static void give_memory_back(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20); /* larger pieces are the system's again as soon as they are free */
+    mallopt(M_TRIM_THRESHOLD, 2 << 20);
+#endif
+}
+
 static int start(struct viewer *v, const struct viewer_opts *opts)
 {
+    give_memory_back();
     v->width = opts->width ? opts->width : 1280;
     v->height = opts->height ? opts->height : 720;
     v->frames = opts->frames ? opts->frames : opts->headless ? 1 : 0;
@@ -808,6 +825,7 @@ static int start(struct viewer *v, const struct viewer_opts *opts)
     if (!opts->headless)
         FV_TRY(open_window(v, opts));
     FV_TRY(app_device(v->app, &v->dev));
+    vk_pipe_keep(v->dev, MOST_PIPELINES);
     struct render_thread_opts render = {.dev = v->dev,
                                         .screen = v->window ? v->screen : v->dev,
                                         .bgra = v->window && v->swapchain->bgra,

@@ -289,7 +289,8 @@ static int record_result(struct gs_frame *f, struct strip *s)
                          : yuv             ? (f->width + 3) / 4 * s->rows
                                            : (f->width * s->rows + 3) / 4;
         from = &r->result;
-        struct vk_bind source = {&r->picture, 0, (floats ? 16ull : 4ull) * s->plan.pixels,
+        uint64_t pixel = floats ? 16 : 4;
+        struct vk_bind source = {&r->picture, 0, gs_texel_range(r, &r->picture, pixel * s->plan.pixels, pixel),
                                  floats ? GS_F4 : GS_U1};
         gs_dispatch(
             &(struct gs_pass){.r = r,

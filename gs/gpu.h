@@ -124,6 +124,9 @@ int gs_reserve(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const c
  * that large, else as storage); gs_words_max: most bytes. */
 int gs_reserve_words(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const char *label);
 uint64_t gs_words_max(const struct gs_renderer *r);
+/* At least so many bytes of a buffer as texels, in steps of twice as many: a buffer keeps the view of every range it
+ * was bound with, and not every size of a window is to make another. */
+uint64_t gs_texel_range(const struct gs_renderer *r, const struct vk_buf *b, uint64_t size, uint64_t texel);
 /* Fills a view from a camera; rows [y0, y0+rows) of it, scaled by supersampling. */
 void gs_view_init(struct gs_view *v, const struct gs_gpu_scene *s, const struct gs_camera *c,
                   const struct gs_render_opts *o, uint32_t y0, uint32_t rows);

@@ -53,6 +53,15 @@ uint64_t gs_words_max(const struct gs_renderer *r)
     return r->tex && texels < most ? texels : most;
 }
 
+uint64_t gs_texel_range(const struct gs_renderer *r, const struct vk_buf *b, uint64_t size, uint64_t texel)
+{
+    uint64_t range = 64 * texel, whole = b->size / texel * texel;
+    while (range < size)
+        range *= 2;
+    range = range < whole ? range : whole;
+    return range / texel <= r->dev->caps.max_texel_elements ? range : size;
+}
+
 int gs_reserve_words(struct gs_renderer *r, struct vk_buf *buf, uint64_t size, const char *label)
 {
     return reserve(r, buf, size, gs_words_max(r), r->tex ? VK_BUF_TEXELS : VK_BUF_DEVICE, label);
@@ -94,7 +103,7 @@ void gs_record_scan(struct gs_renderer *r, struct vk_cmd *cmd, const struct vk_b
             .spec = {lanes},
             .nspec = 1,
             .subgroup = lanes,
-            .bind = {{value, .range = 4ull * count, .format = GS_U1}, {prefix}, {&r->ctl}},
+            .bind = {{value, .range = gs_texel_range(r, value, 4ull * count, 4), .format = GS_U1}, {prefix}, {&r->ctl}},
             .nbind = 3,
             .push = &push,
             .push_size = sizeof push},

@@ -165,14 +165,14 @@ static void dispatch(const struct gs_stream_gpu *d, const char *name, const uint
                      uint32_t push_size, uint64_t invocations)
 {
     const struct vk_pipe *pipe;
-    int rc = vk_pipe_get(&pipe, d->dev, name, spec, nspec, 0);
-    if (rc < 0) {
-        vk_cmd_fail(d->cmd, rc);
-        return;
-    }
     uint64_t groups = (invocations + GS_STREAM_GROUP - 1) / GS_STREAM_GROUP;
     uint32_t y = (uint32_t)((groups + 65534) / 65535);
-    if (y)
+    if (!y)
+        return;
+    int rc = vk_pipe_get(&pipe, d->dev, name, spec, nspec, 0);
+    if (rc < 0)
+        vk_cmd_fail(d->cmd, rc);
+    else
         vk_cmd_dispatch(d->cmd, pipe, bind, 3, push, push_size, (uint32_t)((groups + y - 1) / y), y, 1);
 }
 

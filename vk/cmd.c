@@ -5,6 +5,7 @@
  * without semaphores, and accesses only have to be followed within one recording. */
 #include "vk/cmd_private.h"
 #include "vk/base/array.h"
+#include "vk/pipe_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,27 @@ done:
     return rc;
 }
 
+static void release_pipes(struct vk_cmd *cmd)
+{
+    for (size_t i = 0; i < cmd->piped_count; i++)
+        vk_pipe_release(cmd->piped[i]);
+    cmd->piped_count = 0;
+}
+
+/* In the place of the get it comes from. */
+static void hold_pipe(struct vk_cmd *cmd, const struct vk_pipe *pipe)
+{
+    for (size_t i = 0; i < cmd->piped_count; i++)
+        if (cmd->piped[i] == pipe) {
+            vk_pipe_release(pipe);
+            return;
+        }
+    if (fv_grow(&cmd->piped, &cmd->piped_room, cmd->piped_count, sizeof *cmd->piped) < 0)
+        vk_cmd_fail(cmd, FV_ENOMEM);
+    else
+        cmd->piped[cmd->piped_count++] = pipe;
+}
+
 void vk_cmd_destroy(struct vk_cmd **out)
 {
     struct vk_cmd *cmd = *out;
@@ -51,6 +73,8 @@ void vk_cmd_destroy(struct vk_cmd **out)
     for (uint32_t i = 0; i < cmd->set_pools; i++)
         vkDestroyDescriptorPool(cmd->dev->handle, cmd->sets[i], NULL);
     vkDestroyCommandPool(cmd->dev->handle, cmd->pool, NULL);
+    release_pipes(cmd);
+    free(cmd->piped);
     free(cmd->touched);
     free(cmd);
 }
@@ -121,6 +145,7 @@ void vk_cmd_begin(struct vk_cmd *cmd)
     cmd->sets_used = 0;
     vk_scopes_reset(cmd);
     int rc = vk_wait(dev, cmd->ticket);
+    release_pipes(cmd);
     for (uint32_t i = 0; !rc && i < cmd->set_pools; i++)
         rc = vk_check(dev, vkResetDescriptorPool(dev->handle, cmd->sets[i], 0),
                       "vkResetDescriptorPool");
@@ -412,6 +437,8 @@ void vk_cmd_dispatch(struct vk_cmd *cmd, const struct vk_pipe *pipe, const struc
                      uint32_t nbinds, const void *push, uint32_t push_bytes, uint32_t gx,
                      uint32_t gy, uint32_t gz)
 {
+    if (pipe)
+        hold_pipe(cmd, pipe);
     if (!vk_cmd_ready(cmd))
         return;
     const uint32_t *max = cmd->dev->caps.max_group_count;
@@ -434,6 +461,8 @@ void vk_cmd_dispatch_indirect(struct vk_cmd *cmd, const struct vk_pipe *pipe,
                               const struct vk_bind *binds, uint32_t nbinds, const void *push,
                               uint32_t push_bytes, const struct vk_buf *args, uint64_t offset)
 {
+    if (pipe)
+        hold_pipe(cmd, pipe);
     if (!vk_cmd_ready(cmd))
         return;
     if (!pipe) {

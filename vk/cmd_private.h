@@ -56,6 +56,9 @@ struct vk_cmd {
     struct vk_buf_private **touched; /* buffers of this recording, to mark with the ticket */
     size_t touched_count, touched_room;
 
+    const struct vk_pipe **piped; /* pipelines of this recording, which are held until it begins anew */
+    size_t piped_count, piped_room;
+
     struct vk_hazards hazards;
     struct vk_scopes scopes;
 };

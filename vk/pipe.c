@@ -226,6 +226,15 @@ int vk_pipes_create(struct vk_device *dev)
     return create_cache(dev, t);
 }
 
+static void free_entry(struct vk_device *dev, struct vk_pipe_entry *e)
+{
+    vk_pipe_clear(dev, &e->pipe);
+#ifdef FOVEA_HOT_RELOAD
+    vk_reload_forget(e);
+#endif
+    free(e);
+}
+
 void vk_pipes_destroy(struct vk_device *dev)
 {
     struct vk_pipes *t = dev->p->pipes;
@@ -234,17 +243,48 @@ void vk_pipes_destroy(struct vk_device *dev)
     save_cache(dev, t);
     for (struct vk_pipe_entry *e = t->entries, *next; e; e = next) {
         next = e->next;
-        vk_pipe_clear(dev, &e->pipe);
-#ifdef FOVEA_HOT_RELOAD
-        vk_reload_forget(e);
-#endif
-        free(e);
+        free_entry(dev, e);
     }
     vkDestroyPipelineCache(dev->handle, t->cache, NULL);
     free(t->loaded);
     pthread_mutex_destroy(&t->lock);
     free(t);
     dev->p->pipes = NULL;
+}
+
+void vk_pipe_release(const struct vk_pipe *p)
+{
+    _Static_assert(offsetof(struct vk_pipe_entry, pipe) == 0, "one is found by the other");
+    struct vk_pipe_entry *e = (struct vk_pipe_entry *)(uintptr_t)p;
+    atomic_fetch_sub(&e->held, 1);
+}
+
+/* Those that are too many and that nothing holds, the longest unused first. The lock is held. */
+static void drop_unused(struct vk_device *dev)
+{
+    struct vk_pipes *t = dev->p->pipes;
+    while (t->most && t->count > t->most) {
+        struct vk_pipe_entry **oldest = NULL;
+        for (struct vk_pipe_entry **at = &t->entries; *at; at = &(*at)->next)
+            if (!atomic_load(&(*at)->held) && (!oldest || (*at)->used < (*oldest)->used))
+                oldest = at;
+        if (!oldest)
+            return;
+        struct vk_pipe_entry *e = *oldest;
+        *oldest = e->next;
+        t->count--;
+        fv_log(FV_DEBUG, "%s: pipeline dropped", e->pipe.name);
+        free_entry(dev, e);
+    }
+}
+
+void vk_pipe_keep(struct vk_device *dev, uint32_t most)
+{
+    struct vk_pipes *t = dev->p->pipes;
+    pthread_mutex_lock(&t->lock);
+    t->most = most;
+    drop_unused(dev);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static const struct vk_shader *find_shader(const char *name)
@@ -285,10 +325,12 @@ static int add_entry(struct vk_pipe_entry **out, struct vk_device *dev,
     const struct vk_shader *shader = find_shader(name);
     if (!shader)
         return fv_fail(FV_EINVALID, "no shader named \"%.80s\"", name);
-    struct vk_pipe_entry *e = malloc(sizeof *e);
+    struct vk_pipe_entry *e = calloc(1, sizeof *e);
     if (!e)
         return fv_fail(FV_ENOMEM, "out of memory");
-    *e = *key;
+    memcpy(e->spec, key->spec, sizeof e->spec);
+    e->nspec = key->nspec;
+    e->subgroup = key->subgroup;
     e->shader = shader;
     e->pipe.name = shader->name;
     double start = fv_now();
@@ -300,6 +342,7 @@ static int add_entry(struct vk_pipe_entry **out, struct vk_device *dev,
     }
     e->next = dev->p->pipes->entries;
     dev->p->pipes->entries = e;
+    dev->p->pipes->count++;
     *out = e;
     return 0;
 }
@@ -320,8 +363,12 @@ int vk_pipe_get(const struct vk_pipe **out, struct vk_device *dev, const char *n
     struct vk_pipe_entry *e = find_entry(dev->p->pipes, &key, name);
     if (!e)
         rc = add_entry(&e, dev, &key, name);
-    if (!rc)
+    if (!rc) {
         *out = &e->pipe;
+        atomic_fetch_add(&e->held, 1);
+        e->used = ++dev->p->pipes->clock;
+        drop_unused(dev);
+    }
     pthread_mutex_unlock(&dev->p->pipes->lock);
     return rc;
 }

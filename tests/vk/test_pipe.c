@@ -2,11 +2,12 @@
 #include "support/test.h"
 #include "vk/base/log.h"
 #include "vk/base/thread.h"
-#include "vk/cmd.h"
+#include "vk/cmd_private.h"
 #include "vk/pipe_private.h"
 #include "vk/xfer.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <sys/stat.h>
 
 static int get(const struct vk_pipe **out, const char *name, uint32_t local, uint32_t subgroup)
@@ -271,6 +272,76 @@ static void an_unwritable_cache_is_a_warning(void **state)
     assert_non_null(strstr(logged, "pipeline cache not saved"));
 }
 
+/* ---- how many are kept ---- */
+
+static size_t in_use(void)
+{
+#ifdef __GLIBC__
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+#else
+    return 0;
+#endif
+}
+
+/* Groups of `local` on a recording that begins anew; each sees the subgroup's size. */
+static void run_probe(struct vk_cmd *cmd, const struct vk_buf *b, uint32_t local)
+{
+    const struct vk_pipe *pipe;
+    uint64_t ticket;
+    uint32_t seen[2];
+    assert_ok(vk_pipe_get(&pipe, cmd->dev, "vk/probe_subgroup", &local, 1, 0));
+    vk_cmd_begin(cmd);
+    vk_cmd_fill(cmd, b, 0, b->size, 0);
+    vk_cmd_dispatch(cmd, pipe, (struct vk_bind[]){{.buf = b}}, 1, NULL, 0, 1, 1, 1);
+    assert_ok(vk_cmd_submit(cmd, &ticket));
+    assert_ok(vk_wait(cmd->dev, ticket));
+    assert_ok(vk_download(seen, b, 8 * (local - 1), sizeof seen));
+    assert_int_equal(seen[0], cmd->dev->caps.subgroup_size);
+}
+
+/* The longest unused go, but not those of a recording that may be submitted again; and the driver gives their memory
+ * back. */
+static void unused_ones_go(void **state)
+{
+    enum { KEPT = 4, MANY = 60 };
+    struct vk_device *dev;
+    struct vk_cmd *stays, *cmd;
+    struct vk_buf b;
+    uint64_t ticket;
+    uint32_t seen[2];
+    size_t early = 0;
+    (void)state;
+    assert_ok(vk_device_create(&dev, &(struct vk_device_opts){.select = getenv("FOVEA_DEVICE"), .validation = getenv("FOVEA_TEST_VALIDATION") != NULL}));
+    assert_ok(vk_buf_create(&b, dev, 8 * 128, VK_BUF_DEVICE, "seen"));
+    assert_ok(vk_cmd_create(&stays, dev));
+    assert_ok(vk_cmd_create(&cmd, dev));
+    vk_cmd_reusable(stays, true);
+    vk_pipe_keep(dev, KEPT);
+    run_probe(stays, &b, 128);
+    for (uint32_t round = 0; round < 2; round++)
+        for (uint32_t local = 1; local <= MANY; local++) {
+            run_probe(cmd, &b, local);
+            assert_true(dev->p->pipes->count <= KEPT);
+            early = !round && local == MANY / 2 ? in_use() : early;
+        }
+    printf("%.1f MB more after %d pipelines than after %d\n", ((double)in_use() - (double)early) / 1e6, 2 * MANY, MANY / 2);
+    assert_true(in_use() < early + 4000000);
+    assert_ok(vk_cmd_submit_again(stays, &ticket));
+    assert_ok(vk_wait(dev, ticket));
+    assert_ok(vk_download(seen, &b, 8 * 127, sizeof seen));
+    assert_int_equal(seen[0], dev->caps.subgroup_size);
+    vk_pipe_keep(dev, 0);
+    for (uint32_t local = 1; local <= 2 * KEPT; local++)
+        run_probe(cmd, &b, local);
+    assert_true(dev->p->pipes->count >= 2 * KEPT);
+    vk_cmd_destroy(&stays);
+    vk_cmd_destroy(&cmd);
+    vk_buf_destroy(&b);
+    assert_int_equal(atomic_load(&dev->validation_errors), 0);
+    vk_device_destroy(&dev);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +357,7 @@ int main(void)
         cmocka_unit_test(corrupt_caches_are_ignored_and_replaced),
         cmocka_unit_test(caches_of_other_drivers_are_ignored),
         cmocka_unit_test(an_unwritable_cache_is_a_warning),
+        cmocka_unit_test(unused_ones_go),
     };
     test_device();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
