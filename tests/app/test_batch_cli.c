@@ -623,6 +623,29 @@ static void compare_with_commands_alone(cJSON *report, const bool *good)
     assert_true(compared > 0);
 }
 
+/* Lines of a journal; 0: there is none yet. */
+static int lines_of(const char *path)
+{
+    size_t size = 0;
+    int lines = 0;
+    char *text = fv_exists(path) ? test_read_file(path, &size) : NULL;
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    free(text);
+    return lines;
+}
+
+/* Until the batch has done some things more, a random number of them, and a random moment on: wherever it is by then,
+ * however fast the machine. Its status; 1000: it still runs. */
+static int wait_at_random(pid_t pid, uint64_t *seed)
+{
+    static const char *const journal = "mix.batch/journal.jsonl";
+    int until = lines_of(journal) + (int)test_uniform(seed, 0, 9), status = 1000; /* a job writes three */
+    while (status == 1000 && lines_of(journal) < until)
+        status = wait_for(pid, 0.01);
+    return status == 1000 ? wait_for(pid, test_uniform(seed, 0.02, 0.15)) : status;
+}
+
 static void survives_kills_at_any_time(void **state)
 {
     (void)state;
@@ -649,7 +672,7 @@ static void survives_kills_at_any_time(void **state)
     int counts[3] = {0};
     while (done_kills < kills && status == 1000) {
         pid_t pid = start_batch(args);
-        status = wait_for(pid, test_uniform(&seed, 0.05, 4));
+        status = wait_at_random(pid, &seed);
         while (status == 1000) {
             int what = (int)(test_uniform(&seed, 0, 6)); /* 0..2: the batch, 3..4: a worker, 5: Ctrl-C */
             pid_t worker = what == 3 || what == 4 ? worker_of(pid) : 0;
@@ -667,10 +690,11 @@ static void survives_kills_at_any_time(void **state)
                     fail_msg("killed by %s, the batch ended with %d", what < 3 ? "SIGKILL" : "SIGINT", end);
                 break;
             }
-            status = done_kills < kills ? wait_for(pid, test_uniform(&seed, 0.05, 4)) : wait_for(pid, 0);
+            status = done_kills < kills ? wait_at_random(pid, &seed) : wait_for(pid, 0);
         }
     }
     printf("killed the batch %d times, a worker %d times, Ctrl-C %d times\n", counts[0], counts[1], counts[2]);
+    assert_true(done_kills > kills / 2); /* the jobs are not done before */
     if (test_fovea(NULL, "batch mix.jsonl --retries 50 -j 2 >last.txt") != 10 + (bad < 90 ? bad : 90)) {
         char *last = test_read_file("last.txt", &size);
         fail_msg("%.*s", (int)size, last);
