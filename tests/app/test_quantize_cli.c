@@ -263,7 +263,7 @@ static void killed_runs_go_on(void **state)
     TEST_RUNS("quantize %s -o %s %s", model, a, options);
     for (int seed = 4; seed < 6; seed++)
         for (size_t k = 0; k < 3; k++) {
-            char number[8];
+            char number[12];
             snprintf(number, sizeof number, "%d", seed);
             char *argv[] = {"fovea", "quantize", (char *)model, "-o", (char *)b, "--samples", "2", "--steps", "2", "--rows", "64",
                             "--grids", "30", "--keep", "temporal", "--text", "4", "--seed", number, "--progress", "json", NULL};
