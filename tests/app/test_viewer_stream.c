@@ -218,7 +218,7 @@ static void damage_is_told_and_passed(void **state)
     shows(&frames[3], "at the damage");
     xserver_input("key Tab"); /* told above the timeline */
     shows_not(&frames[3], 0.05, "the panels");
-    struct image told = grab(WIDTH, HEIGHT);
+    struct image told = grab_still(WIDTH, HEIGHT); /* the panels settle first */
     xserver_input("key Left");
     shows_not(&told, 0.01, "the sentence gone");
     xserver_input("key Right key Tab key space key l");
