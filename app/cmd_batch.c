@@ -281,7 +281,8 @@ const struct cmd cmd_batch = {
     .summary = "many jobs from a file, overnight",
     .usage = "JOBS.jsonl [OPTION]...",
     .examples = "fovea batch jobs.jsonl\trun all; the same again goes on where it was stopped\n"
-                "fovea batch - --dir night < jobs.jsonl\tfrom a pipe",
+                "echo '{\"command\":\"info\",\"file\":\"a.spz\"}' | fovea batch - --dir night\t"
+                "from a pipe; a line a job",
     .details =
         "A line is a command with its arguments and options by their long names: {\"command\":\"render\",\"scene\":"
         "\"a.spz\",\"output\":\"a.mp4\",\"size\":\"640x360\",\"frames\":60}. A .csv names them in its first line. All lines "

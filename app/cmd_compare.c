@@ -240,9 +240,22 @@ static int finish(struct work *w, const struct values *v, const char *const *pat
     return 0;
 }
 
+/* The mistake that is likely with the names of these. */
+static int check_name(const char *path)
+{
+    static const char *const scenes[] = {".ply", ".spz", ".sog", ".splat", ".ksplat", ".glb", ".gltf", ".splatv", ".fvv"};
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
+        if (fv_ends_with(path, scenes[i]))
+            return fv_fail(FV_EINVALID, "%s: is a scene, and what is compared here are pictures of them: fovea render draws "
+                                        "it, fovea view A --compare B shows two beside one another", path);
+    return 0;
+}
+
 static int run(struct app *app, const void *values, const struct opt_args *args)
 {
     const struct values *v = values;
+    FV_TRY(check_name(args->items[0]));
+    FV_TRY(check_name(args->items[1]));
     struct work w = {.covered = v->covered};
     struct progress p;
     progress_start(&p, (enum progress_mode)v->progress, "frames", app->quiet);

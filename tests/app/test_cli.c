@@ -139,6 +139,7 @@ static void missing_files_exit_1_with_one_line(void **state)
     FAILS(1, "none.ply: No such file", "convert none.ply -o %s", test_tmp_path("x.ply"));
     FAILS(1, "none.png: No such file", "compare none.png none.png");
     FAILS(1, "none.mp4: No such file", "compare none.mp4 none.mp4");
+    FAILS(1, "is a scene, and what is compared", "compare a.ply none.mp4");
     FAILS(1, "none: no such directory", "check --arch splat none");
     FAILS(1, "none.ply: No such file", "render none.ply -o %s", test_tmp_path("x.mp4"));
     FAILS(1, "none.json: No such file", "render %s -c none.json -o %s", scene(),
