@@ -136,7 +136,7 @@ static void heads_table(const struct nn_rec_opts *opts)
         {NN_F16, NN_F16, NN_SAME}, {NN_F32, NN_F32, NN_SAME}, {NN_F32, NN_BF16, NN_F16}};
     struct tensors t;
     tensors_begin_with(&t, opts);
-    size_t n = !opts ? sizeof heads / sizeof *heads : opts->ssbo ? 1 : 2; /* each row's kernels are compiled anew */
+    size_t n = opts ? 1 : sizeof heads / sizeof *heads; /* each row's kernels are compiled anew */
     for (size_t i = 0; i < n; i++)
         check_heads(&t, &heads[i], types[i % 3]);
     tensors_end(&t);
