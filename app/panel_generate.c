@@ -198,7 +198,7 @@ static void running(struct viewer *v, size_t i)
     struct studio *s = &v->studio;
     const struct queue *q = s->queue;
     char text[96], time[32], memory[32];
-    const struct ui_thumb *thumbs[PEEK_THUMBS];
+    const struct ui_thumb *thumbs[PEEK_THUMBS] = {NULL};
     time_text(time, q->eta);
     const char *left = or_empty(q->eta > 0, ", left: ");
     if (q->total > 10000) /* bytes */
@@ -212,8 +212,9 @@ static void running(struct viewer *v, size_t i)
     ui_progress(q->total > 0 ? (float)(q->done / q->total) : 0, text);
     for (int k = 0; k < s->preview.count; k++)
         thumbs[k] = &s->preview.thumbs[k];
-    if (s->preview.count)
-        ui_pictures(thumbs, s->preview.count);
+    /* before they come their place is kept, so that what is below can be clicked */
+    bool one = !strcmp(q->items[i]->g.frames, "1");
+    ui_pictures(thumbs, s->preview.count ? s->preview.count : one ? 1 : PEEK_THUMBS);
     bytes_text(memory, q->memory);
     ui_row("So far", "%.0f s%s%s", q->seconds, q->memory ? ", " : "", or_empty(q->memory, memory));
     ui_row("Window", "%.1f ms, at most %.1f ms", v->show_ms, s->worst_round_ms);

@@ -35,15 +35,23 @@ static bool hand_out(struct thumbs *t)
     return go_on;
 }
 
-/* Starts of groups, at most THUMBS_MOST, evenly spread. */
+/* Starts of groups, at most THUMBS_MOST: those nearest to evenly spread places. */
 static size_t choose(const struct gs_stream_info *info, uint32_t out[THUMBS_MOST])
 {
     size_t n = 0;
-    for (uint32_t f = 0; f < info->frame_count && n < THUMBS_MOST; f++) {
-        double due = (double)n * info->frame_count / THUMBS_MOST;
-        if (info->frame[f].entry == f && f + 1e-9 >= due)
-            out[n++] = f;
+    uint32_t before = 0; /* the last start of a group */
+    for (uint32_t f = 0, slot = 0; f < info->frame_count && slot < THUMBS_MOST; f++) {
+        if (info->frame[f].entry != f)
+            continue;
+        for (double due; (due = (double)slot * info->frame_count / THUMBS_MOST) <= f && slot < THUMBS_MOST; slot++) {
+            uint32_t nearest = due - before < f - due ? before : f;
+            if (!n || out[n - 1] < nearest)
+                out[n++] = nearest;
+        }
+        before = f;
     }
+    if (n && n < THUMBS_MOST && out[n - 1] < before)
+        out[n++] = before;
     return n;
 }
 

@@ -145,7 +145,7 @@ struct ui_timeline {
 };
 /* Text beside the widget before, cut at the panel's edge. */
 void ui_beside(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Pictures side by side, as wide as the panel together. */
+/* Pictures side by side, as wide as the panel together; NULL: it is to come. */
 void ui_pictures(const struct ui_thumb *const *thumbs, int count);
 /* A picture with two lines of text beside it, to be picked: 0, 1 (clicked), 2 (clicked twice). thumb NULL: it
  * is to come. */

@@ -716,7 +716,11 @@ void ui_pictures(const ui_thumb *const *thumbs, int count)
     ImVec2 at = ImGui::GetCursorScreenPos();
     for (int i = 0; i < count; i++) {
         float x = at.x + float(i) * (width + gap);
-        mesh(ImGui::GetWindowDrawList(), thumbs[i], ImVec2(x, at.y), ImVec2(x + width, at.y + height), 1, 1);
+        ImVec2 a(x, at.y), b(x + width, at.y + height);
+        if (thumbs[i])
+            mesh(ImGui::GetWindowDrawList(), thumbs[i], a, b, 1, 1);
+        else
+            ImGui::GetWindowDrawList()->AddRectFilled(a, b, ImGui::GetColorU32(ImGuiCol_FrameBg));
     }
     ImGui::Dummy(ImVec2(width * float(count), height));
 }

@@ -267,14 +267,21 @@ bool find_widget(const char *name, int box[4])
     return found;
 }
 
+/* Beside the message of a test, which is cut. */
+static void print_widgets(void)
+{
+    char *all = test_read_file(test_tmp_path("widgets"), NULL);
+    fputs(all, stdout);
+    free(all);
+}
+
 void wait_for_widget(const char *name, int box[4])
 {
     double until = fv_now() + 60;
     while (!find_widget(name, box)) {
         usleep(20000);
         if (fv_now() > until) {
-            char *all = test_read_file(test_tmp_path("widgets"), NULL);
-            fputs(all, stdout); /* messages of a test are cut */
+            print_widgets();
             fail_msg("no widget \"%s\" in the window", name);
         }
     }
@@ -286,8 +293,10 @@ void wait_for_no_widget(const char *name)
     double until = fv_now() + 60;
     while (find_widget(name, box)) {
         usleep(20000);
-        if (fv_now() > until)
+        if (fv_now() > until) {
+            print_widgets();
             fail_msg("the widget \"%s\" stays in the window", name);
+        }
     }
 }
 
@@ -371,8 +380,7 @@ static bool find_text(const char *name, const char *part, char out[640])
 
 static _Noreturn void does_not_say(const char *name, const char *wanted)
 {
-    char *all = test_read_file(test_tmp_path("widgets"), NULL);
-    fputs(all, stdout);
+    print_widgets();
     fail_msg("\"%s\" does not say \"%s\"", name, wanted);
     abort();
 }
