@@ -84,6 +84,11 @@ static void headless_draws_the_frame_at_a_time(void **state)
     if (status != 1 || !strstr(text, "frame 4"))
         fail_msg("status %d: %s", status, text);
     free(text);
+    /* beside another it ends, too */
+    status = test_fovea(&text, "view '%s' --headless --at 2.5 --compare '%s' --screenshot '%s'", stream, damaged, out);
+    if (status != 1 || !strstr(text, "frame 4"))
+        fail_msg("status %d: %s", status, text);
+    free(text);
     status = test_fovea(&text, "view '%s' --speed 8", stream);
     if (status != 2 || !strstr(text, "--speed"))
         fail_msg("status %d: %s", status, text);
