@@ -67,15 +67,7 @@ static bool goes_on(const struct batch_job *j, const struct batch_file *f)
     return j->cmd->goes_on && !strcmp(f->opt->name, "output");
 }
 
-/* NAME.123.tmp, of a writer that was killed. */
-static bool is_torn(const char *name)
-{
-    const char *end = strrchr(name, '.'), *number = end;
-    while (number && number > name && number[-1] >= '0' && number[-1] <= '9')
-        number--;
-    return end && !strcmp(end, ".tmp") && number < end && number > name && number[-1] == '.';
-}
-
+/* Temporaries of writers that were killed, in a folder and those within. */
 static void remove_torn(const char *path)
 {
     DIR *dir = opendir(path);
@@ -84,7 +76,7 @@ static void remove_torn(const char *path)
         char *inner = strcmp(e->d_name, ".") && strcmp(e->d_name, "..") ? fv_path_join(path, e->d_name) : NULL;
         if (inner && !lstat(inner, &st) && S_ISDIR(st.st_mode))
             remove_torn(inner);
-        else if (inner && is_torn(e->d_name))
+        else if (inner && fv_torn_end(e->d_name))
             unlink(inner);
         free(inner);
     }

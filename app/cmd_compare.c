@@ -243,12 +243,10 @@ static int finish(struct work *w, const struct values *v, const char *const *pat
 /* The mistake that is likely with the names of these. */
 static int check_name(const char *path)
 {
-    static const char *const scenes[] = {".ply", ".spz", ".sog", ".splat", ".ksplat", ".glb", ".gltf", ".splatv", ".fvv"};
-    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-        if (fv_ends_with(path, scenes[i]))
-            return fv_fail(FV_EINVALID, "%s: is a scene, and what is compared here are pictures of them: fovea render draws "
-                                        "it, fovea view A --compare B shows two beside one another", path);
-    return 0;
+    if (gs_format_of_name(path) == GS_FORMAT_AUTO && !fv_ends_with(path, ".gltf") && !fv_ends_with(path, ".fvv"))
+        return 0;
+    return fv_fail(FV_EINVALID, "%s: is a scene, and what is compared here are pictures of them: fovea render draws it, "
+                                "fovea view A --compare B shows two beside one another", path);
 }
 
 static int run(struct app *app, const void *values, const struct opt_args *args)

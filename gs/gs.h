@@ -101,6 +101,8 @@ struct gs_save_opts {
 int gs_scene_save(const struct gs_scene *s, const char *path, const struct gs_save_opts *opts);
 /* "ply", "spz" ... for messages. */
 const char *gs_format_name(enum gs_format f);
+/* By its ending, as it would be written; AUTO: none of them. */
+enum gs_format gs_format_of_name(const char *name);
 
 /* order[count]: rows along a Morton curve of their positions, so that neighbours in space become
  * neighbours in memory. */

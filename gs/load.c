@@ -35,7 +35,7 @@ const char *gs_format_name(enum gs_format f)
 }
 
 /* The longest suffix wins: ".compressed.ply" is a ".ply" too. */
-static enum gs_format format_of_name(const char *name)
+enum gs_format gs_format_of_name(const char *name)
 {
     enum gs_format best = GS_FORMAT_AUTO;
     for (int f = 1; f < FORMATS; f++)
@@ -58,7 +58,7 @@ static bool is_compressed_ply(const uint8_t *data, size_t size)
 
 static enum gs_format format_of_bytes(const uint8_t *data, size_t size, const char *name)
 {
-    enum gs_format by_name = format_of_name(name);
+    enum gs_format by_name = gs_format_of_name(name);
     if (size >= 4 && !memcmp(data, "ply", 3) && (data[3] == '\n' || data[3] == '\r'))
         return is_compressed_ply(data, size) ? GS_FORMAT_COMPRESSED_PLY : GS_FORMAT_PLY;
     if (size >= 4 && !memcmp(data, "NGSP", 4))
@@ -240,7 +240,7 @@ int gs_scene_save(const struct gs_scene *s, const char *path, const struct gs_sa
 {
     static const struct gs_save_opts defaults = {0};
     opts = opts ? opts : &defaults;
-    enum gs_format format = opts->format ? opts->format : format_of_name(path);
+    enum gs_format format = opts->format ? opts->format : gs_format_of_name(path);
     if (format == GS_FORMAT_AUTO)
         return fv_fail(FV_EINVALID,
                        "%s: the name says no scene format; end it in .ply, .compressed.ply, "

@@ -504,6 +504,18 @@ static void several_clips_go_on_after_a_kill(void **state)
     assert_int_equal(last, first + 3);
 }
 
+/* Lines of a journal; 0: there is none yet. */
+static int lines_of(const char *path)
+{
+    size_t size = 0;
+    int lines = 0;
+    char *text = fv_exists(path) ? test_read_file(path, &size) : NULL;
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    free(text);
+    return lines;
+}
+
 /* Layers that are done lie in the job's folder, which stays: the next run says so, and writes what an unbroken one does. */
 static void a_killed_quantize_goes_on(void **state)
 {
@@ -521,12 +533,8 @@ static void a_killed_quantize_goes_on(void **state)
         assert_true(tries < 6000);
         if (glob(".fovea-*-output/coded/transformer/model.safetensors.journal", 0, NULL, &found))
             continue;
-        char *journal = test_read_file(found.gl_pathv[0], &size);
+        lines = lines_of(found.gl_pathv[0]);
         globfree(&found);
-        lines = 0;
-        for (size_t i = 0; i < size; i++)
-            lines += journal[i] == '\n';
-        free(journal);
     }
     pid_t worker = worker_of(pid);
     kill(pid, SIGKILL);
@@ -621,18 +629,6 @@ static void compare_with_commands_alone(cJSON *report, const bool *good)
         }
     }
     assert_true(compared > 0);
-}
-
-/* Lines of a journal; 0: there is none yet. */
-static int lines_of(const char *path)
-{
-    size_t size = 0;
-    int lines = 0;
-    char *text = fv_exists(path) ? test_read_file(path, &size) : NULL;
-    for (size_t i = 0; i < size; i++)
-        lines += text[i] == '\n';
-    free(text);
-    return lines;
 }
 
 /* Until the batch has done some things more, a random number of them, and a random moment on: wherever it is by then,

@@ -103,6 +103,9 @@ static void names_the_formats(void **state)
     assert_string_equal(gs_format_name(GS_FORMAT_COMPRESSED_PLY), "compressed.ply");
     assert_string_equal(gs_format_name(GS_FORMAT_GLTF), "gltf");
     assert_string_equal(gs_format_name(77), "unknown");
+    assert_int_equal(gs_format_of_name("a.compressed.ply"), GS_FORMAT_COMPRESSED_PLY);
+    assert_int_equal(gs_format_of_name("a.ply"), GS_FORMAT_PLY);
+    assert_int_equal(gs_format_of_name("ply.png"), GS_FORMAT_AUTO);
 }
 
 /* ---- files and folders ------------------------------------------------------------------- */

@@ -271,6 +271,16 @@ void fv_writer_abort(struct fv_writer *w)
     *w = (struct fv_writer){0};
 }
 
+const char *fv_torn_end(const char *name)
+{
+    const char *tmp = strrchr(name, '.'), *at = tmp;
+    if (!tmp || strcmp(tmp, ".tmp"))
+        return NULL;
+    while (at > name && isdigit((unsigned char)at[-1]))
+        at--;
+    return at > name && at < tmp && at[-1] == '.' ? at - 1 : NULL;
+}
+
 void fv_remove_torn(const char *path)
 {
     char *dir = fv_path_dir(path);
@@ -278,9 +288,7 @@ void fv_remove_torn(const char *path)
     size_t n = strlen(base);
     DIR *d = dir ? opendir(dir) : NULL;
     for (struct dirent *e; d && (e = readdir(d));) {
-        const char *rest = e->d_name + n;
-        if (strncmp(e->d_name, base, n) || *rest != '.' || !isdigit((unsigned char)rest[1]) ||
-            strcmp(rest + 1 + strspn(rest + 1, "0123456789"), ".tmp"))
+        if (strncmp(e->d_name, base, n) || fv_torn_end(e->d_name) != e->d_name + n)
             continue;
         char *torn = fv_path_join(dir, e->d_name);
         if (torn)

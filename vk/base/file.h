@@ -72,6 +72,8 @@ int fv_writer_commit(struct fv_writer *w);
 /* Removes the temporary; frees w. Safe on a zeroed or finished writer. */
 void fv_writer_abort(struct fv_writer *w);
 
+/* Where a name ends like a writer's temporary, ".123.tmp"; NULL: it does not. */
+const char *fv_torn_end(const char *name);
 /* Temporaries that killed processes left of writing path; nobody may be at it. */
 void fv_remove_torn(const char *path);
 

@@ -248,6 +248,21 @@ static void writer_errors_name_the_file(void **state)
 
 /* --- paths --- */
 
+static void temporaries_are_told_by_their_end(void **state)
+{
+    static const struct {
+        const char *name;
+        int end; /* -1: none */
+    } rows[] = {{"a.ply.12.tmp", 5}, {"a.5.6.tmp", 3}, {".6.tmp", 0}, {"a.tmp", -1}, {"a..tmp", -1},
+                {"12.tmp", -1},      {"a.12", -1},     {"a.12.tmpx", -1}, {"a.x2.tmp", -1}, {"", -1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *end = fv_torn_end(rows[i].name);
+        if ((end ? (int)(end - rows[i].name) : -1) != rows[i].end)
+            fail_msg("%s", rows[i].name);
+    }
+}
+
 static void paths(void **state)
 {
     static const struct {
@@ -294,6 +309,7 @@ int main(void)
         cmocka_unit_test(devices_are_written_not_replaced),
         cmocka_unit_test(a_link_is_followed_and_the_mode_is_kept),
         cmocka_unit_test(writer_errors_name_the_file),
+        cmocka_unit_test(temporaries_are_told_by_their_end),
         cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
